@@ -1,0 +1,37 @@
+package schema
+
+// File describes one immutable Parquet file as the catalog records it. Shared
+// values are never changed.
+type File struct {
+	ID       FileID
+	Database DatabaseID
+	Table    TableID
+	// DayMin and DayMax are the first and last UTC day of the partitions it holds.
+	DayMin, DayMax Day
+	Rows           uint64
+	Bytes          uint64
+	// Time is the range of the time column, both ends occurring in the file.
+	Time TimeRange
+	// Seq is the range of log positions whose rows are in the file.
+	Seq SeqRange
+	// Order decides between files of one table that hold the same point: the file
+	// with the higher Order was written later, and its fields win.
+	Order uint64
+	// CRC32C is the Castagnoli checksum of the whole file.
+	CRC32C uint32
+	// Columns has one entry for each column in the file, time excluded, in id order.
+	Columns []ColumnStats
+}
+
+// ColumnStats summarises one column of one file.
+type ColumnStats struct {
+	Column ColumnID
+	Nulls  uint64
+	// Min and Max bound the non-null values, in an encoding that orders as bytes
+	// compare: see SortableInt64 and its siblings. Both are nil where nothing is
+	// known. A string bound longer than MaxStatBytes is cut; Max is then rounded up.
+	Min, Max []byte
+}
+
+// MaxStatBytes bounds the length of a string statistic.
+const MaxStatBytes = 64
