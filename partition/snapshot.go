@@ -70,3 +70,21 @@ func (f *Field) IsValid(r int) bool { return f.Valid == nil || f.Valid[r>>6]>>(r
 
 // Bytes returns the string value of row r; it aliases the column.
 func (f *Field) Bytes(r int) []byte { return f.Data[f.Offsets[r]:f.Offsets[r+1]] }
+
+// Runs cuts the snapshot into pieces of whole chunks with at most maxRows rows each
+// (more where a single chunk has more), in arrival order.
+func (s *Snapshot) Runs(maxRows int) []*Snapshot {
+	var runs []*Snapshot
+	for _, c := range s.Chunks {
+		if n := len(runs); n == 0 || runs[n-1].Rows+c.Rows > maxRows {
+			run := *s
+			run.Rows, run.Time, run.Chunks = 0, schema.EmptyTimeRange, nil
+			runs = append(runs, &run)
+		}
+		run := runs[len(runs)-1]
+		run.Rows += c.Rows
+		run.Time = run.Time.Union(c.Range)
+		run.Chunks = append(run.Chunks, c)
+	}
+	return runs
+}

@@ -1,0 +1,155 @@
+package partition
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// Batch is the rows of one request for one partition, in columns. It is built row by
+// row, encoded into the log, and appended to its partition once it is durable.
+type Batch struct {
+	Key   schema.PartitionKey
+	Range schema.TimeRange
+	Time  []int64  // by row
+	Index []uint32 // by row: which of Series it belongs to
+	// Series are the canonical keys of the tag sets, see AppendTag. A tag set may
+	// occur more than once.
+	Series [][]byte
+	Fields []Field
+}
+
+// Limits of a batch; a caller with more makes several batches for one partition.
+const (
+	// MaxBatchCells bounds rows × (columns + 1), so that a decoder can refuse absurd
+	// sizes before it allocates.
+	MaxBatchCells = 1 << 24
+	// sparseSlack is the number of nulls that a batch or chunk may hold besides
+	// sparseRatio nulls for each value. Rows that share few columns are cut into
+	// short runs instead of being padded: memory stays linear in what was written.
+	sparseSlack = 512
+	sparseRatio = 4
+)
+
+// AppendTag appends one tag to a canonical series key: the uvarint of the column id,
+// the uvarint of the value's length and the value. Tags must come in id order; two
+// tag sets are equal exactly if their keys are.
+func AppendTag(key []byte, id schema.ColumnID, value []byte) []byte {
+	key = binary.AppendUvarint(key, uint64(id))
+	key = binary.AppendUvarint(key, uint64(len(value)))
+	return append(key, value...)
+}
+
+// nextTag splits the first tag off a canonical series key.
+func nextTag(key []byte) (id schema.ColumnID, value, rest []byte, ok bool) {
+	v, n := shortUvarint(key)
+	if n <= 0 || v == 0 || v > math.MaxUint32 {
+		return 0, nil, nil, false
+	}
+	key = key[n:]
+	size, n := shortUvarint(key)
+	if n <= 0 || size > uint64(len(key)-n) {
+		return 0, nil, nil, false
+	}
+	key = key[n:]
+	return schema.ColumnID(v), key[:size], key[size:], true
+}
+
+// shortUvarint is binary.Uvarint for numbers in their shortest spelling only, so that
+// equal tag sets cannot have different keys.
+func shortUvarint(b []byte) (v uint64, n int) {
+	v, n = binary.Uvarint(b)
+	if n > 1 && b[n-1] == 0 {
+		return 0, -n
+	}
+	return v, n
+}
+
+// Rows returns the number of rows.
+func (b *Batch) Rows() int { return len(b.Time) }
+
+// IsFull reports whether another row should start a new batch. values is the number
+// of field values that the batch holds.
+func (b *Batch) IsFull(values int) bool {
+	cells := len(b.Time) * (len(b.Fields) + 1)
+	return cells >= MaxBatchCells || isSparse(len(b.Time)*len(b.Fields), values)
+}
+
+// Fits reports whether a row of rowValues field values, newFields of them in columns
+// that the batch does not have yet, may be added; values is as for IsFull. A batch
+// takes any first row. The question must be asked before such columns are added:
+// each one is padded to the number of rows, so that after a million narrow rows a
+// single wide one would take gigabytes.
+func (b *Batch) Fits(rowValues, newFields, values int) bool {
+	if len(b.Time) == 0 {
+		return true
+	}
+	rows, columns := len(b.Time)+1, len(b.Fields)+newFields
+	return rows*(columns+1) <= MaxBatchCells && !isSparse(rows*columns, values+rowValues)
+}
+
+// isSparse reports whether cells holds too many nulls for its number of values.
+func isSparse(cells, values int) bool { return cells-values > sparseRatio*values+sparseSlack }
+
+// Finish pads the fields to the number of rows; a batch is complete only then.
+func (b *Batch) Finish() {
+	for i := range b.Fields {
+		b.Fields[i].Pad(len(b.Time))
+	}
+}
+
+// Reset empties the batch for another partition and keeps its memory.
+func (b *Batch) Reset(key schema.PartitionKey) {
+	b.Key, b.Range = key, schema.EmptyTimeRange
+	b.Time, b.Index, b.Series = b.Time[:0], b.Index[:0], b.Series[:0]
+	for i := range b.Fields {
+		b.Fields[i].reset()
+	}
+	b.Fields = b.Fields[:0]
+}
+
+// AddField appends a column without values and returns its position. Memory of an
+// earlier use at that position is reused.
+func (b *Batch) AddField(id schema.ColumnID, t schema.ColumnType) int {
+	n := len(b.Fields)
+	if n < cap(b.Fields) {
+		b.Fields = b.Fields[:n+1]
+	} else {
+		b.Fields = append(b.Fields, Field{})
+	}
+	f := &b.Fields[n]
+	f.reset()
+	f.ID, f.Type = id, t
+	return n
+}
+
+// MemoryBytes estimates what the rows take in a partition's buffers, series apart.
+func (b *Batch) MemoryBytes() int64 {
+	n := int64(len(b.Time)) * (8 + 4)
+	for i := range b.Fields {
+		n += b.Fields[i].bytes()
+	}
+	return n
+}
+
+// valuesIn counts the field values of rows [from, to), nulls excepted.
+func (b *Batch) valuesIn(from, to int) int {
+	n := 0
+	for i := range b.Fields {
+		n += b.Fields[i].valuesIn(from, to)
+	}
+	return n
+}
+
+// bytes returns the memory that the field's values take.
+func (f *Field) bytes() int64 {
+	return int64(8*(len(f.Int64)+len(f.Uint64)+len(f.Float64)+len(f.Valid)) + len(f.Bool) + 4*len(f.Offsets) + len(f.Data))
+}
+
+// capBytes returns the memory that the field has allocated.
+func (f *Field) capBytes() int64 {
+	return int64(8*(cap(f.Int64)+cap(f.Uint64)+cap(f.Float64)+cap(f.Valid)) + cap(f.Bool) + 4*cap(f.Offsets) + cap(f.Data))
+}
+
+func floatFrom(bits uint64) float64 { return math.Float64frombits(bits) }

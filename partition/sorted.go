@@ -1,0 +1,236 @@
+package partition
+
+import (
+	"iter"
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// Columns returns the ids of all tags and fields that have a value in snapshots.
+func Columns(snaps []*Snapshot) map[schema.ColumnID]bool {
+	ids := make(map[schema.ColumnID]bool)
+	for _, s := range snaps {
+		for _, t := range s.Tags {
+			ids[t.ID] = true
+		}
+		for i := range s.Chunks {
+			for j := range s.Chunks[i].Fields {
+				ids[s.Chunks[i].Fields[j].ID] = true
+			}
+		}
+	}
+	return ids
+}
+
+// Sorted yields the rows of snapshots, given in arrival order, ordered by tags (in
+// column id order, null first) and time. Rows with the same tags and time come out as
+// one, in which each field has its last value that is not null. columns are the tags
+// and fields wanted, in id order; layout is their Arrow schema: tags as dictionary
+// arrays with int32 indices, then time, then fields. Records have at most maxRows
+// rows; the caller releases them.
+func Sorted(snaps []*Snapshot, columns []schema.Column, layout *arrow.Schema, maxRows int) iter.Seq[arrow.RecordBatch] {
+	var tags, fields []schema.Column
+	for _, c := range columns {
+		if c.Type == schema.Tag {
+			tags = append(tags, c)
+		} else {
+			fields = append(fields, c)
+		}
+	}
+	return func(yield func(arrow.RecordBatch) bool) {
+		o := sortRows(snaps, tags)
+		g := newGatherer(o, fields)
+		for from := 0; from < o.Len(); from += maxRows {
+			if !yield(g.record(layout, from, min(from+maxRows, o.Len()))) {
+				return
+			}
+		}
+	}
+}
+
+// gatherer copies rows in their new order into Arrow arrays.
+type gatherer struct {
+	o      *order
+	dicts  []arrow.Array
+	fields []schema.Column
+	source [][]*Field // by field, by chunk; nil where the chunk lacks the field
+}
+
+func newGatherer(o *order, fields []schema.Column) *gatherer {
+	g := &gatherer{o: o, fields: fields}
+	for _, d := range o.dicts {
+		b := array.NewStringBuilder(memory.DefaultAllocator)
+		b.AppendValues(d, nil)
+		g.dicts = append(g.dicts, b.NewArray())
+	}
+	for _, c := range fields {
+		by := make([]*Field, len(o.chunks))
+		for i, chunk := range o.chunks {
+			if at := indexField(chunk.Fields, c.ID, 0); at >= 0 {
+				by[i] = &chunk.Fields[at]
+			}
+		}
+		g.source = append(g.source, by)
+	}
+	return g
+}
+
+func (g *gatherer) record(layout *arrow.Schema, from, to int) arrow.RecordBatch {
+	var columns []arrow.Array
+	for t := range g.dicts {
+		columns = append(columns, g.tag(t, layout.Field(t).Type, from, to))
+	}
+	columns = append(columns, g.times(layout.Field(len(g.dicts)).Type, from, to))
+	for f := range g.fields {
+		columns = append(columns, g.field(f, from, to))
+	}
+	record := array.NewRecordBatch(layout, columns, int64(to-from))
+	for _, c := range columns {
+		c.Release()
+	}
+	return record
+}
+
+func (g *gatherer) tag(t int, typ arrow.DataType, from, to int) arrow.Array {
+	index := make([]int32, to-from)
+	v := newValidity(to - from)
+	for i := range index {
+		r := g.o.last(from + i)
+		rank := g.o.rankOf(r.chunk(), g.o.chunks[r.chunk()].Series[r.row()])
+		n := g.o.series[int(rank)*g.o.tags+t]
+		if n == 0 {
+			v.clear(i)
+			continue
+		}
+		index[i] = int32(n - 1)
+	}
+	return makeArray(typ, asBytes(index), v, to-from, g.dicts[t])
+}
+
+func (g *gatherer) times(typ arrow.DataType, from, to int) arrow.Array {
+	times := make([]int64, to-from)
+	for i := range times {
+		times[i] = g.o.timeOf(g.o.last(from + i))
+	}
+	return makeArray(typ, asBytes(times), newValidity(len(times)), len(times), nil)
+}
+
+func (g *gatherer) field(f, from, to int) arrow.Array {
+	switch g.fields[f].Type {
+	case schema.Int64:
+		return gatherFixed(g, f, from, to, arrow.PrimitiveTypes.Int64, func(s *Field) []int64 { return s.Int64 })
+	case schema.Uint64:
+		return gatherFixed(g, f, from, to, arrow.PrimitiveTypes.Uint64, func(s *Field) []uint64 { return s.Uint64 })
+	case schema.Float64:
+		return gatherFixed(g, f, from, to, arrow.PrimitiveTypes.Float64, func(s *Field) []float64 { return s.Float64 })
+	case schema.Bool:
+		return g.bools(f, from, to)
+	}
+	return g.strings(f, from, to)
+}
+
+// at finds the row that gives output row i its value of a field: the newest version
+// in which the field is not null.
+func (g *gatherer) at(source []*Field, i int) (*Field, int, bool) {
+	r := g.o.last(i)
+	if s := source[r.chunk()]; s != nil && s.IsValid(r.row()) {
+		return s, r.row(), true
+	}
+	if g.o.ends == nil {
+		return nil, 0, false
+	}
+	for _, r := range slices.Backward(g.o.versions(i)) {
+		if s := source[r.chunk()]; s != nil && s.IsValid(r.row()) {
+			return s, r.row(), true
+		}
+	}
+	return nil, 0, false
+}
+
+func gatherFixed[T int64 | uint64 | float64](g *gatherer, f, from, to int, typ arrow.DataType, values func(*Field) []T) arrow.Array {
+	source := g.source[f]
+	out := make([]T, to-from)
+	v := newValidity(to - from)
+	for i := range out {
+		if s, row, ok := g.at(source, from+i); ok {
+			out[i] = values(s)[row]
+		} else {
+			v.clear(i)
+		}
+	}
+	return makeArray(typ, asBytes(out), v, len(out), nil)
+}
+
+func (g *gatherer) bools(f, from, to int) arrow.Array {
+	b := array.NewBooleanBuilder(memory.DefaultAllocator)
+	defer b.Release()
+	b.Reserve(to - from)
+	for i := from; i < to; i++ {
+		if s, row, ok := g.at(g.source[f], i); ok {
+			b.UnsafeAppend(s.Bool[row] != 0)
+		} else {
+			b.UnsafeAppendBoolToBitmap(false)
+		}
+	}
+	return b.NewArray()
+}
+
+func (g *gatherer) strings(f, from, to int) arrow.Array {
+	b := array.NewStringBuilder(memory.DefaultAllocator)
+	defer b.Release()
+	b.Reserve(to - from)
+	for i := from; i < to; i++ {
+		if s, row, ok := g.at(g.source[f], i); ok {
+			text := s.Bytes(row)
+			b.Append(unsafe.String(unsafe.SliceData(text), len(text)))
+		} else {
+			b.AppendNull()
+		}
+	}
+	return b.NewArray()
+}
+
+// validity is a bitmap that is only made when something is null.
+type validity struct {
+	bits  []byte
+	rows  int
+	nulls int
+}
+
+func newValidity(rows int) *validity { return &validity{rows: rows} }
+
+func (v *validity) clear(i int) {
+	if v.bits == nil {
+		v.bits = slices.Repeat([]byte{math.MaxUint8}, (v.rows+7)/8)
+	}
+	v.bits[i>>3] &^= 1 << (i & 7)
+	v.nulls++
+}
+
+// makeArray wraps values that are already in Arrow's layout.
+func makeArray(typ arrow.DataType, values []byte, v *validity, rows int, dict arrow.Array) arrow.Array {
+	buffers := []*memory.Buffer{nil, memory.NewBufferBytes(values)}
+	if v.bits != nil {
+		buffers[0] = memory.NewBufferBytes(v.bits)
+	}
+	var data *array.Data
+	if dict != nil {
+		data = array.NewDataWithDictionary(typ, rows, buffers, v.nulls, 0, dict.Data().(*array.Data))
+	} else {
+		data = array.NewData(typ, rows, buffers, nil, v.nulls, 0)
+	}
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// asBytes views numbers as their little-endian bytes.
+func asBytes[T int32 | int64 | uint64 | float64](v []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*int(unsafe.Sizeof(v[0])))
+}
