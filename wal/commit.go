@@ -1,0 +1,311 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+const (
+	// maxGroupRecords and maxGroupBytes bound a group, and with it how long a record
+	// waits for its companions. One record may be larger.
+	maxGroupRecords = 1024
+	maxGroupBytes   = 4 << 20
+)
+
+// How a record is committed
+//
+// The simple way is to take a lock, write, sync, call the callback and release. It
+// costs one sync for each record, and the disk idles during callbacks. Instead:
+//
+//  1. Commit puts its record at the end of the queue. Whoever finds that nobody
+//     leads becomes the leader; everybody else waits for a signal.
+//  2. The leader takes the queue, up to the bounds of a group, numbers the records,
+//     and writes and syncs them at once. The next group gathers while the disk works:
+//     the slower the disk, the larger the groups. There is no timer, and a lone writer
+//     meets nobody, wakes nobody and waits only for the disk.
+//  3. The leader makes the first committer in the queue the next leader, so that
+//     the disk is busy again, and only then runs the callbacks of its own group.
+//  4. Groups pass a turnstile on the way to their callbacks. They enter it in step 3
+//     under the same lock as the handover, hence in the order of their records, and
+//     go through one at a time. Each committer is released when its callback has run.
+//
+// So two groups at most are on their way to the disk, one written and one gathering,
+// and any number of durable ones may wait at the turnstile: each holds its committers
+// back, and so the callers are the bound of every queue here. They block; nothing is dropped.
+//
+// Leadership is a token: it is passed on through mu or a channel, and owns active,
+// next and sealed without a lock. The turn at the turnstile is another: it owns broken.
+//
+// When a write or a sync fails, nobody knows what the file holds. The kernel may have
+// dropped the pages and call the next sync a success. The leader therefore fails its
+// group and the queue, nobody leads again, and Commit fails before it enqueues.
+// Groups at the turnstile are durable and go on.
+//
+// Refused: a goroutine that writes for all (two switches of context for a lone
+// writer, which then waits longer than for the disk); leaving the callbacks to each
+// committer (they must run in order, so all would queue at a lock); applying before
+// handing over (larger groups, but the disk waits for the slowest callback).
+
+// commit is one record on its way. It is reused.
+type commit struct {
+	payload    []byte
+	payloadCRC uint32
+	apply      func(schema.Seq)
+	seq        schema.Seq
+	err        error
+
+	next     *commit     // in the queue, then in the group
+	nextTurn *commit     // the leader of the group behind at the turnstile
+	signal   chan signal // holds one
+}
+
+// signal is what a waiting committer is woken for.
+type signal uint8
+
+const (
+	finished signal = iota // seq or err is set
+	lead                   // it leads the next group
+	turn                   // it led a group, whose callbacks may run now
+)
+
+var commits = sync.Pool{New: func() any { return &commit{signal: make(chan signal, 1)} }}
+
+// Commit appends a record and returns its position once it is durable and apply has
+// run. apply may be nil. It must not panic, nor call Commit or Close; other records
+// wait for it. After an error apply does not run, and unless the error is ErrClosed
+// or ErrPayloadTooLarge the record may or may not be found by the next Open.
+func (l *Log) Commit(payload []byte, apply func(schema.Seq)) (schema.Seq, error) {
+	if len(payload) > MaxPayloadBytes {
+		return 0, fmt.Errorf("%w: %d bytes, limit %d", ErrPayloadTooLarge, len(payload), MaxPayloadBytes)
+	}
+	c := commits.Get().(*commit)
+	c.payload, c.payloadCRC, c.apply = payload, payloadChecksum(payload), apply
+	leads, err := l.enqueue(c)
+	if err != nil {
+		c.recycle()
+		return 0, err
+	}
+	defer l.inflight.Done()
+	if leads || <-c.signal == lead {
+		l.lead(c)
+	}
+	seq, err := c.seq, c.err
+	c.recycle()
+	return seq, err
+}
+
+func (c *commit) recycle() {
+	*c = commit{signal: c.signal}
+	commits.Put(c)
+}
+
+// enqueue reports whether the committer leads; if not, a signal will come.
+func (l *Log) enqueue(c *commit) (leads bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.mu.closed:
+		return false, ErrClosed
+	case l.mu.err != nil:
+		return false, l.mu.err
+	}
+	l.inflight.Add(1)
+	if l.mu.queueTail == nil {
+		l.mu.queue = c
+	} else {
+		l.mu.queueTail.next = c
+	}
+	l.mu.queueTail = c
+	leads = !l.mu.leading
+	l.mu.leading = true
+	return leads, nil
+}
+
+// lead takes a group, of which c is the first, through all its steps.
+func (l *Log) lead(c *commit) {
+	g := l.takeGroup()
+	mustWait, err := l.handOver(g, l.writeGroup(g))
+	if err != nil {
+		fail(g.first, c, err)
+		return
+	}
+	if mustWait {
+		<-c.signal
+	}
+	l.applyGroup(g)
+}
+
+// group is a run of records that share a write and a sync.
+type group struct {
+	first   *commit // the leader; linked by next
+	last    schema.Seq
+	records int
+	bytes   int64
+}
+
+// takeGroup takes a prefix of the queue and numbers it.
+func (l *Log) takeGroup() group {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := group{first: l.mu.queue}
+	var tail *commit
+	for c := l.mu.queue; c != nil; c = c.next {
+		size := recordHeaderSize + int64(padded(len(c.payload)))
+		if g.records == maxGroupRecords || g.records > 0 && g.bytes+size > maxGroupBytes {
+			break
+		}
+		l.mu.lastSeq++
+		c.seq = l.mu.lastSeq
+		g.records++
+		g.bytes += size
+		tail = c
+	}
+	l.mu.queue, tail.next = tail.next, nil
+	if l.mu.queue == nil {
+		l.mu.queueTail = nil
+	}
+	g.last = tail.seq
+	return g
+}
+
+// writeGroup makes the group durable.
+func (l *Log) writeGroup(g group) error {
+	if l.active.records > 0 && l.active.next+g.bytes > l.opts.SegmentBytes {
+		if err := l.switchSegment(g.first.seq); err != nil {
+			return err
+		}
+	}
+	s := l.active
+	s.begin()
+	for c := g.first; c != nil; c = c.next {
+		s.add(kindData, c.seq, c.payload, c.payloadCRC)
+	}
+	written, err := s.write(l.opts.PreallocBytes)
+	if err != nil {
+		return err
+	}
+	took, err := s.sync()
+	if err != nil {
+		return err
+	}
+	if l.next == nil && s.next > l.opts.SegmentBytes/2 {
+		l.prepareNext()
+	}
+	l.opts.Metrics.record(took, g.records, int64(written))
+	return nil
+}
+
+// handOver ends the leadership over a group that was written with the given result.
+// On success the group has a place at the turnstile, where it may have to wait.
+func (l *Log) handOver(g group, result error) (mustWait bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if result != nil {
+		l.poisonLocked(result)
+	}
+	if l.mu.err != nil {
+		fail(l.mu.queue, nil, l.mu.err)
+		l.mu.queue, l.mu.queueTail, l.mu.leading = nil, nil, false
+		return false, l.mu.err
+	}
+	l.mu.durableSeq = g.last
+	l.mu.activeBytes = l.active.next
+	if l.sealed != nil { // the new segment is durable: the old one may be trimmed
+		l.mu.sealed = append(l.mu.sealed, *l.sealed)
+		l.mu.activeFirst = l.sealed.lastSeq + 1
+		l.sealed = nil
+	}
+	mustWait = l.enterTurnstileLocked(g.first)
+	l.mu.leading = l.mu.queue != nil
+	if l.mu.leading {
+		l.mu.queue.signal <- lead
+	}
+	return mustWait, nil
+}
+
+// poisonLocked refuses all further commits. The caller holds mu.
+func (l *Log) poisonLocked(cause error) {
+	if l.mu.err == nil {
+		l.mu.err = fmt.Errorf("%w: %w", ErrPoisoned, cause)
+	}
+}
+
+// fail ends commits without success. The leader among them is not waiting.
+func fail(first, leader *commit, err error) {
+	for c := first; c != nil; {
+		next := c.next // c is another's again once it is signalled
+		c.seq, c.err = 0, err
+		if c != leader {
+			c.signal <- finished
+		}
+		c = next
+	}
+}
+
+// enterTurnstileLocked reports whether the group has to wait for its turn. The
+// caller holds mu.
+func (l *Log) enterTurnstileLocked(leader *commit) (mustWait bool) {
+	if !l.mu.turning {
+		l.mu.turning = true
+		return false
+	}
+	if l.mu.turnsTail == nil {
+		l.mu.turns = leader
+	} else {
+		l.mu.turnsTail.nextTurn = leader
+	}
+	l.mu.turnsTail = leader
+	return true
+}
+
+func (l *Log) leaveTurnstile() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := l.mu.turns
+	if next == nil {
+		l.mu.turning = false
+		return
+	}
+	l.mu.turns = next.nextTurn
+	if l.mu.turns == nil {
+		l.mu.turnsTail = nil
+	}
+	next.signal <- turn
+}
+
+var errCallbackPanicked = errors.New("a callback of Commit panicked")
+
+// applyGroup runs the callbacks and releases the committers; the caller has the turn.
+// A panic of a callback goes to the leader's caller, who may well recover from it:
+// then no later callback may run, or the order would have a gap.
+func (l *Log) applyGroup(g group) {
+	rest := g.first
+	defer func() {
+		if rest != nil {
+			l.broken = true
+			fail(rest, g.first, l.poison(errCallbackPanicked))
+		}
+		l.leaveTurnstile()
+	}()
+	for rest != nil && !l.broken {
+		c, next := rest, rest.next // c is another's again once it is signalled
+		if c.apply != nil {
+			c.apply(c.seq)
+		}
+		l.applied.Store(uint64(c.seq))
+		rest = next
+		if c != g.first {
+			c.signal <- finished
+		}
+	}
+}
+
+func (l *Log) poison(cause error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.poisonLocked(cause)
+	return l.mu.err
+}

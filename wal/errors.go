@@ -1,0 +1,42 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+var (
+	// ErrPoisoned is wrapped by the error of every Commit after a write or sync of the
+	// log failed. Whether the records that waited then are durable is unknown; the
+	// next Open tells.
+	ErrPoisoned = errors.New("log failed and must be reopened")
+	// ErrClosed is returned by calls that come after Close.
+	ErrClosed = errors.New("log is closed")
+	// ErrPayloadTooLarge is returned by Commit for a payload above MaxPayloadBytes.
+	ErrPayloadTooLarge = errors.New("record exceeds the log's limit")
+	// ErrUnsupported is wrapped by Open's error when a segment is intact but has a
+	// version or a flag that this program does not know: a newer one wrote it.
+	ErrUnsupported = errors.New("log segment has an unsupported format")
+)
+
+// CorruptionError is returned by Open when records that may have been acknowledged
+// cannot be read. No file was changed.
+type CorruptionError struct {
+	// File is the path of the damaged or missing file, or the directory where
+	// segments are missing altogether.
+	File string
+	// Offset is the byte in File at which reading stopped.
+	Offset int64
+	// Seq is the last record that can be read before the damage.
+	Seq schema.Seq
+	// Reason says what is wrong there.
+	Reason string
+}
+
+func (e *CorruptionError) Error() string {
+	return fmt.Sprintf("log corrupt: %s, offset %d, after record %d: %s; nothing was changed; "+
+		"restore the file from a backup, or give up the log's records by moving its directory "+
+		"aside and opening without a durable position", e.File, e.Offset, e.Seq, e.Reason)
+}

@@ -1,0 +1,93 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// prepared is the file of the next segment. It exists durably under its name before
+// it is needed, so that a switch costs no more than a larger write. Until a header is
+// written to it, recovery takes it for a creation that was cut short, as it is.
+type prepared struct {
+	done chan struct{} // closed when the fields below are set
+
+	id       segmentID
+	path     string
+	file     vfs.File
+	bytes    int64
+	recycled bool
+	err      error
+}
+
+// prepareNext starts to prepare the segment after s; Close waits for it. Only the
+// leader calls it.
+func (l *Log) prepareNext() {
+	p := &prepared{done: make(chan struct{}), id: l.active.head.id + 1}
+	p.path = l.dir.segment(p.id)
+	l.next = p
+	go func() {
+		defer close(p.done)
+		p.err = l.prepare(p)
+	}()
+}
+
+func (l *Log) prepare(p *prepared) error {
+	if spare, ok := l.takeSpare(); ok {
+		if err := l.dir.fs.Rename(l.dir.segment(spare.id), p.path); err != nil {
+			return fmt.Errorf("recycle segment: %w", err)
+		}
+		p.bytes, p.recycled = spare.bytes, true
+	}
+	var err error
+	if p.file, err = l.dir.fs.OpenReadWrite(p.path, vfs.WriteCategoryUnspecified); err != nil {
+		return fmt.Errorf("create segment: %w", err)
+	}
+	return l.dir.sync()
+}
+
+// switchSegment makes the prepared segment the active one; first is the record that
+// it begins with.
+func (l *Log) switchSegment(first schema.Seq) error {
+	if l.next == nil {
+		l.prepareNext()
+	}
+	p := l.next
+	<-p.done
+	l.next = nil
+	if p.err != nil {
+		return errors.Join(p.err, p.close())
+	}
+	old := l.active
+	l.sealed = &oldSegment{id: old.head.id, bytes: old.alloc, head: old.head, lastSeq: first - 1}
+	head := segmentHeader{id: p.id, nonce: l.opts.nonce(), firstSeq: first, prev: old.end()}
+	if p.recycled {
+		head.flags = flagRecycled
+	}
+	l.active = &segment{file: p.file, path: p.path, head: head, alloc: p.bytes, buf: old.buf}
+	if err := old.file.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", old.path, err)
+	}
+	return nil
+}
+
+func (p *prepared) close() error {
+	if p.file == nil {
+		return nil
+	}
+	return p.file.Close()
+}
+
+func (l *Log) takeSpare() (oldSegment, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.mu.spares) == 0 {
+		return oldSegment{}, false
+	}
+	s := l.mu.spares[0]
+	l.mu.spares = l.mu.spares[1:]
+	return s, true
+}
