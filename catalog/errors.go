@@ -1,0 +1,92 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+var (
+	// ErrClosed is returned by Define and Commit after Close.
+	ErrClosed = errors.New("catalog is closed")
+	// ErrFailed is returned by the call whose write failed and by every later one:
+	// the storage refused a write, so nothing more is accepted until the catalog is
+	// opened again (C6). It wraps the cause.
+	ErrFailed = errors.New("catalog storage failed; it must be opened again")
+	// ErrInvalidChange is returned by Define for a change that no sound caller
+	// makes: an empty or overlong name, an unknown type, the reserved name "time".
+	ErrInvalidChange = errors.New("invalid schema change")
+	// ErrInvalidEdit is returned by Commit for an edit that contradicts the catalog:
+	// an id that occurs twice, a file that does not exist, a position that goes back.
+	ErrInvalidEdit = errors.New("invalid catalog edit")
+)
+
+// ConflictError says that a column exists with another type than the change wants:
+// another writer came first, or the change contradicts itself. Nothing was changed.
+type ConflictError struct {
+	Table, Column string
+	Have, Want    schema.ColumnType
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("table %q: invalid column type for column '%s', expected %s, got %s",
+		e.Table, e.Column, e.Have, e.Want)
+}
+
+// LimitKind names the limit that a change would exceed.
+type LimitKind uint8
+
+// The kinds of limits.
+const (
+	LimitDatabases LimitKind = 1 + iota
+	LimitTables
+	LimitColumns
+)
+
+// LimitError says that a change would exceed a limit. Nothing was changed.
+type LimitError struct {
+	Kind     LimitKind
+	Database string
+	Table    string // empty when Kind is LimitDatabases
+	Have     int    // what exists, counting what the same change defines before it
+	Limit    int
+}
+
+// Error is worded as InfluxDB 3 words it, because clients match on the text.
+func (e *LimitError) Error() string {
+	switch e.Kind {
+	case LimitDatabases:
+		return fmt.Sprintf("Adding a new database would exceed limit of %d databases", e.Limit)
+	case LimitTables:
+		return fmt.Sprintf("Update to schema would exceed number of tables limit: "+
+			"attempted to create table but already have %d table(s) (limit: %d)", e.Have, e.Limit)
+	default:
+		return fmt.Sprintf("Update to schema would exceed number of columns per table limit of %d columns", e.Limit)
+	}
+}
+
+// VersionError says that the directory was written in a format this program does
+// not know. No record was changed.
+type VersionError struct {
+	Dir             string
+	Have, Supported uint64
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("catalog %s has format version %d, but this program reads versions up to %d: use a newer release",
+		e.Dir, e.Have, e.Supported)
+}
+
+// CorruptError says that a stored record is not what this package wrote (C7).
+type CorruptError struct {
+	Dir string
+	Key []byte // as stored: see docs/format/catalog.md; empty when a record is missing
+	Err error
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("catalog %s: record %x is corrupt: %v", e.Dir, e.Key, e.Err)
+}
+
+func (e *CorruptError) Unwrap() error { return e.Err }

@@ -1,0 +1,225 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// faults makes the nth operation that changes something fail, and those after it too
+// when persistent.
+type faults struct {
+	n          int64
+	persistent bool
+	count      atomic.Int64
+	injected   atomic.Int64
+}
+
+func (f *faults) before(errorfs.Op) error {
+	at := f.count.Add(1)
+	if at == f.n || f.persistent && at > f.n {
+		f.injected.Add(1)
+		return syscall.EIO
+	}
+	return nil
+}
+
+// TestErrorAtAnyOperationLeavesASoundCatalog fails the first, second, third, …
+// operation until a run meets no error, once for good and once for a moment, in a
+// directory that is made by the run and in one that exists.
+func TestErrorAtAnyOperationLeavesASoundCatalog(t *testing.T) {
+	for _, existing := range []bool{false, true} {
+		for _, persistent := range []bool{false, true} {
+			t.Run(fmt.Sprint("existing=", existing, "/persistent=", persistent), func(t *testing.T) {
+				failEachOperation(t, existing, persistent)
+			})
+		}
+	}
+}
+
+func failEachOperation(t *testing.T, existing, persistent bool) {
+	for n := int64(1); ; n++ {
+		disk, w := vfs.NewCrashableMem(), &witness{known: newState()}
+		if existing {
+			c := mustOpen(t, disk)
+			if err := w.runUntilError(c, 1); err != nil {
+				t.Fatal(err)
+			}
+			mustClose(t, c)
+		}
+		f := &faults{n: n, persistent: persistent}
+		f.run(t, disk, w)
+		if t.Failed() {
+			t.Fatalf("with an error at operation %d", n)
+		}
+		if f.injected.Load() == 0 {
+			t.Logf("%d operations were failed", n-1)
+			return
+		}
+	}
+}
+
+// run works until the first error, then opens what is on disk, with and without what
+// was not synced, and checks it against the promises.
+func (f *faults) run(t *testing.T, disk *vfs.MemFS, w *witness) {
+	if c, err := Open(testOptions(hookFS(disk, f.before))); err == nil {
+		if err := w.runUntilError(c, 2); err != nil {
+			mustStayFailed(t, c, disk, err)
+		}
+		_ = c.Close() // reports what Pebble could no longer write; what counts is on disk
+	}
+	for _, percent := range []int{0, 50, 100} {
+		wreck := disk.CrashClone(vfs.CrashCloneCfg{
+			UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(f.n), uint64(percent))),
+		})
+		c, err := Open(testOptions(wreck))
+		if err != nil {
+			t.Errorf("open with %d %% of what was not synced: %v", percent, err)
+			continue
+		}
+		if err := w.check(c); err != nil {
+			t.Errorf("with %d %% of what was not synced: %v", percent, err)
+		}
+		mustClose(t, c)
+	}
+}
+
+// runUntilError is a fixed workload for each seed, so that the nth operation is the
+// same in each run.
+func (w *witness) runUntilError(c *Catalog, seed uint64) error {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for i := range 12 {
+		if i%2 == 0 {
+			change := table("db", fmt.Sprint("table ", seed, "/", i), "a", "b")
+			next, _ := w.known.define(change, Limits{100, 100, 100})
+			w.begin(next)
+			if _, err := c.Define(change); err != nil {
+				return err
+			}
+		} else {
+			e := randomEdit(rng, w.known, func() schema.FileID { return w.allocate(c) })
+			w.begin(w.known.commit(e))
+			if err := c.Commit(e); err != nil {
+				return err
+			}
+		}
+		w.end()
+	}
+	return nil
+}
+
+// mustStayFailed checks C6: every change is refused, reading works, and nothing
+// reaches the disk any more.
+func mustStayFailed(t *testing.T, c *Catalog, disk *vfs.MemFS, err error) {
+	t.Helper()
+	if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("got %v, want ErrFailed and its cause", err)
+	}
+	before, picture := observe(c), disk.String()
+	if _, err := c.Define(table("another db", "t")); !errors.Is(err, ErrFailed) {
+		t.Errorf("Define after a failure: %v", err)
+	}
+	if err := c.Commit(Edit{Position: 1_000}); !errors.Is(err, ErrFailed) {
+		t.Errorf("Commit after a failure: %v", err)
+	}
+	mustHave(t, c, before)
+	if disk.String() != picture {
+		t.Error("the disk has changed after a failure")
+	}
+}
+
+// TestFailedSyncIsNotAcknowledged is the case in which Pebble reports success when its
+// logger's Fatalf returns.
+func TestFailedSyncIsNotAcknowledged(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	var broken atomic.Bool
+	c := mustOpen(t, hookFS(disk, func(op errorfs.Op) error {
+		if broken.Load() && strings.HasSuffix(op.Path, ".log") &&
+			(op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	mustDefine(t, c, table("db", "t", "f"))
+	before := observe(c)
+	broken.Store(true)
+	_, err := c.Define(table("db", "u", "f"))
+	if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want ErrFailed and ENOSPC", err)
+	}
+	mustHave(t, c, before)
+	broken.Store(false) // the disk has recovered, but the log's state is unknown
+	if _, err := c.Define(table("db", "v")); !errors.Is(err, ErrFailed) {
+		t.Errorf("the next change: %v", err)
+	}
+	_ = c.Close() // as in faults.run
+	c = mustOpen(t, disk.CrashClone(vfs.CrashCloneCfg{}))
+	defer mustClose(t, c)
+	mustHave(t, c, before)
+	mustDefine(t, c, table("db", "v"))
+}
+
+// failureLog is a slog handler that tells when an error is logged.
+type failureLog struct {
+	slog.Handler
+	once   sync.Once
+	failed chan struct{}
+}
+
+func (l *failureLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *failureLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		l.once.Do(func() { close(l.failed) })
+	}
+	return nil
+}
+
+// TestFatalFlushStopsEverything breaks the manifest under a background flush, which
+// is reported by Fatalf alone.
+func TestFatalFlushStopsEverything(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	var broken atomic.Bool
+	o := testOptions(hookFS(disk, func(op errorfs.Op) error {
+		if broken.Load() && strings.Contains(op.Path, "MANIFEST") {
+			return syscall.EIO
+		}
+		return nil
+	}))
+	log := &failureLog{Handler: slog.DiscardHandler, failed: make(chan struct{})}
+	o.Logger = slog.New(log)
+	c, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustDefine(t, c, table("db", "t", "f"))
+	before := observe(c)
+	broken.Store(true)
+	if _, err := c.store.db.AsyncFlush(); err != nil {
+		t.Fatal(err)
+	}
+	<-log.failed
+	broken.Store(false)
+	if _, err := c.Define(table("db", "u")); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("got %v, want ErrFailed and EIO", err)
+	}
+	_ = c.Close() // as in faults.run
+	for _, percent := range []int{0, 100} {
+		wreck := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(1, 1))})
+		c := mustOpen(t, wreck)
+		mustHave(t, c, before)
+		mustClose(t, c)
+	}
+}
