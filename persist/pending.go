@@ -1,0 +1,146 @@
+package persist
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	iofs "io/fs"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// TempSuffix ends the name of a file that is being written. What carries it after a
+// crash is rubbish.
+const TempSuffix = ".tmp"
+
+// writeBufferBytes gathers the many small writes of page headers into large ones.
+const writeBufferBytes = 256 << 10
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// pendingFile is a file under its temporary name. It counts and checksums what is
+// written to it. It ends with either commit or abort.
+type pendingFile struct {
+	fs         vfs.FS
+	dir        string
+	tmp, final string // paths
+	file       vfs.File
+	buf        *bufio.Writer
+	bytes      uint64
+	crc        uint32
+}
+
+// createPending creates the file under its temporary name; a left-over of that name
+// is replaced. A file of the final name is an error that wraps fs.ErrExist.
+func createPending(fs vfs.FS, dir, name string) (*pendingFile, error) {
+	p := &pendingFile{fs: fs, dir: dir, final: fs.PathJoin(dir, name), tmp: fs.PathJoin(dir, name+TempSuffix)}
+	switch _, err := fs.Stat(p.final); {
+	case err == nil:
+		return nil, fmt.Errorf("persist: creating %s: %w", p.final, iofs.ErrExist)
+	case !errors.Is(err, iofs.ErrNotExist):
+		return nil, fmt.Errorf("persist: looking for %s: %w", p.final, err)
+	}
+	file, err := fs.Create(p.tmp, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, fmt.Errorf("persist: creating %s: %w", p.tmp, err)
+	}
+	p.file = file
+	p.buf = bufio.NewWriterSize(file, writeBufferBytes)
+	return p, nil
+}
+
+// Write implements io.Writer. The checksum comes first: a vfs.File may change the
+// bytes that it is given.
+func (p *pendingFile) Write(b []byte) (int, error) {
+	p.crc = crc32.Update(p.crc, castagnoli, b)
+	p.bytes += uint64(len(b))
+	return p.buf.Write(b)
+}
+
+// commit makes the file durable and only then gives it its final name. After an
+// error the file has been removed under either name, as far as that was possible.
+func (p *pendingFile) commit() error {
+	if err := p.buf.Flush(); err != nil {
+		return p.fail("writing", p.tmp, err)
+	}
+	if err := p.file.Sync(); err != nil {
+		return p.fail("syncing", p.tmp, err)
+	}
+	err := p.file.Close()
+	p.file = nil
+	if err != nil {
+		return p.fail("closing", p.tmp, err)
+	}
+	if err := p.fs.Rename(p.tmp, p.final); err != nil {
+		return p.fail("renaming", p.tmp, err)
+	}
+	if err := syncDir(p.fs, p.dir); err != nil {
+		// The name may or may not survive a crash, so it must not be relied on.
+		return errors.Join(err, p.fs.Remove(p.final))
+	}
+	return nil
+}
+
+func (p *pendingFile) fail(doing, path string, err error) error {
+	return errors.Join(fmt.Errorf("persist: %s %s: %w", doing, path, err), p.abort())
+}
+
+// abort removes the file.
+func (p *pendingFile) abort() error {
+	if p.file != nil {
+		// What Close says of a file that is given up does not matter.
+		_ = p.file.Close()
+		p.file = nil
+	}
+	return p.fs.Remove(p.tmp)
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return fmt.Errorf("persist: opening directory %s: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("persist: syncing directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// makeDirMu lets one goroutine at a time create directories. Without it a Write
+// could find a directory that another Write has made but not yet made durable, and
+// report a file as durable whose directory a crash takes away.
+var makeDirMu sync.Mutex
+
+// makeDir creates dir and its missing parents so that they survive a crash.
+func makeDir(fs vfs.FS, dir string) error {
+	makeDirMu.Lock()
+	defer makeDirMu.Unlock()
+	return makeDirLocked(fs, dir)
+}
+
+// makeDirLocked requires makeDirMu. That a directory exists is taken to mean that it
+// is durable; so one whose parent could not be synced is removed again.
+func makeDirLocked(fs vfs.FS, dir string) error {
+	switch _, err := fs.Stat(dir); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, iofs.ErrNotExist):
+		return fmt.Errorf("persist: looking for directory %s: %w", dir, err)
+	}
+	parent := fs.PathDir(dir)
+	if parent == dir {
+		return fmt.Errorf("persist: directory %s: %w", dir, iofs.ErrNotExist)
+	}
+	if err := makeDirLocked(fs, parent); err != nil {
+		return err
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("persist: creating directory %s: %w", dir, err)
+	}
+	if err := syncDir(fs, parent); err != nil {
+		return errors.Join(err, fs.Remove(dir))
+	}
+	return nil
+}

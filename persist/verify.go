@@ -1,0 +1,87 @@
+package persist
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// verifyBufferBytes is the unit in which Verify reads.
+const verifyBufferBytes = 64 << 10
+
+// MismatchError says in what a file differs from its description.
+type MismatchError struct {
+	Path      string
+	What      string // "size", "checksum", …
+	Want, Got string
+}
+
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("persist: %s of %s is %s, not %s", e.What, e.Path, e.Got, e.Want)
+}
+
+// Verify reads the whole file and compares it with its description: size, checksum,
+// rows, time range and columns. The first difference is a *MismatchError; a file
+// that cannot be understood is a *CorruptError.
+func Verify(fs vfs.FS, path string, want *schema.File) error {
+	bytes, crc, err := checksum(fs, path)
+	if err != nil {
+		return err
+	}
+	if bytes != want.Bytes {
+		return mismatch(path, "size", want.Bytes, bytes)
+	}
+	if crc != want.CRC32C {
+		return mismatch(path, "checksum", fmt.Sprintf("%08x", want.CRC32C), fmt.Sprintf("%08x", crc))
+	}
+	r, err := Open(fs, path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(compare(r, want), r.Close())
+}
+
+// compare compares what the footer says.
+func compare(r *Reader, want *schema.File) error {
+	if r.Rows() != want.Rows {
+		return mismatch(r.path, "number of rows", want.Rows, r.Rows())
+	}
+	if r.Time() != want.Time {
+		return mismatch(r.path, "time range", want.Time, r.Time())
+	}
+	var ids, wantIDs []schema.ColumnID
+	for _, c := range r.Columns() {
+		ids = append(ids, c.ID)
+	}
+	for _, c := range want.Columns {
+		wantIDs = append(wantIDs, c.Column)
+	}
+	if !slices.Equal(ids, wantIDs) {
+		return mismatch(r.path, "list of column ids", wantIDs, ids)
+	}
+	return nil
+}
+
+func mismatch[T any](path, what string, want, got T) error {
+	return &MismatchError{Path: path, What: what, Want: fmt.Sprint(want), Got: fmt.Sprint(got)}
+}
+
+// checksum reads the file from its start to its end.
+func checksum(fs vfs.FS, path string) (bytes uint64, crc uint32, err error) {
+	f, err := fs.Open(path, vfs.SequentialReadsOption)
+	if err != nil {
+		return 0, 0, fmt.Errorf("persist: opening %s: %w", path, err)
+	}
+	hash := crc32.New(castagnoli)
+	n, err := io.CopyBuffer(hash, f, make([]byte, verifyBufferBytes))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return 0, 0, fmt.Errorf("persist: reading %s: %w", path, err)
+	}
+	return uint64(n), hash.Sum32(), nil
+}
