@@ -1,2 +1,49 @@
-// Package engine composes log, catalog, partitions and Parquet files into one store.
+// Package engine is the store: it composes log, catalog, partitions and Parquet files,
+// owns every goroutine of storage, and keeps the invariants that cross packages.
+//
+// It promises:
+//
+//	E1  When Write returns without error, every accepted point is on disk (the log is
+//	    synced) and visible to every View made afterwards. Nothing is visible before.
+//	E2  A rejected line leaves no trace: no table, no column, no type, no row.
+//	E3  Each accepted row is in exactly one of {buffer, file} for any View, whatever
+//	    is flushed while it is made or read.
+//	E4  Of two writes of one point the later wins, field by field: rows keep the order
+//	    of the log in buffers, and files carry an Order.
+//	E5  Killing the process at any moment, recovery included, loses nothing that E1
+//	    promised and doubles nothing.
+//	E6  Memory of buffers stays within the pool's share: what does not fit is refused
+//	    with ErrOverloaded before it is logged.
+//	E7  After a failed write or sync of the log no write is acknowledged until the
+//	    engine is opened again; queries go on.
+//
+// # Life of a write
+//
+// Write (write.go) reads the body line by line into columns (ingest*.go), one Batch
+// for each partition, against an immutable snapshot of the schema. New columns are
+// defined in the catalog first, durably, so that the log refers to ids that exist. The
+// encoded batches are one log record; package wal groups the records of concurrent
+// writers into one write and one sync, and calls apply (apply.go) in log order.
+//
+// # Flushing
+//
+// The flusher (flush.go) freezes the partitions of a table, writes them sorted and
+// merged to a Parquet file, and commits {file, flushed positions} to the catalog at
+// once; only then does the table swap buffer for file, under the same lock under which
+// views are made. A log record is needed again as long as one of the partitions it
+// touches is not flushed; the smallest such position is the catalog's Position, behind
+// which the log is trimmed.
+//
+// # Locks
+//
+// In the order in which they may be taken:
+//
+//	flusher.mu     one flush at a time; held across file I/O; never by writers or views
+//	tables.mu      the map of tables; held for a lookup
+//	table.mu       one table's buffers and files; held to append a batch, to make a
+//	               view and to swap, never across I/O
+//	Partition's    inside package partition
+//
+// The log calls apply from the committing goroutines, one at a time; apply takes
+// tables.mu and table.mu only.
 package engine

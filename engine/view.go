@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"fmt"
+	"sync"
+
 	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -28,7 +31,7 @@ type TableView struct {
 // FileRef is a Parquet file that stays in place as long as the view is open.
 type FileRef struct {
 	*schema.File
-	Path string // absolute, or relative to the process's directory as --data-dir is
+	Path string // below Options.DataDir as that was given
 }
 
 // Close unpins the view. It may be called more than once.
@@ -37,4 +40,68 @@ func (v *View) Close() {
 		v.release()
 		v.release = nil
 	}
+}
+
+// View pins the named tables of a database, or all of them when names is nil. The
+// errors are ErrDatabaseNotFound and *TableNotFoundError.
+func (e *Engine) View(database string, names []string) (*View, error) {
+	db, ok := e.catalog.Schema().Database(database)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, database)
+	}
+	defs, err := tableDefs(db, names)
+	if err != nil {
+		return nil, err
+	}
+	v := &View{Database: db}
+	var releases []func()
+	for _, def := range defs {
+		tv, release := e.tableView(def)
+		v.Tables = append(v.Tables, tv)
+		releases = append(releases, release)
+	}
+	v.release = sync.OnceFunc(func() {
+		for _, release := range releases {
+			release()
+		}
+	})
+	return v, nil
+}
+
+func tableDefs(db *schema.Database, names []string) ([]*schema.Table, error) {
+	if names == nil {
+		return db.Tables(), nil
+	}
+	var defs []*schema.Table
+	for _, name := range names {
+		def, ok := db.Table(name)
+		if !ok {
+			return nil, &TableNotFoundError{name}
+		}
+		defs = append(defs, def)
+	}
+	return defs, nil
+}
+
+func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
+	tv := &TableView{Table: def}
+	t := e.tables.find(def.ID)
+	if t == nil {
+		return tv, func() {}
+	}
+	files, snapshots, pinned := t.pin()
+	for _, f := range files {
+		tv.Files = append(tv.Files, FileRef{f, e.path(filePath(f))})
+	}
+	tv.Buffers = snapshots
+	return tv, func() { t.unpin(pinned) }
+}
+
+// Databases returns the names of all databases, in order.
+func (e *Engine) Databases() []string {
+	var names []string
+	for _, d := range e.catalog.Schema().Databases() {
+		names = append(names, d.Name)
+	}
+	return names
 }

@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"sync"
+	"sync/atomic"
+
+	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/wal"
+)
+
+// Engine is the storage engine: one data directory, opened by one process.
+type Engine struct {
+	opts    Options
+	lock    io.Closer
+	catalog *catalog.Catalog
+	log     *wal.Log
+
+	tables    *tables
+	buffers   *share
+	ingesters *ingesters
+	flusher   *flusher
+	metrics   *metrics
+	applied   atomic.Uint64 // the last log position that is in the buffers
+
+	writers struct {
+		sync.RWMutex      // read-held by each write
+		closing      bool // no further write may start
+	}
+	closeOnce func() error
+}
+
+// Open locks the data directory, recovers what it holds and starts the background
+// work. The errors are ErrInUse, ErrDamaged, *wal.CorruptionError, the catalog's, and
+// those of the file system.
+func Open(opts Options) (*Engine, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		opts:      opts,
+		buffers:   newShare(opts.PoolBytes, buffersPercent),
+		ingesters: &ingesters{limits: opts.Limits},
+		metrics:   newMetrics(opts.Registerer),
+	}
+	e.tables = newTables(e.buffers)
+	e.flusher = newFlusher(e)
+	e.closeOnce = sync.OnceValue(e.close)
+	if err := e.recover(); err != nil {
+		return nil, errors.Join(err, e.releaseAll())
+	}
+	e.flusher.start()
+	e.metrics.observe(e)
+	return e, nil
+}
+
+// Close stops accepting writes, persists the buffers and releases everything. What it
+// does is never needed for safety: the log holds every acknowledged row. Views must be
+// closed before.
+func (e *Engine) Close() error { return e.closeOnce() }
+
+func (e *Engine) close() error {
+	e.writers.Lock() // waits for the writes under way
+	e.writers.closing = true
+	e.writers.Unlock()
+	e.flusher.stop()
+	var errs []error
+	if e.log.Err() == nil {
+		errs = append(errs, e.flusher.flush(context.Background(), flushAll))
+	}
+	return errors.Join(append(errs, e.releaseAll())...)
+}
+
+// releaseAll closes what is open, in the reverse order of opening.
+func (e *Engine) releaseAll() error {
+	var errs []error
+	if e.log != nil {
+		errs = append(errs, e.log.Close())
+	}
+	if e.catalog != nil {
+		errs = append(errs, e.catalog.Close())
+	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
+	e.metrics.unregister()
+	return errors.Join(errs...)
+}
+
+// enter lets a write begin; leave ends it.
+func (e *Engine) enter() error {
+	e.writers.RLock()
+	if e.writers.closing {
+		e.writers.RUnlock()
+		return fmt.Errorf("%w: it is stopping", ErrUnavailable)
+	}
+	if err := e.log.Err(); err != nil {
+		e.writers.RUnlock()
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+func (e *Engine) leave() { e.writers.RUnlock() }
+
+// Flush persists every row that was accepted before the call.
+func (e *Engine) Flush(ctx context.Context) error { return e.flusher.flush(ctx, flushAll) }
+
+// Err returns why the engine does not take writes any more, nil while it does.
+func (e *Engine) Err() error { return e.log.Err() }
+
+// QueryMemoryBytes is the queries' share of the memory pool.
+func (e *Engine) QueryMemoryBytes() int64 { return newShare(e.opts.PoolBytes, queriesPercent).limit }
+
+// InstanceID identifies the data directory for ever.
+func (e *Engine) InstanceID() string { return e.catalog.InstanceID() }
+
+// path places a name of the data directory.
+func (e *Engine) path(name string) string { return path.Join(e.opts.DataDir, name) }

@@ -1,0 +1,323 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/partition"
+	"github.com/siltstone-db/siltstone/persist"
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// flusher persists buffers: every Gen1Duration, under memory pressure, when asked,
+// and at the end.
+type flusher struct {
+	e       *Engine
+	mu      sync.Mutex // one flush at a time
+	kicked  chan struct{}
+	quit    chan struct{}
+	stopped sync.WaitGroup
+}
+
+// flushMode says which buffers a flush takes.
+type flushMode uint8
+
+const (
+	flushAll flushMode = iota
+	// flushLargest takes the largest until memory is no longer tight, so that many
+	// small tables do not become many small files each time a large one fills up.
+	flushLargest
+)
+
+func newFlusher(e *Engine) *flusher {
+	return &flusher{e: e, kicked: make(chan struct{}, 1), quit: make(chan struct{})}
+}
+
+// kick asks for a flush under memory pressure, soon.
+func (f *flusher) kick() {
+	select {
+	case f.kicked <- struct{}{}:
+	default:
+	}
+}
+
+func (f *flusher) start() {
+	f.stopped.Add(1)
+	go f.run()
+}
+
+func (f *flusher) stop() {
+	close(f.quit)
+	f.stopped.Wait()
+}
+
+func (f *flusher) run() {
+	defer f.stopped.Done()
+	var tick <-chan time.Time
+	if d := f.e.opts.Gen1Duration; d > 0 {
+		ticker := time.NewTicker(d)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		mode := flushAll
+		select {
+		case <-f.quit:
+			return
+		case <-tick:
+		case <-f.kicked:
+			mode = flushLargest
+		}
+		if err := f.flush(context.Background(), mode); err != nil {
+			f.e.opts.Logger.Error("persisting the buffers failed; their rows stay in memory and in the log, the next flush tries again", "error", err)
+		}
+	}
+}
+
+// flush persists buffers and trims the log. Rows whose flush fails stay buffered.
+func (f *flusher) flush(ctx context.Context, mode flushMode) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	begin := time.Now()
+	units := f.e.plan()
+	if mode == flushLargest {
+		units = f.e.largest(units)
+	}
+	for _, u := range units {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := f.e.persist(u); err != nil {
+			f.e.metrics.flushErrors.Inc()
+			return fmt.Errorf("persisting table %d, %s to %s: %w", u.table.id, u.first, u.last, err)
+		}
+	}
+	if err := f.e.advance(); err != nil {
+		return err
+	}
+	if len(units) > 0 {
+		f.e.metrics.flushSeconds.Observe(time.Since(begin).Seconds())
+	}
+	return nil
+}
+
+// unit is what becomes one file: the buffers of consecutive days of a table. Sparse
+// days are taken together, so that three years of one daily value are one file.
+type unit struct {
+	table       *table
+	first, last schema.Day
+	rows        int
+	bytes       int64
+}
+
+// unitRows ends a unit: a file of a million rows is large enough to be read
+// efficiently, and small enough to be rewritten.
+const unitRows = 1 << 20
+
+// plan cuts everything that is buffered into units.
+func (e *Engine) plan() []unit {
+	var units []unit
+	for _, t := range e.tables.all() {
+		units = append(units, planTable(t)...)
+	}
+	return units
+}
+
+func planTable(t *table) []unit {
+	var units []unit
+	for _, d := range t.days() {
+		n := len(units)
+		if n == 0 || units[n-1].last != d.day && units[n-1].rows+d.rows > unitRows {
+			units = append(units, unit{table: t, first: d.day})
+			n++
+		}
+		u := &units[n-1]
+		u.last = d.day
+		u.rows += d.rows
+		u.bytes += d.bytes
+	}
+	return units
+}
+
+// largest keeps the units that must go to bring memory to half of where pressure
+// begins; a unit below a hundredth of the share is not worth a file.
+func (e *Engine) largest(units []unit) []unit {
+	slices.SortStableFunc(units, func(a, b unit) int { return cmp.Compare(b.bytes, a.bytes) })
+	excess := e.buffers.used.Load() - e.buffers.limit/100*pressurePercent/2
+	for i, u := range units {
+		if excess <= 0 {
+			return units[:i]
+		}
+		excess -= u.bytes
+	}
+	return units
+}
+
+// persist writes a unit's rows to files and swaps them for the buffers.
+func (e *Engine) persist(u unit) error {
+	buffers := u.table.freeze(u.first, u.last)
+	var snapshots []*partition.Snapshot
+	flushed := make(map[schema.PartitionKey]schema.Seq)
+	for _, b := range buffers {
+		s := b.partition.Snapshot()
+		snapshots = append(snapshots, s)
+		flushed[s.Key] = max(flushed[s.Key], s.Seq.Max)
+	}
+	if len(snapshots) == 0 {
+		return nil
+	}
+	files, err := e.writeRuns(u, snapshots)
+	if err != nil {
+		return err
+	}
+	if err := e.catalog.Commit(catalog.Edit{Add: files, Flushed: flushed}); err != nil {
+		return fmt.Errorf("committing %d files: %w", len(files), err)
+	}
+	u.table.replace(buffers, files)
+	return nil
+}
+
+// writeRuns writes snapshots to as many files as the persister's share of memory
+// asks for. Later files hold later rows.
+func (e *Engine) writeRuns(u unit, snapshots []*partition.Snapshot) (files []*schema.File, err error) {
+	def, ok := e.catalog.Schema().TableByID(u.table.id)
+	if !ok {
+		return nil, fmt.Errorf("%w: table %d is not in the catalog", ErrDamaged, u.table.id)
+	}
+	budget := newRunBudget(newShare(e.opts.PoolBytes, persistPercent).limit, len(def.Columns))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.removeFiles(files))
+			files = nil
+		}
+	}()
+	for _, run := range splitRuns(snapshots, budget.rows) {
+		file, err := e.writeRun(def, run, budget.rowGroup)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// runBudget bounds the memory of writing one file: sorting needs 16 bytes a row, and
+// a row group is held twice while it is encoded.
+type runBudget struct{ rows, rowGroup int }
+
+const (
+	sortBytesPerRow    = 16
+	encodeBytesPerCell = 24
+	minRowGroupRows    = 2048
+)
+
+func newRunBudget(bytes int64, columns int) runBudget {
+	rowGroup := bytes / 2 / int64(encodeBytesPerCell*(columns+1))
+	rows := bytes / 2 / sortBytesPerRow
+	return runBudget{
+		rows:     int(max(rows, minRowGroupRows)),
+		rowGroup: int(min(max(rowGroup, minRowGroupRows), persist.DefaultRowGroupRows)),
+	}
+}
+
+// splitRuns cuts snapshots into runs of at most rows rows each, as far as chunks allow.
+func splitRuns(snapshots []*partition.Snapshot, rows int) [][]*partition.Snapshot {
+	var runs [][]*partition.Snapshot
+	filled := rows
+	for _, s := range snapshots {
+		for _, piece := range s.Runs(rows) {
+			if filled+piece.Rows > rows {
+				runs = append(runs, nil)
+				filled = 0
+			}
+			runs[len(runs)-1] = append(runs[len(runs)-1], piece)
+			filled += piece.Rows
+		}
+	}
+	return runs
+}
+
+// writeRun writes one file, which nothing refers to yet.
+func (e *Engine) writeRun(def *schema.Table, run []*partition.Snapshot, rowGroup int) (*schema.File, error) {
+	present := partition.Columns(run)
+	columns := slices.DeleteFunc(slices.Clone(def.Columns), func(c schema.Column) bool { return !present[c.ID] })
+	id := e.catalog.AllocateFileID()
+	records := partition.Sorted(run, columns, persist.ArrowSchema(columns), rowGroup)
+	file, err := persist.Write(persist.Spec{
+		FS: e.opts.FS, Dir: e.path(tableDir(def.Database, def.ID)), Name: fileName(id),
+		Database: e.databaseName(def.Database), Table: def.Name, Columns: columns, RowGroupRows: rowGroup,
+	}, withoutErrors(records))
+	if err != nil {
+		return nil, err
+	}
+	file.ID, file.Order, file.Database, file.Table = id, uint64(id), def.Database, def.ID
+	file.DayMin, file.DayMax = schema.DayOf(file.Time.Min), schema.DayOf(file.Time.Max)
+	for _, s := range run {
+		file.Seq = file.Seq.Include(s.Seq.Min).Include(s.Seq.Max)
+	}
+	return &file, nil
+}
+
+func withoutErrors(records iter.Seq[arrow.RecordBatch]) iter.Seq2[arrow.RecordBatch, error] {
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		for r := range records {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (e *Engine) databaseName(id schema.DatabaseID) string {
+	for _, d := range e.catalog.Schema().Databases() {
+		if d.ID == id {
+			return d.Name
+		}
+	}
+	return ""
+}
+
+// removeFiles takes back files that were not committed. What cannot be removed now is
+// removed at the next start.
+func (e *Engine) removeFiles(files []*schema.File) error {
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, e.opts.FS.Remove(e.path(filePath(f))))
+	}
+	return errors.Join(errs...)
+}
+
+// advance moves the catalog's position to the last record that no buffer needs any
+// more, and trims the log behind it.
+//
+// applied is read first: a row of a record up to it is in a buffer or a file by now,
+// and if it is in a buffer, that buffer holds the position back.
+func (e *Engine) advance() error {
+	position := schema.Seq(e.applied.Load())
+	for _, t := range e.tables.all() {
+		if oldest, ok := t.oldestBuffered(); ok {
+			position = min(position, oldest-1)
+		}
+	}
+	if position > e.catalog.Position() {
+		if err := e.catalog.Commit(catalog.Edit{Position: position}); err != nil {
+			return fmt.Errorf("moving the flushed position: %w", err)
+		}
+	}
+	if e.log == nil { // in the middle of a replay
+		return nil
+	}
+	if err := e.log.Trim(e.catalog.Position()); err != nil {
+		return fmt.Errorf("trimming the log: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/lineprotocol"
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// ingester turns bodies into batches.
+//
+// On a real stream the same series come again and again, in the same order and with
+// the same fields. So an ingester remembers, from request to request, what the text
+// of a series meant, which series came after it, and in which order its table's
+// fields came; a line that goes on like that is read without hashing or looking up
+// anything. Everything remembered is a cache: it may be dropped at any time.
+//
+// A line is read into a stage first and moved into its batch only when all of it is
+// valid, which makes rejecting it trivial. Columns that do not exist yet get
+// provisional slots, which become real when the catalog has defined them.
+//
+// An ingester is used by one goroutine at a time.
+type ingester struct {
+	limits catalog.Limits
+
+	reader lineprotocol.Reader
+	series lineprotocol.Series
+	value  lineprotocol.Value
+
+	databases map[string]*ingestDatabase
+	cached    int // series and tables remembered in all databases
+
+	// Of the current request:
+	db       *ingestDatabase
+	snapshot *schema.Snapshot
+	schema   *schema.Database // nil while the database does not exist
+	request  uint64           // number of the request, for stamps
+	line     uint64           // number of the line over all requests, for stamps
+	out      *writeSet
+	stage    []staged
+	texts    []byte         // string values of the staged line
+	touched  []*ingestTable // tables with accepted lines, in order of first use
+	created  int            // tables among touched that do not exist yet
+	fresh    []*seriesEntry // entries without a key, made by this request
+	result   WriteResult
+
+	slotsBefore int // slots of the line's table before the line added any
+}
+
+// staged is one field value of the line being read.
+type staged struct {
+	slot     int32
+	from, to int32 // the string value's place in texts
+	bits     uint64
+}
+
+// ingestDatabase is what an ingester remembers of one database.
+type ingestDatabase struct {
+	tables map[string]*ingestTable
+	series map[string]*seriesEntry // by text
+	last   *seriesEntry            // of the line before
+}
+
+// maxCachedSeries bounds what an ingester remembers; beyond it everything is
+// forgotten and learnt again. 64 Ki series of TSBS take about 30 MB.
+const maxCachedSeries = 64 << 10
+
+func newIngester(limits catalog.Limits) *ingester {
+	return &ingester{limits: limits, databases: make(map[string]*ingestDatabase)}
+}
+
+// read parses the body of req into out against a snapshot of the schema. now is the
+// time of points without one, in nanoseconds.
+func (in *ingester) read(req *WriteRequest, snapshot *schema.Snapshot, now int64, out *writeSet) {
+	in.begin(req.Database, snapshot, out)
+	in.reader.Reset(req.Body)
+	for in.reader.Next() {
+		in.line++
+		if fault := in.readLine(req.Precision, now); fault != nil {
+			in.reject(fault)
+		}
+	}
+	for _, b := range out.batches {
+		b.Finish()
+	}
+}
+
+func (in *ingester) begin(database string, snapshot *schema.Snapshot, out *writeSet) {
+	if in.cached > maxCachedSeries {
+		clear(in.databases)
+		in.cached = 0
+	}
+	in.db = in.databases[database]
+	if in.db == nil {
+		in.db = &ingestDatabase{tables: make(map[string]*ingestTable), series: make(map[string]*seriesEntry)}
+		in.databases[database] = in.db
+	}
+	in.snapshot, in.out = snapshot, out
+	in.schema, _ = snapshot.Database(database)
+	in.request++
+	in.touched, in.created, in.fresh = in.touched[:0], 0, in.fresh[:0]
+	in.result = WriteResult{}
+}
+
+// fault is what is wrong with a line.
+type fault struct {
+	line, column int
+	message      string
+	limit        bool
+}
+
+func syntaxFault(e *lineprotocol.Error) *fault {
+	return &fault{line: e.Line, column: e.Column, message: e.Error()}
+}
+
+// faultHere describes a fault that the schema or a limit finds in the current line.
+func (in *ingester) faultHere(message string) *fault {
+	return &fault{line: in.reader.Line(), column: in.reader.Column(), message: message}
+}
+
+// reject records a fault and moves on to the next line.
+func (in *ingester) reject(f *fault) {
+	in.result.Rejected++
+	if len(in.result.Errors) < MaxReportedErrors {
+		raw := in.reader.Raw()
+		in.result.Errors = append(in.result.Errors, LineError{
+			Line: f.line, Column: f.column, Message: f.message, Limit: f.limit,
+			Original: string(raw[:min(len(raw), MaxOriginalBytes)]),
+		})
+	}
+	in.reader.Skip()
+}
+
+// readLine reads one line and, if all of it is valid, adds it to its batch.
+func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault {
+	entry, f := in.readSeries()
+	if f != nil {
+		return f
+	}
+	t := entry.table
+	f = in.readFields(t)
+	var ns int64
+	if f == nil {
+		ns, f = in.readTime(precision, now)
+	}
+	if f == nil {
+		f = in.checkNewTable(t)
+	}
+	if f != nil {
+		t.dropSlots(in.slotsBefore)
+		return f
+	}
+	in.keep(entry)
+	t.batchFor(ns, in.out).add(entry, ns, in.stage, in.texts)
+	in.result.Accepted++
+	return nil
+}
+
+func (in *ingester) readFields(t *ingestTable) *fault {
+	in.stage, in.texts = in.stage[:0], in.texts[:0]
+	for i := 0; ; i++ {
+		slot, name, f := in.readKey(t, i)
+		if f != nil {
+			return f
+		}
+		if err := in.reader.Value(&in.value, name); err != nil {
+			return syntaxFault(err)
+		}
+		if f := in.stageValue(t, slot, name); f != nil {
+			return f
+		}
+		if !in.reader.More() {
+			return nil
+		}
+	}
+}
+
+// readKey reads the i-th field key of a line and finds its slot: the one that came at
+// this place last time, or by name, or unknownSlot.
+func (in *ingester) readKey(t *ingestTable, i int) (slot int32, name []byte, f *fault) {
+	if i < len(t.predicted) {
+		if p := &t.predicted[i]; in.reader.SkipKey(p.raw) {
+			return p.slot, p.raw[:len(p.raw)-1], nil
+		}
+	}
+	name, raw, err := in.reader.Key()
+	if err != nil {
+		return 0, nil, syntaxFault(err)
+	}
+	slot, ok := t.byName[string(name)]
+	if !ok {
+		return unknownSlot, name, nil
+	}
+	t.predict(i, raw, slot)
+	return slot, name, nil
+}
+
+// stageValue checks the value just read against its column and stages it.
+func (in *ingester) stageValue(t *ingestTable, slot int32, name []byte) *fault {
+	if slot == unknownSlot {
+		var f *fault
+		if slot, f = in.addSlot(t, name, in.value.Type); f != nil {
+			return f
+		}
+	}
+	s := &t.slots[slot]
+	switch {
+	case s.kind != in.value.Type:
+		return in.faultHere(fmt.Sprintf("invalid column type for column '%s', expected %s, got %s", s.name, s.kind, in.value.Type))
+	case s.line == in.line:
+		return in.faultHere(fmt.Sprintf("invalid line protocol - multiple instances of '%s' field found", s.name))
+	}
+	s.line = in.line
+	v := staged{slot: slot, bits: in.value.Bits}
+	if s.kind == schema.String {
+		v.from = int32(len(in.texts))
+		in.texts = append(in.texts, in.value.Text...)
+		v.to = int32(len(in.texts))
+	}
+	in.stage = append(in.stage, v)
+	return nil
+}
+
+func (in *ingester) readTime(precision lineprotocol.Precision, now int64) (int64, *fault) {
+	digits, present, err := in.reader.Time()
+	if err != nil {
+		return 0, syntaxFault(err)
+	}
+	if !present {
+		return precision.Truncate(now), nil
+	}
+	ns, ok := precision.Nanoseconds(digits)
+	if !ok {
+		return 0, syntaxFault(in.reader.OutOfRange(digits, precision))
+	}
+	return ns, nil
+}

@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// ingestTable is what an ingester knows of a table: the columns that are defined, and
+// behind them those that the current request adds.
+type ingestTable struct {
+	name   string
+	def    *schema.Table // nil while the table does not exist
+	slots  []slot
+	byName map[string]int32
+	// predicted lists the field keys in the order in which the last lines had them.
+	predicted []predictedKey
+
+	request uint64 // the last request that used the table
+	touched uint64 // the last request that accepted a line of it
+	current *batchBuilder
+	days    map[schema.Day]*batchBuilder
+}
+
+// slot is a column as an ingester sees it.
+type slot struct {
+	name string
+	kind schema.ColumnType
+	id   schema.ColumnID // 0 while provisional
+	line uint64          // the last line that staged a value, to find duplicates
+}
+
+type predictedKey struct {
+	raw  []byte // with the equals sign
+	slot int32
+}
+
+// unknownSlot stands for a field whose column does not exist yet.
+const unknownSlot = -1
+
+func newIngestTable(name string) *ingestTable {
+	return &ingestTable{name: name, byName: make(map[string]int32), days: make(map[schema.Day]*batchBuilder)}
+}
+
+// begin brings the table's slots up to date with the schema.
+func (t *ingestTable) begin(request uint64, db *schema.Database) {
+	t.request, t.current = request, nil
+	clear(t.days)
+	if db == nil {
+		return
+	}
+	if def, ok := db.Table(t.name); ok {
+		t.define(def)
+	}
+}
+
+// define gives slots to columns that are new in def, and ids to provisional ones.
+func (t *ingestTable) define(def *schema.Table) {
+	if t.def == def {
+		return
+	}
+	t.def = def
+	for _, c := range def.Columns {
+		if i, ok := t.byName[c.Name]; ok {
+			t.slots[i].id = c.ID
+			continue
+		}
+		t.byName[c.Name] = int32(len(t.slots))
+		t.slots = append(t.slots, slot{name: c.Name, kind: c.Type, id: c.ID})
+	}
+}
+
+// dropSlots forgets the slots from n on, which must be provisional.
+func (t *ingestTable) dropSlots(n int) {
+	for _, s := range t.slots[n:] {
+		delete(t.byName, s.name)
+	}
+	t.slots = t.slots[:n]
+	t.predicted = slices.DeleteFunc(t.predicted, func(p predictedKey) bool { return int(p.slot) >= n })
+}
+
+// provisional returns the columns that the catalog must define.
+func (t *ingestTable) provisional() []catalog.NewColumn {
+	var columns []catalog.NewColumn
+	for _, s := range t.slots {
+		if s.id == 0 {
+			columns = append(columns, catalog.NewColumn{Name: s.name, Type: s.kind})
+		}
+	}
+	return columns
+}
+
+// predict notes that raw came as the i-th key of a line.
+func (t *ingestTable) predict(i int, raw []byte, slot int32) {
+	if i > len(t.predicted) {
+		return
+	}
+	if i == len(t.predicted) {
+		t.predicted = append(t.predicted, predictedKey{})
+	}
+	p := &t.predicted[i]
+	p.raw, p.slot = append(p.raw[:0], raw...), slot
+}
+
+// addSlot makes a provisional column.
+func (in *ingester) addSlot(t *ingestTable, name []byte, kind schema.ColumnType) (int32, *fault) {
+	if string(name) == schema.TimeColumn {
+		return 0, in.faultHere("'time' is a reserved column")
+	}
+	if len(t.slots) >= in.limits.Columns {
+		limit := catalog.LimitError{Kind: catalog.LimitColumns, Table: t.name, Limit: in.limits.Columns}
+		f := in.faultHere(limit.Error())
+		f.limit = true
+		return 0, f
+	}
+	t.slots = append(t.slots, slot{name: string(name), kind: kind})
+	t.byName[string(name)] = int32(len(t.slots) - 1)
+	return int32(len(t.slots) - 1), nil
+}
+
+// checkNewTable counts the tables that the request creates against the limit.
+func (in *ingester) checkNewTable(t *ingestTable) *fault {
+	if t.touched == in.request {
+		return nil
+	}
+	if t.def == nil {
+		if have := in.snapshot.TableCount() + in.created; have >= in.limits.Tables {
+			limit := catalog.LimitError{Kind: catalog.LimitTables, Table: t.name, Have: have, Limit: in.limits.Tables}
+			f := in.faultHere(limit.Error())
+			f.limit = true
+			return f
+		}
+		in.created++
+	}
+	t.touched = in.request
+	in.touched = append(in.touched, t)
+	return nil
+}
+
+// change returns what the catalog must define before the request can be logged; ok is
+// false when everything exists.
+func (in *ingester) change(database string) (change catalog.Change, ok bool) {
+	change.Database = database
+	for _, t := range in.touched {
+		if columns := t.provisional(); len(columns) > 0 {
+			change.Tables = append(change.Tables, catalog.TableChange{Name: t.name, Columns: columns})
+		}
+	}
+	return change, len(change.Tables) > 0
+}
+
+// settle makes the request's provisional columns real.
+func (in *ingester) settle(snapshot *schema.Snapshot, database string) error {
+	db, ok := snapshot.Database(database)
+	if !ok {
+		return fmt.Errorf("database %q is missing after its definition", database)
+	}
+	for _, t := range in.touched {
+		def, ok := db.Table(t.name)
+		if !ok {
+			return fmt.Errorf("table %q is missing after its definition", t.name)
+		}
+		t.define(def)
+	}
+	for _, e := range in.fresh {
+		e.resolve()
+	}
+	in.fresh = in.fresh[:0]
+	return nil
+}
+
+// abandon forgets what the request learnt about columns that were not defined.
+func (in *ingester) abandon() {
+	for _, e := range in.fresh {
+		e.isDead = true
+		delete(in.db.series, string(e.raw[:len(e.raw)-1]))
+		in.cached--
+	}
+	in.fresh, in.db.last = in.fresh[:0], nil
+	for _, t := range in.touched {
+		n := len(t.slots)
+		for n > 0 && t.slots[n-1].id == 0 {
+			n--
+		}
+		t.dropSlots(n)
+	}
+}

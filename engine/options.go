@@ -1,0 +1,86 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/siltstone-db/siltstone/catalog"
+)
+
+// Options configure an Engine. Zero values mean the default.
+type Options struct {
+	// DataDir holds everything: the lock, catalog/, wal/ and files/. Required.
+	DataDir string
+	// FS is the file system under log, catalog and Parquet; nil is the real one.
+	FS vfs.FS
+	// Logger receives operational messages; nil discards them.
+	Logger *slog.Logger
+	// Registerer receives the engine's metrics; nil keeps them to the engine.
+	Registerer prometheus.Registerer
+	// Now is the clock for points without a time stamp; nil is time.Now.
+	Now func() time.Time
+	// Gen1Duration is the time between flushes of the buffers to Parquet; 0 is
+	// DefaultGen1Duration, negative flushes only when asked or under memory pressure.
+	Gen1Duration time.Duration
+	// PoolBytes is the memory pool for buffers, persisting and queries; 0 is
+	// DefaultPoolBytes.
+	PoolBytes int64
+	// Limits bound what may be defined; zero fields are the catalog's defaults.
+	Limits catalog.Limits
+	// WALSegmentBytes is the size of a log segment; 0 is the log's default.
+	WALSegmentBytes int64
+}
+
+const (
+	// DefaultGen1Duration is InfluxDB 3's.
+	DefaultGen1Duration = 10 * time.Minute
+	// DefaultPoolBytes is for callers that do not look at the machine's memory.
+	DefaultPoolBytes = 1 << 30
+	// MinPoolBytes leaves each share enough for one row group and a few chunks.
+	MinPoolBytes = 16 << 20
+)
+
+// EnsureDefaults replaces zero values by the defaults.
+func (o *Options) EnsureDefaults() {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registerer == nil {
+		o.Registerer = prometheus.NewRegistry()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Gen1Duration == 0 {
+		o.Gen1Duration = DefaultGen1Duration
+	}
+	if o.PoolBytes == 0 {
+		o.PoolBytes = DefaultPoolBytes
+	}
+	limits := catalog.Options{Limits: o.Limits}
+	limits.EnsureDefaults()
+	o.Limits = limits.Limits
+}
+
+// Validate reports every fault at once. It expects EnsureDefaults to have run.
+func (o *Options) Validate() error {
+	var faults []error
+	if o.DataDir == "" {
+		faults = append(faults, errors.New("DataDir is empty"))
+	}
+	if o.PoolBytes < MinPoolBytes {
+		faults = append(faults, fmt.Errorf("the memory pool of %d bytes is below the minimum of %d", o.PoolBytes, MinPoolBytes))
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("engine options: %w", errors.Join(faults...))
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package engine
+
+import "sync/atomic"
+
+// The shares of the memory pool. Buffers hold what is not in files yet and are the
+// largest; queries need room for joins and sorts and can spill; persisting works a row
+// group at a time.
+const (
+	buffersPercent = 50
+	persistPercent = 15
+	queriesPercent = 35
+
+	// pressurePercent of the buffers' share starts a flush ahead of the timer, so
+	// that writes go on into the rest while it runs.
+	pressurePercent = 50
+)
+
+// share is one part of the memory pool, counted in bytes. Methods may be called
+// concurrently.
+type share struct {
+	limit int64
+	used  atomic.Int64
+}
+
+func newShare(pool int64, percent int64) *share { return &share{limit: pool / 100 * percent} }
+
+// reserve takes n bytes if they are there.
+func (s *share) reserve(n int64) bool {
+	if s.used.Add(n) > s.limit {
+		s.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+// add takes n bytes, there or not: for memory that is already held.
+func (s *share) add(n int64) { s.used.Add(n) }
+
+func (s *share) release(n int64) { s.used.Add(-n) }
+
+// isUnderPressure reports whether it is time to make room.
+func (s *share) isUnderPressure() bool { return s.used.Load() > s.limit/100*pressurePercent }

@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"time"
+
+	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/internal/durable"
+	"github.com/siltstone-db/siltstone/partition"
+	"github.com/siltstone-db/siltstone/schema"
+	"github.com/siltstone-db/siltstone/wal"
+)
+
+// recover brings the engine to the state of its last acknowledged write. Each step
+// only removes what no commit names, so that it may be killed anywhere and repeated.
+func (e *Engine) recover() error {
+	begin := time.Now()
+	if err := e.lockDirectory(); err != nil {
+		return err
+	}
+	if err := e.openCatalog(); err != nil {
+		return err
+	}
+	if err := e.checkFiles(); err != nil {
+		return err
+	}
+	rows, err := e.openLog()
+	if err != nil {
+		return err
+	}
+	e.opts.Logger.Info("data directory is open", "dir", e.opts.DataDir, "instance", e.catalog.InstanceID(),
+		"files", len(e.catalog.Files()), "replayed_rows", rows, "took", time.Since(begin))
+	return nil
+}
+
+func (e *Engine) lockDirectory() error {
+	fs := e.opts.FS
+	if err := durable.MkdirAll(fs, e.opts.DataDir); err != nil {
+		return err
+	}
+	lock, err := fs.Lock(e.path(lockName))
+	if err != nil {
+		return fmt.Errorf("%w: %s is locked by another siltstone process (%w); stop it, or choose another directory", ErrInUse, e.opts.DataDir, err)
+	}
+	e.lock = lock
+	return nil
+}
+
+func (e *Engine) openCatalog() error {
+	fs := e.opts.FS
+	isNew := false
+	if _, err := fs.Stat(e.path(catalogDir)); errors.Is(err, os.ErrNotExist) {
+		isNew = true
+		// A new catalog would declare every file an orphan and every log record
+		// unknown: data without its catalog must not be touched.
+		for _, dir := range []string{filesDir, walDir} {
+			if names, err := fs.List(e.path(dir)); err == nil && len(names) > 0 {
+				return fmt.Errorf("%w: %s has data in %s but no %s; restore the catalog from a backup", ErrDamaged, e.opts.DataDir, dir, catalogDir)
+			}
+		}
+	}
+	c, err := catalog.Open(catalog.Options{FS: fs, Dir: e.path(catalogDir), Logger: e.opts.Logger, Limits: e.opts.Limits})
+	if err != nil {
+		return fmt.Errorf("opening the catalog: %w", err)
+	}
+	e.catalog = c
+	if isNew {
+		return durable.MkdirAll(fs, e.path(filesDir))
+	}
+	return nil
+}
+
+// checkFiles makes sure that every file of the catalog is there in its full length,
+// shows it to the tables, and removes files that no commit names: what a crash left
+// between writing a file and committing it.
+func (e *Engine) checkFiles() error {
+	byTable := make(map[schema.TableID][]*schema.File)
+	known := make(map[string]*schema.File)
+	for _, f := range e.catalog.Files() {
+		known[filePath(f)] = f
+		byTable[f.Table] = append(byTable[f.Table], f)
+	}
+	if err := e.walkFiles(known); err != nil {
+		return err
+	}
+	for name, f := range known {
+		return fmt.Errorf("%w: %s (%d rows) is missing; restore it from a backup", ErrDamaged, e.path(name), f.Rows)
+	}
+	for id, files := range byTable {
+		t := e.tables.findOrCreate(files[0].Database, id)
+		t.mu.Lock()
+		t.addFilesLocked(files)
+		t.mu.Unlock()
+	}
+	return nil
+}
+
+// walkFiles checks what lies below files/ against known, from which it removes what
+// it has found.
+func (e *Engine) walkFiles(known map[string]*schema.File) error {
+	databases, err := e.list(filesDir)
+	if err != nil {
+		return err
+	}
+	for _, db := range databases {
+		tables, err := e.list(path.Join(filesDir, db))
+		if err != nil {
+			return err
+		}
+		for _, table := range tables {
+			dir := path.Join(filesDir, db, table)
+			names, err := e.list(dir)
+			if err != nil {
+				return err
+			}
+			for _, name := range names {
+				if err := e.checkFile(path.Join(dir, name), known); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Engine) checkFile(name string, known map[string]*schema.File) error {
+	f, ok := known[name]
+	if !ok {
+		if !isOurFile(path.Base(name)) {
+			return nil
+		}
+		e.opts.Logger.Info("removing a file that was never committed", "file", e.path(name))
+		return e.opts.FS.Remove(e.path(name))
+	}
+	delete(known, name)
+	info, err := e.opts.FS.Stat(e.path(name))
+	if err != nil {
+		return fmt.Errorf("reading the size of %s: %w", e.path(name), err)
+	}
+	if uint64(info.Size()) != f.Bytes {
+		return fmt.Errorf("%w: %s has %d bytes, the catalog says %d; restore it from a backup", ErrDamaged, e.path(name), info.Size(), f.Bytes)
+	}
+	return nil
+}
+
+// list returns the names in a directory of the data directory, none if it is missing
+// or no directory.
+func (e *Engine) list(name string) ([]string, error) {
+	info, err := e.opts.FS.Stat(e.path(name))
+	if errors.Is(err, os.ErrNotExist) || err == nil && !info.IsDir() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking at %s: %w", e.path(name), err)
+	}
+	names, err := e.opts.FS.List(e.path(name))
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", e.path(name), err)
+	}
+	return names, nil
+}
+
+// openLog replays the records that are not in files yet.
+func (e *Engine) openLog() (rows int, err error) {
+	position, flushed := e.catalog.Position(), e.catalog.Flushed()
+	durable := position
+	for _, seq := range flushed {
+		durable = max(durable, seq)
+	}
+	e.applied.Store(uint64(position))
+	var decoder partition.Decoder
+	replay := func(seq schema.Seq, record []byte) error {
+		err := decoder.Decode(record, func(b *partition.Batch) error {
+			if seq > flushed[b.Key] {
+				rows += b.Rows()
+				return e.replayBatch(b, seq)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("log record %d: %w", seq, err)
+		}
+		e.applied.Store(uint64(seq))
+		return e.relieve()
+	}
+	e.log, err = wal.Open(wal.Options{
+		FS: e.opts.FS, Dir: e.path(walDir), SegmentBytes: e.opts.WALSegmentBytes,
+		DurableThrough: durable, Logger: e.opts.Logger, Metrics: e.metrics.log(),
+	}, position, replay)
+	if err != nil {
+		return rows, fmt.Errorf("opening the log: %w", err)
+	}
+	return rows, nil
+}
+
+// replayBatch puts a batch of the log back into its buffer. The catalog defined its
+// table and columns before it was logged; if they are not there, something is lost.
+func (e *Engine) replayBatch(b *partition.Batch, seq schema.Seq) error {
+	def, ok := e.catalog.Schema().TableByID(b.Key.Table)
+	if !ok || def.Database != b.Key.Database {
+		return fmt.Errorf("%w: the log has rows for %s, which the catalog does not know", ErrDamaged, b.Key)
+	}
+	for i := range b.Fields {
+		c, ok := def.ColumnByID(b.Fields[i].ID)
+		if !ok || c.Type != b.Fields[i].Type {
+			return fmt.Errorf("%w: the log has column %d of table %q, which the catalog does not know", ErrDamaged, b.Fields[i].ID, def.Name)
+		}
+	}
+	e.tables.findOrCreate(b.Key.Database, b.Key.Table).append(b, seq)
+	return nil
+}
+
+// relieve persists buffers in the middle of a replay that needs more memory than the
+// pool has: it may have been larger when the log was written.
+func (e *Engine) relieve() error {
+	if e.buffers.used.Load() <= e.buffers.limit {
+		return nil
+	}
+	return e.flusher.flush(context.Background(), flushLargest)
+}

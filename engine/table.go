@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/siltstone-db/siltstone/partition"
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// tables is the set of all tables that hold data.
+type tables struct {
+	mu struct {
+		sync.RWMutex
+		byID map[schema.TableID]*table
+	}
+	buffers *share
+}
+
+func newTables(buffers *share) *tables {
+	t := &tables{buffers: buffers}
+	t.mu.byID = make(map[schema.TableID]*table)
+	return t
+}
+
+func (ts *tables) find(id schema.TableID) *table {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	return ts.mu.byID[id]
+}
+
+func (ts *tables) findOrCreate(db schema.DatabaseID, id schema.TableID) *table {
+	if t := ts.find(id); t != nil {
+		return t
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t := ts.mu.byID[id]
+	if t == nil {
+		t = &table{database: db, id: id, buffers: ts.buffers}
+		t.mu.active = make(map[schema.Day]*buffer)
+		ts.mu.byID[id] = t
+	}
+	return t
+}
+
+// all returns every table, by id.
+func (ts *tables) all() []*table {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	all := make([]*table, 0, len(ts.mu.byID))
+	for _, t := range ts.mu.byID {
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b *table) int { return cmp.Compare(a.id, b.id) })
+	return all
+}
+
+// table is what one table holds: rows in buffers, and files. Under mu the two change
+// together (E3).
+type table struct {
+	database schema.DatabaseID
+	id       schema.TableID
+	buffers  *share
+
+	mu struct {
+		sync.Mutex
+		active map[schema.Day]*buffer // where rows of a day go
+		// buffered lists active and frozen buffers in the order in which they were made.
+		buffered []*buffer
+		files    []*schema.File // by Order; replaced, never changed in place
+	}
+}
+
+// buffer is a partition with its account in the memory pool. Its fields are guarded
+// by the table's mutex.
+type buffer struct {
+	partition *partition.Partition
+	bytes     int64
+	pins      int // the table, and each view that reads it
+	isFrozen  bool
+}
+
+// append adds a batch that is durable at seq. The log's order is the caller's.
+func (t *table) append(b *partition.Batch, seq schema.Seq) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	into := t.mu.active[b.Key.Day]
+	if into == nil {
+		into = &buffer{partition: partition.New(b.Key), pins: 1}
+		into.bytes = into.partition.Bytes()
+		t.buffers.add(into.bytes)
+		t.mu.active[b.Key.Day] = into
+		t.mu.buffered = append(t.mu.buffered, into)
+	}
+	grown := into.partition.Append(b, seq)
+	into.bytes += grown
+	t.buffers.add(grown)
+}
+
+// days returns the days that have rows in buffers, in order, with their rows.
+func (t *table) days() []dayRows {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var days []dayRows
+	for _, b := range t.mu.buffered {
+		days = append(days, dayRows{b.partition.Key().Day, b.partition.Rows(), b.bytes})
+	}
+	slices.SortStableFunc(days, func(a, b dayRows) int { return cmp.Compare(a.day, b.day) })
+	return days
+}
+
+type dayRows struct {
+	day   schema.Day
+	rows  int
+	bytes int64
+}
+
+// freeze ends the growth of the buffers of some days, frozen ones that an earlier
+// flush could not persist among them, and returns them in the order of their making.
+func (t *table) freeze(first, last schema.Day) []*buffer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var frozen []*buffer
+	for _, b := range t.mu.buffered {
+		day := b.partition.Key().Day
+		if day < first || day > last {
+			continue
+		}
+		if !b.isFrozen {
+			b.partition.Freeze()
+			b.isFrozen = true
+			delete(t.mu.active, day)
+		}
+		frozen = append(frozen, b)
+	}
+	return frozen
+}
+
+// replace makes the files that hold the rows of buffers visible in their place.
+func (t *table) replace(buffers []*buffer, files []*schema.File) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.buffered = slices.DeleteFunc(slices.Clone(t.mu.buffered), func(b *buffer) bool { return slices.Contains(buffers, b) })
+	t.addFilesLocked(files)
+	for _, b := range buffers {
+		t.unpinLocked(b)
+	}
+}
+
+func (t *table) addFilesLocked(files []*schema.File) {
+	all := append(slices.Clone(t.mu.files), files...)
+	slices.SortFunc(all, func(a, b *schema.File) int { return cmp.Compare(a.Order, b.Order) })
+	t.mu.files = all
+}
+
+// pin returns the table's files and a snapshot of its buffers, which stay accounted
+// for until unpin.
+func (t *table) pin() (files []*schema.File, snapshots []*partition.Snapshot, pinned []*buffer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, b := range t.mu.buffered {
+		b.pins++
+		snapshots = append(snapshots, b.partition.Snapshot())
+	}
+	return t.mu.files, snapshots, slices.Clone(t.mu.buffered)
+}
+
+func (t *table) unpin(pinned []*buffer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, b := range pinned {
+		t.unpinLocked(b)
+	}
+}
+
+func (t *table) unpinLocked(b *buffer) {
+	b.pins--
+	switch {
+	case b.pins == 0:
+		t.buffers.release(b.bytes)
+	case b.pins < 0:
+		panic(fmt.Sprintf("engine: buffer of %s released twice", b.partition.Key()))
+	}
+}
+
+// oldestBuffered returns the smallest log position of a row that is in no file; ok is
+// false when there is none.
+func (t *table) oldestBuffered() (oldest schema.Seq, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, b := range t.mu.buffered {
+		if seq := b.partition.Seq(); !ok || seq.Min < oldest {
+			oldest, ok = seq.Min, true
+		}
+	}
+	return oldest, ok
+}
+
+// counts returns the number of files and of buffered rows.
+func (t *table) counts() (files int, rows int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, b := range t.mu.buffered {
+		rows += b.partition.Rows()
+	}
+	return len(t.mu.files), rows
+}

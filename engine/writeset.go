@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/siltstone-db/siltstone/partition"
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// writeSet is what one request writes: its batches, and the log record they make.
+type writeSet struct {
+	batches []*batchBuilder
+	spare   []*batchBuilder
+	refs    []*partition.Batch
+	encoder partition.Encoder
+}
+
+var writeSets = sync.Pool{New: func() any { return new(writeSet) }}
+
+// maxSpareBatches bounds the batches whose memory a set keeps for later requests.
+const maxSpareBatches = 16
+
+func (w *writeSet) reset() {
+	for _, b := range w.batches {
+		if len(w.spare) < maxSpareBatches {
+			w.spare = append(w.spare, b)
+		}
+	}
+	clear(w.batches)
+	w.batches = w.batches[:0]
+}
+
+// newBatch returns an empty batch, the last of the set.
+func (w *writeSet) newBatch(t *ingestTable, day schema.Day) *batchBuilder {
+	var b *batchBuilder
+	if n := len(w.spare); n > 0 {
+		b, w.spare = w.spare[n-1], w.spare[:n-1]
+	} else {
+		b = new(batchBuilder)
+	}
+	b.begin(t, day)
+	w.batches = append(w.batches, b)
+	return b
+}
+
+// seal fills in the ids that the batches were built without, and returns the record.
+func (w *writeSet) seal() []byte {
+	w.refs = w.refs[:0]
+	for _, b := range w.batches {
+		b.seal()
+		w.refs = append(w.refs, &b.Batch)
+	}
+	return w.encoder.Encode(w.refs)
+}
+
+// memoryBytes estimates what the batches will take in the buffers.
+func (w *writeSet) memoryBytes() int64 {
+	n := int64(0)
+	for _, b := range w.batches {
+		n += b.MemoryBytes()
+	}
+	return n
+}
+
+// batchBuilder is a Batch that knows the table's slots.
+type batchBuilder struct {
+	partition.Batch
+	table   *ingestTable
+	entries []*seriesEntry // parallel to Series
+	fieldOf []int32        // by slot: 1 + position in Fields, 0 for none
+	slots   []int32        // by position in Fields
+	values  int            // field values, nulls not counted
+	use     uint64         // counts the uses of this builder, so that stale references show
+}
+
+func (b *batchBuilder) begin(t *ingestTable, day schema.Day) {
+	b.Reset(schema.PartitionKey{Day: day})
+	b.table, b.values = t, 0
+	b.entries, b.slots = b.entries[:0], b.slots[:0]
+	clear(b.fieldOf)
+	b.use++
+}
+
+// batchFor returns the batch for a point at ns.
+func (t *ingestTable) batchFor(ns int64, out *writeSet) *batchBuilder {
+	day := schema.DayOf(ns)
+	b := t.current
+	if b == nil || b.Key.Day != day {
+		b = t.days[day]
+	}
+	if b == nil || b.IsFull(b.values) {
+		b = out.newBatch(t, day)
+		t.days[day] = b
+	}
+	t.current = b
+	return b
+}
+
+// add appends a line.
+func (b *batchBuilder) add(entry *seriesEntry, ns int64, values []staged, texts []byte) {
+	row := len(b.Time)
+	if entry.batch != b || entry.use != b.use {
+		entry.batch, entry.use, entry.index = b, b.use, uint32(len(b.Series))
+		b.Series = append(b.Series, entry.key)
+		b.entries = append(b.entries, entry)
+	}
+	b.Time = append(b.Time, ns)
+	b.Index = append(b.Index, entry.index)
+	b.Range = b.Range.Include(ns)
+	for i := range values {
+		v := &values[i]
+		b.field(v.slot).Append(row, v.bits, texts[v.from:v.to])
+	}
+	b.values += len(values)
+}
+
+func (b *batchBuilder) field(slot int32) *partition.Field {
+	for int(slot) >= len(b.fieldOf) {
+		b.fieldOf = append(b.fieldOf, 0)
+	}
+	if b.fieldOf[slot] == 0 {
+		b.AddField(0, b.table.slots[slot].kind)
+		b.slots = append(b.slots, slot)
+		b.fieldOf[slot] = int32(len(b.slots))
+	}
+	return &b.Fields[b.fieldOf[slot]-1]
+}
+
+// seal replaces slots by the ids that the columns have by now.
+func (b *batchBuilder) seal() {
+	b.Key.Database, b.Key.Table = b.table.def.Database, b.table.def.ID
+	for i, slot := range b.slots {
+		b.Fields[i].ID = b.table.slots[slot].id
+	}
+	for i, e := range b.entries {
+		b.Series[i] = e.key
+	}
+	b.table = nil
+	clear(b.entries)
+}
