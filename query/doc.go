@@ -1,0 +1,41 @@
+// Package query answers SQL over an engine view through an embedded DuckDB.
+//
+// It promises:
+//
+//	Q1  A query sees one view: every row that was acknowledged before it began,
+//	    each once, and of rows with the same tags and time one row in which every
+//	    field has the value written last, whichever file or buffer holds it and
+//	    whichever plan DuckDB chooses.
+//	Q2  What a user sends can only read. DuckDB runs no text of a user: the text is
+//	    parsed, its syntax tree is checked against lists of what is allowed, the
+//	    tables in it are replaced by our scans, and only the text that is printed
+//	    from that tree is run, on a database whose settings are locked.
+//	Q3  Pruning never changes an answer: a file or row is left out only when the
+//	    WHERE clause cannot accept it.
+//	Q4  A cancelled query ends within milliseconds, and its view is unpinned when
+//	    its Result is closed.
+//	Q5  Memory, spill and the number of running queries are bounded.
+//
+// It leaves to package engine what a view pins, to package persist what a Parquet
+// file looks like (columns are found by field_id, never by name), and to package
+// httpapi the status codes: a *UserError is the user's fault, a *ResourceError means
+// that the query needs more than the limits grant, anything else is ours.
+//
+// A Querier may be used concurrently; a Result belongs to one goroutine. The package
+// owns no bytes but the spill directory, which it empties at Open.
+//
+// # The life of a query
+//
+//  1. gate.go: json_serialize_sql parses the text without executing anything, and
+//     ast.go walks the tree with allow lists (Q2).
+//  2. rewrite.go: every table in the tree becomes a reference to a scan of its own;
+//     parameters and now() become constants.
+//  3. query.go pins the view, and prune.go extracts from the WHERE clauses, for each
+//     scan, bounds on time and wanted tag values.
+//  4. overlap.go finds the windows of time that more than one source covers, and
+//     rows.go the buffered rows that lie there; scan.go writes the scan's SQL.
+//  5. The scans become common table expressions before the printed tree. There are no
+//     catalog objects for a query, so concurrent queries cannot meet (and the
+//     view's definition is bound once, which a temporary view would do twice).
+//  6. result.go streams the answer as Arrow; format*.go writes it down.
+package query

@@ -1,0 +1,79 @@
+package query
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/siltstone-db/siltstone/engine"
+)
+
+// Options configure a Querier. Zero values mean the default.
+type Options struct {
+	// View pins the named tables of a database; Engine.View is one. With an empty,
+	// non-nil list it pins nothing and only answers what is defined. Required.
+	View func(database string, tables []string) (*engine.View, error)
+	// DataDir is the directory below which all Parquet files lie. Required.
+	DataDir string
+	// TempDir holds the directory "query-spill" for what does not fit into memory;
+	// empty means that such queries fail.
+	TempDir string
+	// MemoryBytes bounds DuckDB's memory for all queries together; 0 is 1 GiB.
+	MemoryBytes int64
+	// Threads is the number of threads that work on queries; 0 is GOMAXPROCS.
+	Threads int
+	// MaxConcurrent bounds the running queries; others wait for their turn or the end
+	// of their context. 0 is twice Threads, at least 8.
+	MaxConcurrent int
+	// MaxSQLBytes bounds the length of a query's text; 0 is DefaultMaxSQLBytes.
+	MaxSQLBytes int
+	// Now is the clock that now() answers; nil is time.Now.
+	Now func() time.Time
+}
+
+// DefaultMaxSQLBytes bounds a query's text, because parsing and planning are not
+// interruptible and cost more than linearly.
+const DefaultMaxSQLBytes = 1 << 20
+
+// EnsureDefaults replaces zero values by defaults.
+func (o *Options) EnsureDefaults() {
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = 1 << 30
+	}
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	if o.MaxConcurrent == 0 {
+		o.MaxConcurrent = max(8, 2*o.Threads)
+	}
+	if o.MaxSQLBytes == 0 {
+		o.MaxSQLBytes = DefaultMaxSQLBytes
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// minMemoryBytes is what DuckDB needs to run anything useful.
+const minMemoryBytes = 16 << 20
+
+// Validate reports every fault at once.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.View == nil {
+		errs = append(errs, errors.New("query: Options.View is nil"))
+	}
+	if o.DataDir == "" || filepath.Clean(o.DataDir) == string(filepath.Separator) {
+		errs = append(errs, fmt.Errorf("query: Options.DataDir %q is not a directory of its own", o.DataDir))
+	}
+	if o.MemoryBytes < minMemoryBytes {
+		errs = append(errs, fmt.Errorf("query: Options.MemoryBytes is %d, at least %d are needed", o.MemoryBytes, minMemoryBytes))
+	}
+	if o.Threads < 1 || o.MaxConcurrent < 1 || o.MaxSQLBytes < 1 {
+		errs = append(errs, fmt.Errorf("query: Threads %d, MaxConcurrent %d and MaxSQLBytes %d must be positive",
+			o.Threads, o.MaxConcurrent, o.MaxSQLBytes))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,231 @@
+package query
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// scanPrefix begins the names that replace those of the tables in a tree. Nothing else in
+// a tree may have such a name.
+const scanPrefix = "siltstone_scan_"
+
+func scanName(i int) string { return scanPrefix + strconv.Itoa(i) }
+
+// rename makes every table in the tree a reference to its own scan. It keeps its old name
+// as an alias, so that qualified columns still mean it.
+func (s *statement) rename() {
+	for i, t := range s.tables {
+		if t.node.str("alias") == "" {
+			t.node["alias"] = t.node.str("table_name")
+		}
+		t.node["catalog_name"], t.node["schema_name"] = "", ""
+		t.node["table_name"] = scanName(i)
+	}
+}
+
+// rewriter replaces parameters and the functions of the current time by constants, and
+// notes which columns the query can possibly mean.
+type rewriter struct {
+	params map[string]any
+	now    time.Time
+	used   columnNames
+}
+
+// columnNames are the names that occur in a query where a column may stand.
+type columnNames struct {
+	all   bool            // a star, a whole row or a position: every column may be meant
+	names map[string]bool // in lower case
+}
+
+func (u *columnNames) has(name string) bool { return u.all || u.names[strings.ToLower(name)] }
+
+// rewrite changes the statement's tree in place.
+func (s *statement) rewrite(params map[string]any, now time.Time) (columnNames, error) {
+	r := rewriter{params: params, now: now, used: columnNames{names: make(map[string]bool)}}
+	if err := r.children(s.query); err != nil {
+		return columnNames{}, err
+	}
+	for _, t := range s.tables {
+		alias := t.node.str("alias")
+		if alias == "" {
+			alias = t.node.str("table_name")
+		}
+		if r.used.names[wholeRow(strings.ToLower(alias))] || len(t.node.list("column_name_alias")) > 0 {
+			r.used.all = true
+		}
+	}
+	return r.used, nil
+}
+
+func (r *rewriter) children(n node) error {
+	for key, v := range n {
+		replacement, err := r.value(v, key == "select_list")
+		if err != nil {
+			return err
+		}
+		n[key] = replacement
+	}
+	return nil
+}
+
+// value visits v and returns what takes its place. In a select list the new expression
+// gets the old one's text as its name.
+func (r *rewriter) value(v any, selected bool) (any, error) {
+	switch v := v.(type) {
+	case []any:
+		for i, e := range v {
+			replacement, err := r.value(e, selected)
+			if err != nil {
+				return nil, err
+			}
+			v[i] = replacement
+		}
+	case map[string]any:
+		r.note(v)
+		constant, name, err := r.constant(v)
+		if err != nil {
+			return nil, err
+		}
+		if constant == nil {
+			return v, r.children(v)
+		}
+		constant["alias"] = node(v).str("alias")
+		if selected && constant["alias"] == "" {
+			constant["alias"] = name
+		}
+		return map[string]any(constant), nil
+	}
+	return v, nil
+}
+
+// wholeRow marks a name that stands alone: it is a column's, or a table's as a whole.
+func wholeRow(name string) string { return name + "\x00" }
+
+// note records the columns that an object may mean.
+func (r *rewriter) note(n node) {
+	switch n.str("class") {
+	case "STAR", "POSITIONAL_REFERENCE":
+		r.used.all = true
+	case "COLUMN_REF":
+		names := n.list("column_names")
+		for _, e := range names {
+			name, _ := e.(string)
+			r.used.names[strings.ToLower(name)] = true
+			if len(names) == 1 {
+				r.used.names[wholeRow(strings.ToLower(name))] = true
+			}
+		}
+	}
+	if n.str("ref_type") == "NATURAL" {
+		r.used.all = true
+	}
+	for _, e := range n.list("using_columns") {
+		name, _ := e.(string)
+		r.used.names[strings.ToLower(name)] = true
+	}
+}
+
+// constant returns the constant that replaces an expression and the expression's text, or nil.
+func (r *rewriter) constant(n node) (replacement node, name string, err error) {
+	switch n.str("class") {
+	case "PARAMETER":
+		id := n.str("identifier")
+		v, ok := r.params[id]
+		if !ok {
+			return nil, "", refuse("No value found for placeholder with name $%s", id)
+		}
+		replacement, err = parameterNode(id, v)
+		return replacement, "$" + id, err
+	case "FUNCTION":
+		name = strings.ToLower(n.str("function_name"))
+		if len(n.list("children")) == 0 {
+			return r.currentTime(name), name + "()", nil
+		}
+	case "COLUMN_REF":
+		if names := n.list("column_names"); len(names) == 1 {
+			name, _ = names[0].(string)
+			return r.currentTime(strings.ToLower(name)), name, nil
+		}
+	}
+	return nil, "", nil
+}
+
+// currentTime returns the start of the query. It has no time zone, unlike DuckDB's: a
+// TIMESTAMP_NS does not compare with a TIMESTAMP WITH TIME ZONE.
+func (r *rewriter) currentTime(function string) node {
+	switch function {
+	case "now", "current_timestamp", "get_current_timestamp", "transaction_timestamp",
+		"localtimestamp", "current_localtimestamp":
+		return castNode(r.now.UTC().Format("2006-01-02 15:04:05.000000000"), "TIMESTAMP_NS")
+	case "current_date", "today":
+		return castNode(r.now.UTC().Format(time.DateOnly), "DATE")
+	}
+	return nil
+}
+
+func constantNode(typ string, value any) node {
+	return node{
+		"class": "CONSTANT", "type": "VALUE_CONSTANT", "alias": "", "query_location": 0,
+		"value": map[string]any{"type": map[string]any{"id": typ, "type_info": nil}, "is_null": value == nil, "value": value},
+	}
+}
+
+// castNode is a cast of a string, the one way to write a constant of any type exactly.
+func castNode(text, typ string) node {
+	return node{
+		"class": "CAST", "type": "OPERATOR_CAST", "alias": "", "query_location": 0, "try_cast": false,
+		"child":     map[string]any(constantNode("VARCHAR", text)),
+		"cast_type": map[string]any{"id": typ, "type_info": nil},
+	}
+}
+
+func parameterNode(name string, v any) (node, error) {
+	switch v := v.(type) {
+	case nil:
+		return constantNode("NULL", nil), nil
+	case string:
+		if strings.IndexByte(v, 0) >= 0 {
+			return nil, refuse("parameter $%s contains a NUL byte", name)
+		}
+		return constantNode("VARCHAR", strings.ToValidUTF8(v, "\uFFFD")), nil
+	case bool:
+		return constantNode("BOOLEAN", v), nil
+	case int:
+		return castNode(strconv.Itoa(v), "BIGINT"), nil
+	case int64:
+		return castNode(strconv.FormatInt(v, 10), "BIGINT"), nil
+	case uint64:
+		return castNode(strconv.FormatUint(v, 10), "UBIGINT"), nil
+	case float64:
+		return castNode(strconv.FormatFloat(v, 'g', -1, 64), "DOUBLE"), nil
+	case json.Number:
+		if _, err := strconv.ParseInt(v.String(), 10, 64); err == nil {
+			return castNode(v.String(), "BIGINT"), nil
+		}
+		return castNode(v.String(), "DOUBLE"), nil
+	}
+	return nil, refuse("parameter $%s has a value of type %T; only null, strings, numbers and booleans are supported", name, v)
+}
+
+// text prints the statement with the given common table expressions in front. The printer
+// puts a query's own ones first, behind one of two keywords, so ours go between.
+func (s *statement) text(g *gate, scans []string) (string, error) {
+	printed, err := g.print(s.root)
+	if err != nil || len(scans) == 0 {
+		return s.prefix + printed, err
+	}
+	with := "WITH "
+	if len(s.query.child("cte_map").list("map")) > 0 {
+		rest, ok := strings.CutPrefix(printed, "WITH RECURSIVE ")
+		if ok {
+			with = "WITH RECURSIVE "
+		} else if rest, ok = strings.CutPrefix(printed, "WITH "); !ok {
+			return "", fmt.Errorf("query: printed tree begins with %.20q instead of WITH", printed)
+		}
+		return s.prefix + with + strings.Join(scans, ", ") + ", " + rest, nil
+	}
+	return s.prefix + with + strings.Join(scans, ", ") + " " + printed, nil
+}

@@ -1,0 +1,318 @@
+package query
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// A table's scan is one SELECT over its files and buffers. The easy part is that DuckDB reads
+// the files by itself and the buffers through a table function (buffer.go). The hard part is Q1:
+// rows with the same tags and time, wherever they are, must appear as one row, and each of
+// its fields must be the last value written to it that is not null.
+//
+// Grouping everything by tags and time does that and costs 60 times the scan. So rows
+// that cannot meet another row of their point are kept out of it:
+//
+//   - A file holds each point once. Where its range of time overlaps with no other
+//     source, its rows are final ("clean").
+//   - The windows in which at least two sources overlap are known from the catalog and the
+//     chunks. Only the rows in them ("dirty") are grouped.
+//   - A buffer holds rows in order of arrival and may repeat a point in itself. Which
+//     points it repeats is found in Go before the query starts, and just their rows
+//     become dirty.
+//
+// The scan is therefore the union of up to four parts, any of which may be missing:
+//
+//	files that are outside all windows
+//	files that are partly inside, restricted to what is outside
+//	clean rows of the buffers
+//	the groups of: files restricted to the windows, and dirty rows of the buffers
+//
+// In a group arg_max(field, order) is the last non-null value, because arg_max skips
+// nulls and no two rows of a group have the same order: a file's is its place in the list
+// (sorted by File.Order), and buffered rows come after all files, in order of arrival.
+//
+// What makes this safe for any WHERE clause is that DuckDB pushes a filter below a GROUP BY
+// only if it is on the grouping columns, the tags and time. A filter on a field stays above,
+// where it sees the merged value; a replaced value can never match.
+//
+// Inside a scan the columns are called by their ids: a user's column may be called
+// "file_index" or differ from another one in nothing but case.
+
+// timeFieldID is the Parquet field_id of the time column, persist.TimeFieldID.
+const timeFieldID = 1<<31 - 1
+
+// orderColumn is the name of the column that decides between rows of a group.
+const orderColumn = "o"
+
+// scanPlan is what a scan consists of.
+type scanPlan struct {
+	columns []schema.Column // those that the query can mean, in order of SELECT *; time has id 0
+	tags    []schema.Column // all of the table
+	windows []schema.TimeRange
+
+	clean, partial, dirty []engine.FileRef
+	rows                  bufferedRows
+}
+
+// planScan prunes a table's sources and finds what must be merged.
+func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
+	p := &scanPlan{tags: t.Table.Tags(), columns: sortedColumns(t.Table)}
+	if !haveTwins(p.columns) { // their names depend on each other
+		p.columns = slices.DeleteFunc(p.columns, func(c schema.Column) bool { return c.ID != 0 && !used.has(c.Name) })
+	}
+	var files []engine.FileRef
+	var ranges []schema.TimeRange
+	var sources [][]schema.TimeRange
+	for _, f := range t.Files {
+		if c.allowsFile(f.File) {
+			files = append(files, f)
+			ranges = append(ranges, f.Time)
+			sources = append(sources, []schema.TimeRange{f.Time})
+		}
+	}
+	buffers := newBuffers(t.Buffers, c, int64(len(files)))
+	for i := range buffers {
+		others := slices.Clone(ranges)
+		for k := range buffers {
+			if k != i {
+				others = append(others, buffers[k].Time)
+			}
+		}
+		sources = append(sources, buffers[i].ranges(others))
+	}
+	p.windows = representable(overlapWindows(sources))
+	for i := range buffers {
+		buffers[i].split(p.windows, &p.rows)
+	}
+	p.sortFiles(files)
+	return p
+}
+
+// sortFiles divides the files by how they lie to the windows.
+func (p *scanPlan) sortFiles(files []engine.FileRef) {
+	for _, f := range files {
+		switch cover(p.windows, f.Time) {
+		case outside:
+			p.clean = append(p.clean, f)
+		case partly:
+			p.partial = append(p.partial, f)
+			p.dirty = append(p.dirty, f)
+		case inside:
+			p.dirty = append(p.dirty, f)
+		}
+	}
+}
+
+// DuckDB's literals reach from 1677-09-22 to 2262-04-11; instants beyond exist.
+const (
+	minLiteral = -9223286400000000000
+	maxLiteral = 9223286400000000000
+)
+
+// representable widens windows that begin or end where no literal reaches.
+func representable(windows []schema.TimeRange) []schema.TimeRange {
+	for i := range windows {
+		if windows[i].Min < minLiteral {
+			windows[i].Min = schema.MaxTimeRange.Min
+		}
+		if windows[i].Max > maxLiteral {
+			windows[i].Max = schema.MaxTimeRange.Max
+		}
+	}
+	return mergeRanges(windows)
+}
+
+// sql writes the scan. register makes buffered rows available to the table function and
+// returns their handle; withOrder asks for the order column too.
+func (p *scanPlan) sql(register func(rows []rowRun, columns []schema.Column, withOrder bool) string) string {
+	var parts []string
+	if len(p.clean) > 0 {
+		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.clean, p.columns))
+	}
+	if len(p.partial) > 0 {
+		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.partial, p.columns)+
+			" WHERE "+timeCondition(complement(p.windows)))
+	}
+	if len(p.rows.clean) > 0 {
+		parts = append(parts, "SELECT "+p.names()+" FROM "+readBuffer(register(p.rows.clean, p.columns, false)))
+	}
+	if len(p.dirty) > 0 || len(p.rows.dirty) > 0 {
+		parts = append(parts, p.merged(register))
+	}
+	if len(parts) == 0 {
+		parts = append(parts, p.nothing())
+	}
+	return p.renamed() + " FROM (" + strings.Join(parts, " UNION ALL ") + ")"
+}
+
+// merged writes the part in which rows are grouped.
+func (p *scanPlan) merged(register func([]rowRun, []schema.Column, bool) string) string {
+	columns := slices.Clone(p.tags)
+	for _, c := range p.columns {
+		if c.Type != schema.Tag || c.ID == 0 {
+			columns = append(columns, c)
+		}
+	}
+	var all, keys []string
+	for _, c := range columns {
+		all = append(all, columnName(c))
+		if c.Type == schema.Tag || c.ID == 0 {
+			keys = append(keys, columnName(c))
+		}
+	}
+	var sources []string
+	if len(p.dirty) > 0 {
+		sources = append(sources, fmt.Sprintf("SELECT %s, file_index::BIGINT AS %s FROM %s WHERE %s",
+			strings.Join(all, ", "), orderColumn, readParquet(p.dirty, columns), timeCondition(p.windows)))
+	}
+	if len(p.rows.dirty) > 0 {
+		sources = append(sources, fmt.Sprintf("SELECT %s, %s FROM %s",
+			strings.Join(all, ", "), orderColumn, readBuffer(register(p.rows.dirty, columns, true))))
+	}
+	var selected []string
+	for _, c := range p.columns {
+		name := columnName(c)
+		if c.Type != schema.Tag && c.ID != 0 {
+			name = fmt.Sprintf("arg_max(%s, %s) AS %s", name, orderColumn, name)
+		}
+		selected = append(selected, name)
+	}
+	return fmt.Sprintf("SELECT %s FROM (%s) GROUP BY %s",
+		strings.Join(selected, ", "), strings.Join(sources, " UNION ALL "), strings.Join(keys, ", "))
+}
+
+// nothing writes a table without rows.
+func (p *scanPlan) nothing() string {
+	var nulls []string
+	for _, c := range p.columns {
+		nulls = append(nulls, "NULL::"+sqlType(c)+" AS "+columnName(c))
+	}
+	return "SELECT " + strings.Join(nulls, ", ") + " WHERE false"
+}
+
+// names lists the columns by their internal names.
+func (p *scanPlan) names() string {
+	names := make([]string, len(p.columns))
+	for i, c := range p.columns {
+		names[i] = columnName(c)
+	}
+	return strings.Join(names, ", ")
+}
+
+// renamed begins the outermost SELECT, which gives the columns their own names. DuckDB does
+// not distinguish case: of several such columns the first, or time, keeps its name.
+func (p *scanPlan) renamed() string {
+	taken := map[string]bool{schema.TimeColumn: true}
+	var items []string
+	for _, c := range p.columns {
+		name := c.Name
+		for n := 1; c.ID != 0 && taken[strings.ToLower(name)]; n++ {
+			name = c.Name + "_" + strconv.Itoa(n)
+		}
+		taken[strings.ToLower(name)] = true
+		items = append(items, columnName(c)+" AS "+quoteName(name))
+	}
+	return "SELECT " + strings.Join(items, ", ")
+}
+
+// haveTwins reports whether two columns differ in case only.
+func haveTwins(columns []schema.Column) bool {
+	seen := make(map[string]bool, len(columns))
+	for _, c := range columns {
+		seen[strings.ToLower(c.Name)] = true
+	}
+	return len(seen) < len(columns)
+}
+
+// columnName is a column's name within a scan.
+func columnName(c schema.Column) string {
+	if c.ID == 0 {
+		return "t"
+	}
+	return "c" + strconv.FormatUint(uint64(c.ID), 10)
+}
+
+// sqlType is the type of a column in DuckDB.
+func sqlType(c schema.Column) string {
+	switch c.Type {
+	case schema.Tag, schema.String:
+		return "VARCHAR"
+	case schema.Float64:
+		return "DOUBLE"
+	case schema.Int64:
+		return "BIGINT"
+	case schema.Uint64:
+		return "UBIGINT"
+	case schema.Bool:
+		return "BOOLEAN"
+	}
+	return "TIMESTAMP_NS"
+}
+
+// readParquet writes the table function that reads files. With an explicit schema DuckDB finds
+// columns by field_id, fills those that a file lacks with null, and opens no file
+// before it needs one.
+func readParquet(files []engine.FileRef, columns []schema.Column) string {
+	var b strings.Builder
+	b.WriteString("read_parquet([")
+	for i, f := range files {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quoteLiteral(f.Path))
+	}
+	b.WriteString("], schema = MAP {")
+	for i, c := range columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		id := uint64(c.ID)
+		if id == 0 {
+			id = timeFieldID
+		}
+		fmt.Fprintf(&b, "%d: {name: '%s', type: '%s', default_value: NULL}", id, columnName(c), sqlType(c))
+	}
+	b.WriteString("})")
+	return b.String()
+}
+
+func readBuffer(handle string) string { return bufferFunction + "('" + handle + "')" }
+
+// timeCondition writes that t lies in one of the ranges.
+func timeCondition(ranges []schema.TimeRange) string {
+	var any []string
+	for _, w := range ranges {
+		var both []string
+		if w.Min != schema.MaxTimeRange.Min {
+			both = append(both, fmt.Sprintf("t >= make_timestamp_ns(%d)", w.Min))
+		}
+		if w.Max != schema.MaxTimeRange.Max {
+			both = append(both, fmt.Sprintf("t <= make_timestamp_ns(%d)", w.Max))
+		}
+		if len(both) == 0 {
+			both = append(both, "true")
+		}
+		any = append(any, "("+strings.Join(both, " AND ")+")")
+	}
+	return "(" + strings.Join(any, " OR ") + ")"
+}
+
+// absolute makes the path of a file absolute, as the allowed directory is.
+func absolute(files []engine.FileRef) ([]engine.FileRef, error) {
+	all := slices.Clone(files)
+	for i := range all {
+		path, err := filepath.Abs(all[i].Path)
+		if err != nil {
+			return nil, fmt.Errorf("query: path of file %d: %w", all[i].ID, err)
+		}
+		all[i].Path = path
+	}
+	return all, nil
+}
