@@ -1,0 +1,22 @@
+// Package httpapi is Siltstone's HTTP dialect: it decodes requests, calls engine and
+// query, and puts what they answer into InfluxDB 3's words. It decides nothing about
+// storage.
+//
+// It promises:
+//
+//	H1  A Server answers from the moment the process listens. Until SetReady, and
+//	    from SetStopping on, all but /health, /ping and /metrics answer 503 with
+//	    Retry-After.
+//	H2  A write is answered with success only after engine.Write said so: durable
+//	    and visible to queries.
+//	H3  Every error is a JSON object with Content-Type application/json; its status
+//	    is chosen in statusOf and nowhere else. A fault of ours carries no details
+//	    but the request id under which the log has them.
+//	H4  A body never takes more memory than MaxRequestBytes, compressed or not, and
+//	    all bodies together never more than MaxBufferedBytes.
+//	H5  A response that fails after its first byte is cut off: the client sees a
+//	    broken transfer, never a shorter result that looks complete.
+//
+// A Server may be used concurrently. It starts no goroutines, and it owns no bytes on
+// disk. Starting, stopping and the listener are left to cmd.
+package httpapi

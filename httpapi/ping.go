@@ -1,0 +1,42 @@
+package httpapi
+
+import "net/http"
+
+// pingBody is InfluxDB 3's answer to /ping, from which clients read the version.
+type pingBody struct {
+	Product   string `json:"product_name"`
+	Version   string `json:"version"`
+	Revision  string `json:"revision"`
+	ProcessID string `json:"process_id"`
+}
+
+func (s *Server) ping(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("X-Influxdb-Version", s.opts.Version)
+	w.Header().Set("X-Influxdb-Build", "Siltstone")
+	writeJSON(w, http.StatusOK, pingBody{"Siltstone", s.opts.Version, s.opts.Revision, s.processID})
+	return nil
+}
+
+// healthBody is the health object of InfluxDB 2, which its clients understand.
+type healthBody struct {
+	Status  string `json:"status"` // "pass" or "fail"
+	Name    string `json:"name"`
+	Message string `json:"message"`
+	Version string `json:"version"`
+}
+
+// health answers 200 exactly while requests are let in and writes are taken: a log that
+// failed needs a restart, which is what a supervisor does about a failing probe.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
+	status, h := http.StatusOK, healthBody{"pass", "siltstone", "ready for queries and writes", s.opts.Version}
+	b, err := s.open()
+	if err == nil {
+		err = b.engine.Err()
+	}
+	if err != nil {
+		status, h.Status, h.Message = http.StatusServiceUnavailable, "fail", err.Error()
+		w.Header().Set("Retry-After", retryAfterSeconds)
+	}
+	writeJSON(w, status, h)
+	return nil
+}

@@ -1,0 +1,160 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/siltstone-db/siltstone/query"
+)
+
+// queryParams is what a query request asks for, in the query string of a GET or the
+// JSON body of a POST.
+type queryParams struct {
+	Database *string         `json:"db"`
+	SQL      *string         `json:"q"`
+	Format   string          `json:"format"`
+	Params   json.RawMessage `json:"params"`
+}
+
+func (s *Server) querySQLGet(b *backend, w http.ResponseWriter, r *http.Request) error {
+	if r.URL.RawQuery == "" {
+		return badRequest("missing query parameters 'db' and 'q'")
+	}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest("malformed query string: %v", err)
+	}
+	p := queryParams{Format: q.Get("format"), Params: json.RawMessage(q.Get("params"))}
+	if q.Has("db") {
+		p.Database = new(q.Get("db"))
+	}
+	if q.Has("q") {
+		p.SQL = new(q.Get("q"))
+	}
+	return s.answerQuery(b, w, r, p)
+}
+
+func (s *Server) querySQLPost(b *backend, w http.ResponseWriter, r *http.Request) error {
+	body, err := s.bodies.read(w, r)
+	if err != nil {
+		return err
+	}
+	var p queryParams
+	err = json.Unmarshal(body.Bytes, &p)
+	body.Release()
+	if err != nil {
+		return badRequest("serde json error: %v", err)
+	}
+	return s.answerQuery(b, w, r, p)
+}
+
+// answerQuery runs a query and streams its result. The query ends when the client
+// hangs up, which ends the request's context.
+func (s *Server) answerQuery(b *backend, w http.ResponseWriter, r *http.Request, p queryParams) error {
+	switch {
+	case p.Database == nil:
+		return badRequest("serde error: missing field `db`")
+	case p.SQL == nil:
+		return badRequest("serde error: missing field `q`")
+	}
+	f, err := chooseFormat(p.Format, r.Header.Get("Accept"))
+	if err != nil {
+		return err
+	}
+	params, err := bindParams(p.Params)
+	if err != nil {
+		return err
+	}
+	res, err := b.querier.Query(r.Context(), query.Request{Database: *p.Database, SQL: *p.SQL, Params: params})
+	if err != nil {
+		return err
+	}
+	defer res.Close()
+	return stream(w, f.contentType, func(out io.Writer) error { return f.write(out, res) })
+}
+
+// format is one way to write a result.
+type format struct {
+	contentType string
+	write       func(io.Writer, *query.Result) error
+}
+
+var formats = map[string]format{
+	"json":       {"application/json", query.WriteJSON},
+	"jsonl":      {"application/jsonl", query.WriteJSONL},
+	"json_lines": {"application/jsonl", query.WriteJSONL},
+	"csv":        {"text/csv", query.WriteCSV},
+	"pretty":     {"text/plain; charset=utf-8", query.WritePretty},
+}
+
+// accepted maps media types to formats. InfluxDB 3 refuses application/jsonl; there
+// is no reason to.
+var accepted = map[string]string{
+	"":                  "json",
+	"application/json":  "json",
+	"application/jsonl": "jsonl",
+	"text/csv":          "csv",
+	"text/plain":        "pretty",
+}
+
+// chooseFormat prefers the format parameter to the Accept header, as InfluxDB 3 does.
+// A header that names several types is a browser's or a library's default: JSON.
+func chooseFormat(name, accept string) (format, error) {
+	if name != "" {
+		f, ok := formats[name]
+		if !ok {
+			return format{}, badRequest("unknown format `%s`, expected one of `json`, `jsonl`, `csv`, `pretty`", name)
+		}
+		return f, nil
+	}
+	if strings.Contains(accept, "*/*") || strings.Contains(accept, "text/html") {
+		return formats["json"], nil
+	}
+	name, ok := accepted[accept]
+	if !ok {
+		return format{}, badRequest("invalid mime type (%s)", accept)
+	}
+	return formats[name], nil
+}
+
+// bindParams decodes the values of $placeholders: a JSON object of strings, booleans,
+// nulls and numbers. A number without fraction and exponent stays an integer.
+func bindParams(raw json.RawMessage) (map[string]any, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	var params map[string]any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if err := dec.Decode(&params); err != nil {
+		return nil, badRequest("invalid query parameters: %v", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, badRequest("invalid query parameters: more than one JSON value")
+	}
+	for name, v := range params {
+		switch v := v.(type) {
+		case json.Number:
+			n, err := number(v)
+			if err != nil {
+				return nil, badRequest("invalid query parameter %s: %v", name, err)
+			}
+			params[name] = n
+		case map[string]any, []any:
+			return nil, badRequest("invalid query parameter %s: a string, number, boolean or null is needed", name)
+		}
+	}
+	return params, nil
+}
+
+func number(v json.Number) (any, error) {
+	if n, err := v.Int64(); err == nil {
+		return n, nil
+	}
+	return v.Float64()
+}
