@@ -1,0 +1,59 @@
+# make demo    build, start a server, load real data, show queries
+# make test    all tests
+# make check   what CI runs: lint and test
+#
+# Go 1.26, gcc and g++ are needed (DuckDB is linked statically). GOFLAGS of the
+# environment is respected.
+
+TAGS    := duckdb_arrow
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+TOOLS   := bin/tools
+
+# The packages below query need no cgo, and are tested under the race detector too.
+PURE := ./schema/... ./lineprotocol/... ./wal/... ./catalog/... ./partition/... ./persist/... ./engine/... ./internal/...
+
+FUZZTIME  ?= 5s
+BENCHTIME ?= 1s
+
+.PHONY: build test lint check bench demo fuzz clean tools
+
+build:
+	go build -tags $(TAGS) -trimpath -ldflags "$(LDFLAGS)" -o bin/siltstone ./cmd/siltstone
+
+test:
+	go test -tags $(TAGS) -timeout 10m ./...
+	go test -race -timeout 15m $(PURE)
+
+# The import graph and the package comments are checked by the test of internal/lint.
+lint: tools
+	@files=$$($(TOOLS)/gofumpt -l .); if [ -n "$$files" ]; then echo "gofumpt would change:"; echo "$$files"; exit 1; fi
+	go vet -tags $(TAGS) ./...
+	$(TOOLS)/staticcheck -tags $(TAGS) ./...
+	GOFLAGS="$(GOFLAGS) -tags=$(TAGS)" $(TOOLS)/go-errorlint ./...
+	go test ./internal/lint
+	CGO_ENABLED=0 go build $(PURE)
+
+tools:
+	@cd internal/tools && go build -o ../../$(TOOLS)/ tool
+
+check: lint test
+
+bench:
+	go test -tags $(TAGS) -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+demo: build
+	bin/siltstone demo
+
+# fuzz runs every fuzz target for FUZZTIME.
+fuzz:
+	@set -e; for pkg in $$(go list -tags $(TAGS) ./...); do \
+		for target in $$(go test -tags $(TAGS) -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			go test -tags $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+# clean leaves .siltstone alone: the demo's server may be using it.
+clean:
+	rm -rf bin

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// cli is the command line. Each field's tags are its documentation.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the database."`
+	Write   writeCmd   `cmd:"" help:"Write line protocol from files or standard input."`
+	Query   queryCmd   `cmd:"" help:"Run a SQL query."`
+	Flush   flushCmd   `cmd:"" help:"Have the server persist all buffered rows as Parquet now."`
+	Demo    demoCmd    `cmd:"" help:"Start a server, load real data and show what it can do."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+const description = `Siltstone is a durable time-series database: it takes InfluxDB line protocol,
+answers once the data are safe on disk, keeps them as open Parquet files and
+answers SQL.
+
+Examples:
+
+  siltstone serve --data-dir ./data
+  echo 'room,name=hall temp=21.5' | siltstone write -d home
+  siltstone query -d home 'SELECT * FROM room'
+  siltstone demo`
+
+// environment is what a command may touch outside its flags.
+type environment struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	stdoutTTY      bool // standard output is a terminal
+	stderrTTY      bool // standard error is a terminal
+}
+
+func main() {
+	// The first signal ends the context; stop then lets the next one kill.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	env := environment{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		stdoutTTY: isTerminal(os.Stdout), stderrTTY: isTerminal(os.Stderr),
+	}
+	os.Exit(run(ctx, env, os.Args[1:]))
+}
+
+// run parses the arguments, runs the command and returns the exit status: 1 when the
+// command failed, 2 when the arguments are wrong.
+func run(ctx context.Context, env environment, args []string) int {
+	var c cli
+	exited := -1
+	parser, err := newParser(&c, env, func(code int) { exited = code })
+	if err != nil {
+		fmt.Fprintf(env.stderr, "siltstone: %v\n", err)
+		return 2
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	kctx, err := parser.Parse(args)
+	if exited >= 0 { // --help was printed
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(env.stderr, "siltstone: %v\nRun siltstone --help, or siltstone <command> --help.\n", err)
+		return 2
+	}
+	kctx.BindTo(ctx, (*context.Context)(nil))
+	if err := kctx.Run(env); err != nil {
+		if !errors.Is(err, errReported) {
+			fmt.Fprintf(env.stderr, "siltstone: %v\n", err)
+		}
+		return 1
+	}
+	return 0
+}
+
+// errReported ends a command that has already told the user what is wrong.
+var errReported = errors.New("reported")
+
+func newParser(c *cli, env environment, exit func(int)) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("siltstone"),
+		kong.Description(description),
+		kong.Writers(env.stdout, env.stderr),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+}
+
+type versionCmd struct{}
+
+// Run prints the version and what the binary was built from.
+func (*versionCmd) Run(env environment) error {
+	_, err := fmt.Fprintf(env.stdout, "siltstone %s (%s)\n", version, revision())
+	return err
+}
+
+// revision is the commit that the Go tool recorded, if it did.
+func revision() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 10 {
+				return s.Value[:10]
+			}
+		}
+	}
+	return "unknown"
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb" && f.Name() != os.DevNull
+}

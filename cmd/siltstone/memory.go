@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io/fs"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// fallbackMemory is assumed where the system does not say how much memory it has.
+const fallbackMemory = 4 << 30
+
+// availableMemory returns the memory this process may use: that of the machine, or
+// less when a control group (v1 or v2) limits it. root is the root file system.
+func availableMemory(root fs.FS) int64 {
+	total := machineMemory(root)
+	for _, file := range cgroupLimitFiles(root) {
+		if limit, ok := readLimit(root, file); ok {
+			total = min(total, limit)
+		}
+	}
+	return total
+}
+
+func machineMemory(root fs.FS) int64 {
+	text, err := fs.ReadFile(root, "proc/meminfo")
+	if err != nil {
+		return fallbackMemory
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) >= 2 && fields[0] == "MemTotal:" {
+			if kib, err := strconv.ParseInt(fields[1], 10, 64); err == nil && kib > 0 && kib < math.MaxInt64>>10 {
+				return kib << 10
+			}
+		}
+	}
+	return fallbackMemory
+}
+
+// cgroupLimitFiles lists the files that may limit this process: those of its groups
+// and of all the groups above them. Inside a container the group's own path may not be
+// visible; its limit then stands at the root of the mounted hierarchy, listed too.
+func cgroupLimitFiles(root fs.FS) []string {
+	f, err := root.Open("proc/self/cgroup")
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var files []string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		// hierarchy-id:controllers:path, with no controllers for version 2.
+		parts := strings.SplitN(lines.Text(), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		mount, name := "sys/fs/cgroup", "memory.max"
+		if parts[1] == "memory" {
+			mount, name = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+		} else if parts[1] != "" {
+			continue
+		}
+		for group := path.Clean("/" + parts[2]); ; group = path.Dir(group) {
+			files = append(files, path.Join(mount, group, name))
+			if group == "/" {
+				break
+			}
+		}
+	}
+	return files
+}
+
+// readLimit reads a limit file; "max" and the huge number of version 1 mean none.
+func readLimit(root fs.FS, file string) (int64, bool) {
+	text, err := fs.ReadFile(root, file)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if errors.Is(err, strconv.ErrRange) || n > math.MaxInt64 {
+		return 0, false
+	}
+	return int64(n), err == nil && n > 0
+}
+
+// goMemoryLimit is the soft limit for the Go heap: nine tenths of all memory without
+// what DuckDB may take, which the Go runtime does not see. The collector then works
+// harder rather than let the kernel kill the process.
+func goMemoryLimit(total, queries int64) int64 {
+	return max(total/10*9-queries, total/4)
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"testing"
+	"testing/fstest"
+)
+
+func TestAvailableMemoryIsTheTightestLimit(t *testing.T) {
+	const meminfo = "MemTotal:        8388608 kB\nMemFree: 1 kB\n"
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	cases := map[string]struct {
+		root fstest.MapFS
+		want int64
+	}{
+		"no limit":              {fstest.MapFS{"proc/meminfo": file(meminfo)}, 8 << 30},
+		"no system information": {fstest.MapFS{}, fallbackMemory},
+		"unreadable total":      {fstest.MapFS{"proc/meminfo": file("MemTotal: lots kB\n")}, fallbackMemory},
+		"cgroup v2": {fstest.MapFS{
+			"proc/meminfo": file(meminfo), "proc/self/cgroup": file("0::/app/server\n"),
+			"sys/fs/cgroup/app/server/memory.max": file("1073741824\n"),
+		}, 1 << 30},
+		"a group above is tighter": {fstest.MapFS{
+			"proc/meminfo": file(meminfo), "proc/self/cgroup": file("0::/app/server\n"),
+			"sys/fs/cgroup/app/server/memory.max": file("1073741824\n"),
+			"sys/fs/cgroup/app/memory.max":        file("536870912\n"),
+		}, 512 << 20},
+		"v2 without a limit": {fstest.MapFS{
+			"proc/meminfo": file(meminfo), "proc/self/cgroup": file("0::/\n"),
+			"sys/fs/cgroup/memory.max": file("max\n"),
+		}, 8 << 30},
+		"cgroup v1 in a container": {fstest.MapFS{
+			"proc/meminfo": file(meminfo), "proc/self/cgroup": file("5:cpu:/docker/1\n4:memory:/docker/1\n"),
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": file("268435456\n"),
+		}, 256 << 20},
+		"v1 without a limit": {fstest.MapFS{
+			"proc/meminfo": file(meminfo), "proc/self/cgroup": file("4:memory:/\n"),
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": file("9223372036854771712\n"),
+		}, 8 << 30},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := availableMemory(c.root); got != c.want {
+				t.Errorf("%d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+func TestGoMemoryLimitLeavesRoomForQueries(t *testing.T) {
+	for _, c := range []struct{ total, queries, want int64 }{
+		{1000, 0, 900},
+		{1000, 350, 550},
+		{1000, 1000, 250}, // never so low that the collector does nothing else
+	} {
+		if got := goMemoryLimit(c.total, c.queries); got != c.want {
+			t.Errorf("%d of which %d for queries: %d, want %d", c.total, c.queries, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package lint
+
+import "strings"
+
+// modulePath is the module whose packages the graph names.
+const modulePath = "github.com/siltstone-db/siltstone"
+
+// imports is the import graph: each package, relative to the module, with the
+// packages it may import. An entry covers the packages below it that have no entry
+// of their own. Everything may import schema and what leaves lists, which therefore
+// are not repeated here.
+//
+//	cmd → httpapi, flight → query → engine → {wal, catalog, partition, persist, lineprotocol} → schema, internal
+var imports = map[string][]string{
+	"schema":       {},
+	"lineprotocol": {},
+	"wal":          {},
+	"catalog":      {},
+	"partition":    {},
+	"persist":      {"partition"}, // the snapshot that it turns into a file
+	"engine":       {"wal", "catalog", "partition", "persist", "lineprotocol"},
+	"query":        {"engine", "partition"}, // the snapshots in a view
+	"httpapi":      {"engine", "query", "catalog"}, // catalog for the errors that engine passes on
+	"flight":       {"engine", "query", "catalog"},
+	"bench":        {"engine", "query", "lineprotocol", "wal", "catalog", "partition", "persist"},
+	"cmd":          {"bench", "httpapi", "flight", "engine", "query", "wal", "catalog", "persist"},
+
+	"internal/datasets":   {},
+	"internal/durable":    {},
+	"internal/golden":     {},
+	"internal/invariants": {},
+	"internal/lint":       {},
+	"internal/torture":    {"engine", "query", "wal", "catalog", "partition", "persist", "lineprotocol"},
+}
+
+// leaves are the packages that everything above schema may import.
+var leaves = []string{"schema", "internal/durable", "internal/invariants", "internal/golden", "internal/datasets"}
+
+// confined names modules and packages from outside that only some packages may
+// import; tests may import them too. The longest matching prefix decides.
+var confined = map[string][]string{
+	"C":                              {},
+	"flag":                           {"cmd", "bench"},
+	"net/http":                       {"httpapi", "cmd", "bench", "internal/torture"},
+	"github.com/alecthomas/kong":     {"cmd", "bench"},
+	"github.com/schollz/progressbar": {"cmd", "bench"},
+	"github.com/duckdb/duckdb-go":    {"query"},
+	"github.com/cockroachdb/pebble":  {"catalog"},
+	"github.com/apache/arrow-go":     {"partition", "persist", "query", "flight", "httpapi", "engine", "bench", "cmd"},
+	"google.golang.org/grpc":         {"flight", "cmd"},
+	"pgregory.net/rapid":             {},
+	"go.uber.org/goleak":             {},
+	"github.com/google/go-cmp":       {},
+	"github.com/parquet-go":          {},
+	"github.com/cockroachdb/pebble/v2/vfs": {
+		"wal", "catalog", "partition", "persist", "engine", "query", "httpapi", "cmd", "bench", "internal/torture",
+	},
+}
+
+// environment lists the functions of package os that read the environment (L4).
+var environment = map[string]bool{"Getenv": true, "LookupEnv": true, "Environ": true, "ExpandEnv": true}
+
+// node returns the entry of the graph that covers a package.
+func node(pkg string) (string, bool) {
+	for p := pkg; p != "."; {
+		if _, ok := imports[p]; ok {
+			return p, true
+		}
+		i := strings.LastIndexByte(p, '/')
+		if i < 0 {
+			break
+		}
+		p = p[:i]
+	}
+	return "", false
+}
+
+// mayImport reports whether the graph has an arrow between two of its nodes. A test
+// may go as far as the arrows lead, since it compares layers with each other.
+func mayImport(from, to string, test bool) bool {
+	return reachable(from, to, test, map[string]bool{})
+}
+
+func reachable(from, to string, far bool, seen map[string]bool) bool {
+	if from == to {
+		return true
+	}
+	for _, leaf := range leaves {
+		if leaf == to && from != "schema" {
+			return true
+		}
+	}
+	for _, next := range imports[from] {
+		if next == to {
+			return true
+		}
+		if far && !seen[next] {
+			seen[next] = true
+			if reachable(next, to, far, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// confinedTo returns who may import a package from outside; ok is false when anyone may.
+func confinedTo(path string) (owners []string, ok bool) {
+	best := ""
+	for prefix, who := range confined {
+		under := path == prefix || strings.HasPrefix(path, prefix+"/")
+		if under && len(prefix) >= len(best) {
+			best, owners, ok = prefix, who, true
+		}
+	}
+	return owners, ok
+}
