@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line. Each field's tags are its documentation.
+type cli struct {
+	settings
+
+	Ingest ingestCmd `cmd:"" help:"Load TSBS data in large bodies: rows/s, CPU, memory, bytes."`
+	Ack    ackCmd    `cmd:"" help:"Write single lines, each durable: latency and rate, against the bare disk."`
+	Replay replayCmd `cmd:"" help:"Load, kill, start again: the time until the server is ready."`
+	Query  queryCmd  `cmd:"" help:"Run the TSBS queries: latency and CPU."`
+	Engine engineCmd `cmd:"" help:"Load without HTTP, in this process, for profiles."`
+	All    allCmd    `cmd:"" help:"ingest, ack, replay and query with their defaults."`
+}
+
+// settings are the flags that all scenarios share.
+type settings struct {
+	Server string `help:"The siltstone binary; built from ./cmd/siltstone when not given." placeholder:"BIN"`
+	Dir    string `help:"Where data directories are made; the temporary directory when not given. It should be on the disk to be measured." placeholder:"DIR"`
+	JSON   string `name:"json" help:"Also write a record of the run." placeholder:"FILE"`
+	Repeat int    `help:"Run everything that often and show median and range." default:"1"`
+}
+
+// Validate refuses a run that would show nothing.
+func (s *settings) Validate() error {
+	if s.Repeat < 1 {
+		return fmt.Errorf("--repeat %d leaves nothing to show", s.Repeat)
+	}
+	return nil
+}
+
+// clientGCPercent keeps the client's own garbage collection rare: most of its memory
+// is bodies, which stay.
+const clientGCPercent = 400
+
+func main() {
+	debug.SetGCPercent(clientGCPercent)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal kills
+	var c cli
+	k := kong.Parse(&c, kong.Name("bench"), kong.Description("Measure Siltstone on this machine."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	k.BindTo(ctx, (*context.Context)(nil))
+	if err := k.Run(&c.settings); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// scenario is something to run with settings that are already known.
+type scenario struct {
+	name     string
+	settings any // for the record
+	run      func(context.Context, *bench) ([]caseResult, error)
+}
+
+// run performs scenarios, prints their tables and writes the record.
+func run(ctx context.Context, s *settings, scenarios ...scenario) error {
+	b, err := newBench(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	record := newRecord(b)
+	for _, sc := range scenarios {
+		results, err := repeat(ctx, b, sc)
+		if err != nil {
+			return fmt.Errorf("%s: %w", sc.name, err)
+		}
+		fmt.Printf("\n## %s\n\n%s", sc.name, table(results))
+		record.Scenarios = append(record.Scenarios, scenarioRecord{sc.name, sc.settings, results})
+	}
+	record.Server = b.version // known only now when the server had to be built
+	return record.write(s.JSON)
+}
+
+// repeat runs a scenario as often as asked and joins the figures of each case.
+func repeat(ctx context.Context, b *bench, sc scenario) ([]caseResult, error) {
+	var joined []caseResult
+	for i := range b.settings.Repeat {
+		b.progress("%s: run %d of %d", sc.name, i+1, b.settings.Repeat)
+		results, err := sc.run(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		joined = join(joined, results)
+	}
+	return joined, nil
+}
+
+// allCmd runs the scenarios that need a server.
+type allCmd struct {
+	Ingest ingestCmd `embed:"" prefix:"ingest-"`
+	Ack    ackCmd    `embed:"" prefix:"ack-"`
+	Replay replayCmd `embed:"" prefix:"replay-"`
+	Query  queryCmd  `embed:"" prefix:"query-"`
+}
+
+// Run runs them in the order in which the documentation shows them.
+func (c *allCmd) Run(ctx context.Context, s *settings) error {
+	return run(ctx, s, c.Ingest.scenario(), c.Ack.scenario(), c.Replay.scenario(), c.Query.scenario())
+}

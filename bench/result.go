@@ -1,0 +1,183 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// caseResult is what was measured in one case of a scenario.
+type caseResult struct {
+	Name     string    `json:"name"`
+	Measures []measure `json:"measures"`
+}
+
+// measure is one quantity with its value in each repetition.
+type measure struct {
+	Name   string
+	Values []float64
+}
+
+func (c *caseResult) add(name string, value float64) {
+	c.Measures = append(c.Measures, measure{name, []float64{value}})
+}
+
+// join appends the values of a repetition to those of the earlier ones. The cases and
+// their measures are the same each time, in the same order.
+func join(earlier, results []caseResult) []caseResult {
+	if earlier == nil {
+		return results
+	}
+	for i, r := range results {
+		for j, m := range r.Measures {
+			into := &earlier[i].Measures[j]
+			into.Values = append(into.Values, m.Values...)
+		}
+	}
+	return earlier
+}
+
+// MarshalJSON adds median and range to the values.
+func (m measure) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Name   string    `json:"name"`
+		Median float64   `json:"median"`
+		Min    float64   `json:"min"`
+		Max    float64   `json:"max"`
+		Values []float64 `json:"values"`
+	}{m.Name, m.median(), slices.Min(m.Values), slices.Max(m.Values), m.Values})
+}
+
+func (m measure) median() float64 {
+	sorted := slices.Sorted(slices.Values(m.Values))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// String is the median, with the range when there is one.
+func (m measure) String() string {
+	if len(m.Values) == 1 {
+		return number(m.Values[0])
+	}
+	return fmt.Sprintf("%s (%s–%s)", number(m.median()), number(slices.Min(m.Values)), number(slices.Max(m.Values)))
+}
+
+// number prints three significant digits, all of them before the point.
+func number(v float64) string {
+	digits := 0
+	if a := math.Abs(v); a > 0 && a < 100 {
+		digits = min(2-int(math.Floor(math.Log10(a))), 4)
+	}
+	text := strconv.FormatFloat(v, 'f', digits, 64)
+	if whole, _, ok := strings.Cut(text, "."); ok || len(whole) < 5 {
+		return text
+	}
+	return thousands(text)
+}
+
+// thousands puts commas into a whole number.
+func thousands(text string) string {
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// merge joins the durations of several workers and sorts them.
+func merge(parts [][]time.Duration) []time.Duration {
+	all := slices.Concat(parts...)
+	slices.Sort(all)
+	return all
+}
+
+// percentile returns the value that a share of the sorted durations does not exceed,
+// in milliseconds.
+func percentile(sorted []time.Duration, share float64) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	i := int(math.Ceil(share*float64(len(sorted)))) - 1
+	return milliseconds(sorted[max(i, 0)])
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+const mib = 1 << 20
+
+// widestTable is the number of cases that still fit side by side.
+const widestTable = 4
+
+// table prints results in Markdown, readable as it is: a column for each case, or for
+// each measure when there are many cases.
+func table(results []caseResult) string {
+	if len(results) == 0 {
+		return ""
+	}
+	head := []string{""}
+	for _, m := range results[0].Measures {
+		head = append(head, m.Name)
+	}
+	grid := [][]string{head}
+	for _, r := range results {
+		row := []string{r.Name}
+		for _, m := range r.Measures {
+			row = append(row, m.String())
+		}
+		grid = append(grid, row)
+	}
+	if len(results) <= widestTable {
+		grid = transpose(grid)
+	}
+	return markdown(grid)
+}
+
+func transpose(grid [][]string) [][]string {
+	out := make([][]string, len(grid[0]))
+	for _, row := range grid {
+		for i, cell := range row {
+			out[i] = append(out[i], cell)
+		}
+	}
+	return out
+}
+
+// markdown lays a grid out as a table whose first row is the head and whose first
+// column is text.
+func markdown(grid [][]string) string {
+	widths := make([]int, len(grid[0]))
+	for _, row := range grid {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell), 2)
+		}
+	}
+	var out strings.Builder
+	for r, row := range grid {
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				out.WriteString("| " + cell + pad + " |")
+			} else {
+				out.WriteString(" " + pad + cell + " |")
+			}
+		}
+		out.WriteByte('\n')
+		if r == 0 {
+			out.WriteString(rule(widths))
+		}
+	}
+	return out.String()
+}
+
+// rule is the line below the head: text to the left, numbers to the right.
+func rule(widths []int) string {
+	line := "|" + strings.Repeat("-", widths[0]+2) + "|"
+	for _, w := range widths[1:] {
+		line += strings.Repeat("-", w+1) + ":|"
+	}
+	return line + "\n"
+}

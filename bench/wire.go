@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// conn is one keep-alive connection, used by one goroutine. http.Client would put two
+// more goroutines between a worker and its socket; on a small machine they cost as
+// much as the server (B2).
+type conn struct {
+	net    net.Conn
+	reader *bufio.Reader
+	answer bytes.Buffer
+}
+
+func (s *server) dial() (*conn, error) {
+	c, err := net.Dial("tcp", s.address)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the server: %w", err)
+	}
+	return &conn{net: c, reader: bufio.NewReaderSize(c, 64<<10)}, nil
+}
+
+func (c *conn) close() { _ = c.net.Close() }
+
+// request is a request that is ready to be sent.
+type request struct {
+	head, body []byte
+}
+
+// newRequest prepares a request; encoding is the body's, or empty.
+func newRequest(method, target, encoding string, body []byte) request {
+	head := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n", method, target, len(body))
+	if encoding != "" {
+		head = fmt.Appendf(head, "Content-Encoding: %s\r\n", encoding)
+	}
+	return request{append(head, "\r\n"...), body}
+}
+
+// do sends a request and returns status and answer, which is valid until the next call.
+func (c *conn) do(r request) (status int, answer []byte, err error) {
+	buffers := net.Buffers{r.head, r.body}
+	if _, err := buffers.WriteTo(c.net); err != nil {
+		return 0, nil, fmt.Errorf("sending a request: %w", err)
+	}
+	response, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		return 0, nil, fmt.Errorf("reading an answer: %w", err)
+	}
+	c.answer.Reset()
+	if _, err := c.answer.ReadFrom(response.Body); err != nil {
+		return 0, nil, fmt.Errorf("reading an answer: %w", err)
+	}
+	return response.StatusCode, c.answer.Bytes(), response.Body.Close()
+}
+
+// expect is do for requests that must succeed.
+func (c *conn) expect(r request, want int) ([]byte, error) {
+	status, answer, err := c.do(r)
+	if err != nil {
+		return nil, err
+	}
+	if status != want {
+		return nil, statusError(r, status, answer)
+	}
+	return answer, nil
+}
+
+func statusError(r request, status int, answer []byte) error {
+	line, _, _ := bytes.Cut(r.head, []byte("\r\n"))
+	return fmt.Errorf("%s: status %d: %s", line, status, answer[:min(len(answer), 500)])
+}
+
+// database is where every scenario puts its rows.
+const database = "bench"
+
+const writeTarget = "/api/v3/write_lp?db=" + database + "&precision=nanosecond"
+
+// queryRequest asks for a result as JSON.
+func queryRequest(sql string) request {
+	q := url.Values{"db": {database}, "q": {sql}, "format": {"json"}}
+	return newRequest("GET", "/api/v3/query_sql?"+q.Encode(), "", nil)
+}
+
+// once sends a request on a connection of its own.
+func (s *server) once(r request, want int) ([]byte, error) {
+	c, err := s.dial()
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	return c.expect(r, want)
+}
+
+func (s *server) get(target string) ([]byte, error) {
+	return s.once(newRequest("GET", target, "", nil), http.StatusOK)
+}
+
+// flush has the server persist everything.
+func (s *server) flush() error {
+	_, err := s.once(newRequest("POST", "/api/v3/flush", "", nil), http.StatusNoContent)
+	return err
+}
+
+// expectRows asks for the number of stored rows and compares (B3).
+func (s *server) expectRows(want int) error {
+	answer, err := s.once(queryRequest("SELECT count(*) AS n FROM cpu"), http.StatusOK)
+	if err != nil {
+		return fmt.Errorf("counting the rows: %w", err)
+	}
+	var counted []struct{ N int }
+	if err := json.NewDecoder(bytes.NewReader(answer)).Decode(&counted); err != nil && err != io.EOF {
+		return fmt.Errorf("counting the rows: %w", err)
+	}
+	if len(counted) != 1 || counted[0].N != want {
+		return fmt.Errorf("%d rows were acknowledged, and the server answers %s", want, answer)
+	}
+	return nil
+}
