@@ -193,3 +193,26 @@ func TestLeftOverTemporaryFileIsReplaced(t *testing.T) {
 		t.Fatalf("got %v", left)
 	}
 }
+
+func TestFileIsDurableWhenItsDirectoryWasMadeByAnotherWrite(t *testing.T) {
+	tb := smallTable()
+	mem := vfs.NewCrashableMem()
+	errs := make(chan error)
+	const writers = 8
+	for i := range writers {
+		go func() {
+			dir, name := fmt.Sprintf("files/%d", i%2), fmt.Sprintf("%d.parquet", i)
+			file, err := tb.write(mem, dir, name, 8, 3)
+			if err == nil {
+				clone := mem.CrashClone(vfs.CrashCloneCfg{})
+				err = Verify(clone, clone.PathJoin(dir, name), &file)
+			}
+			errs <- err
+		}()
+	}
+	for range writers {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}

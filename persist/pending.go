@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	iofs "io/fs"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/siltstone-db/siltstone/internal/durable"
 )
 
 // TempSuffix ends the name of a file that is being written. What carries it after a
@@ -76,7 +77,7 @@ func (p *pendingFile) commit() error {
 	if err := p.fs.Rename(p.tmp, p.final); err != nil {
 		return p.fail("renaming", p.tmp, err)
 	}
-	if err := syncDir(p.fs, p.dir); err != nil {
+	if err := durable.SyncDir(p.fs, p.dir); err != nil {
 		// The name may or may not survive a crash, so it must not be relied on.
 		return errors.Join(err, p.fs.Remove(p.final))
 	}
@@ -95,52 +96,4 @@ func (p *pendingFile) abort() error {
 		p.file = nil
 	}
 	return p.fs.Remove(p.tmp)
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return fmt.Errorf("persist: opening directory %s: %w", dir, err)
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("persist: syncing directory %s: %w", dir, err)
-	}
-	return nil
-}
-
-// makeDirMu lets one goroutine at a time create directories. Without it a Write
-// could find a directory that another Write has made but not yet made durable, and
-// report a file as durable whose directory a crash takes away.
-var makeDirMu sync.Mutex
-
-// makeDir creates dir and its missing parents so that they survive a crash.
-func makeDir(fs vfs.FS, dir string) error {
-	makeDirMu.Lock()
-	defer makeDirMu.Unlock()
-	return makeDirLocked(fs, dir)
-}
-
-// makeDirLocked requires makeDirMu. That a directory exists is taken to mean that it
-// is durable; so one whose parent could not be synced is removed again.
-func makeDirLocked(fs vfs.FS, dir string) error {
-	switch _, err := fs.Stat(dir); {
-	case err == nil:
-		return nil
-	case !errors.Is(err, iofs.ErrNotExist):
-		return fmt.Errorf("persist: looking for directory %s: %w", dir, err)
-	}
-	parent := fs.PathDir(dir)
-	if parent == dir {
-		return fmt.Errorf("persist: directory %s: %w", dir, iofs.ErrNotExist)
-	}
-	if err := makeDirLocked(fs, parent); err != nil {
-		return err
-	}
-	if err := fs.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("persist: creating directory %s: %w", dir, err)
-	}
-	if err := syncDir(fs, parent); err != nil {
-		return errors.Join(err, fs.Remove(dir))
-	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/siltstone-db/siltstone/internal/durable"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -32,7 +33,7 @@ func Write(spec Spec, records iter.Seq2[arrow.RecordBatch, error]) (schema.File,
 	if err := spec.Validate(); err != nil {
 		return schema.File{}, err
 	}
-	if err := makeDir(spec.FS, spec.Dir); err != nil {
+	if err := durable.MkdirAll(spec.FS, spec.Dir); err != nil {
 		return schema.File{}, err
 	}
 	out, err := createPending(spec.FS, spec.Dir, spec.Name)

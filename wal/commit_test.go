@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"github.com/siltstone-db/siltstone/internal/durable"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -320,7 +321,7 @@ func TestTrimDuringASwitchKeepsThePosition(t *testing.T) {
 		t.Fatal(err)
 	}
 	crashed := fs.mem.CrashClone(vfs.CrashCloneCfg{})
-	if err := syncDirectory(fs.mem, testDir); err != nil { // the removals may last, too
+	if err := durable.SyncDir(fs.mem, testDir); err != nil { // the removals may last, too
 		t.Fatal(err)
 	}
 	trimmed := fs.mem.CrashClone(vfs.CrashCloneCfg{})

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/siltstone-db/siltstone/internal/durable"
 )
 
 // segmentID numbers the files of a log. IDs grow, and one that was ever seen in the
@@ -54,19 +56,4 @@ func (d directory) segment(id segmentID) string { return d.join(segmentName(id))
 func (d directory) join(name string) string { return d.fs.PathJoin(d.path, name) }
 
 // sync makes the names in the directory durable.
-func (d directory) sync() error { return syncDirectory(d.fs, d.path) }
-
-func syncDirectory(fs vfs.FS, path string) error {
-	f, err := fs.OpenDir(path)
-	if err != nil {
-		return fmt.Errorf("open directory %s: %w", path, err)
-	}
-	if err := f.Sync(); err != nil {
-		_ = f.Close() // the sync's error tells more
-		return fmt.Errorf("sync directory %s: %w", path, err)
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("close directory %s: %w", path, err)
-	}
-	return nil
-}
+func (d directory) sync() error { return durable.SyncDir(d.fs, d.path) }

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.uber.org/goleak"
 
+	"github.com/siltstone-db/siltstone/internal/durable"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -147,7 +148,7 @@ func memWith(t testing.TB, contents map[string]string) *vfs.MemFS {
 		}
 	}
 	for _, dir := range []string{testDir, "/"} {
-		if err := syncDirectory(fs, dir); err != nil {
+		if err := durable.SyncDir(fs, dir); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/siltstone-db/siltstone/internal/durable"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -135,7 +136,7 @@ func (r *recovery) startEmpty() (*segment, error) {
 	if err := r.dir.fs.MkdirAll(r.dir.path, 0o755); err != nil {
 		return nil, fmt.Errorf("create directory: %w", err)
 	}
-	if err := syncDirectory(r.dir.fs, r.dir.fs.PathDir(r.dir.path)); err != nil {
+	if err := durable.SyncDir(r.dir.fs, r.dir.fs.PathDir(r.dir.path)); err != nil {
 		return nil, err
 	}
 	w, err := createSegment(r.dir, r.newest+1, r.opts.nonce(), r.from+1, link{}, nil)
