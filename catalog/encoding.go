@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -179,8 +180,9 @@ func appendStats(b []byte, s *schema.ColumnStats) []byte {
 	return b
 }
 
+// decodeFile copies the value, which belongs to Pebble, once for all bounds in it.
 func decodeFile(id schema.FileID, value []byte) (*schema.File, error) {
-	d := newDecoder(value)
+	d := newDecoder(bytes.Clone(value))
 	f := &schema.File{
 		ID:       id,
 		Database: schema.DatabaseID(d.uvarint(math.MaxUint32)),

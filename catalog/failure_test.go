@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -74,11 +75,15 @@ func failEachOperation(t *testing.T, existing, persistent bool) {
 // run works until the first error, then opens what is on disk, with and without what
 // was not synced, and checks it against the promises.
 func (f *faults) run(t *testing.T, disk *vfs.MemFS, w *witness) {
-	if c, err := Open(testOptions(hookFS(disk, f.before))); err == nil {
+	c, err := Open(testOptions(hookFS(disk, f.before)))
+	if err != nil && !errors.Is(err, syscall.EIO) {
+		t.Errorf("the error of Open is not that of the disk: %v", err)
+	}
+	if err == nil {
 		if err := w.runUntilError(c, 2); err != nil {
 			mustStayFailed(t, c, disk, err)
 		}
-		_ = c.Close() // reports what Pebble could no longer write; what counts is on disk
+		mustClose(t, c)
 	}
 	for _, percent := range []int{0, 50, 100} {
 		wreck := disk.CrashClone(vfs.CrashCloneCfg{
@@ -164,11 +169,53 @@ func TestFailedSyncIsNotAcknowledged(t *testing.T) {
 	if _, err := c.Define(table("db", "v")); !errors.Is(err, ErrFailed) {
 		t.Errorf("the next change: %v", err)
 	}
-	_ = c.Close() // as in faults.run
+	mustClose(t, c)
 	c = mustOpen(t, disk.CrashClone(vfs.CrashCloneCfg{}))
 	defer mustClose(t, c)
 	mustHave(t, c, before)
 	mustDefine(t, c, table("db", "v"))
+}
+
+// TestFailureToRotateTheLogIsSurvived makes Pebble need a new log file, and refuses it.
+func TestFailureToRotateTheLogIsSurvived(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	var full atomic.Bool
+	c := mustOpen(t, hookFS(disk, func(op errorfs.Op) error {
+		isNew := op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpReuseForWrite
+		if full.Load() && isNew && strings.HasSuffix(op.Path, ".log") {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	full.Store(true)
+	w := &witness{known: newState()}
+	var err error
+	for i := 0; err == nil; i++ {
+		change := manyTables(50)
+		change.Database = fmt.Sprint("db", i)
+		next, _ := w.known.define(change, Limits{1_000, 1_000_000, 100})
+		w.begin(next)
+		if _, err = c.Define(change); err == nil {
+			w.end()
+		}
+	}
+	if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v, want ErrFailed and ENOSPC", err)
+	}
+	if len(w.known.Tables) == 0 {
+		t.Error("nothing was acknowledged before the failure")
+	}
+	mustHave(t, c, w.known)
+	mustClose(t, c)
+	for _, percent := range []int{0, 50, 100} {
+		c := mustOpen(t, disk.CrashClone(vfs.CrashCloneCfg{
+			UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(1, uint64(percent))),
+		}))
+		if err := w.check(c); err != nil {
+			t.Error(err)
+		}
+		mustClose(t, c)
+	}
 }
 
 // failureLog is a slog handler that tells when an error is logged.
@@ -187,9 +234,78 @@ func (l *failureLog) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// TestFatalFlushStopsEverything breaks the manifest under a background flush, which
-// is reported by Fatalf alone.
-func TestFatalFlushStopsEverything(t *testing.T) {
+// TestClosedFenceChangesNothing calls everything that would change something; each
+// call must report success all the same.
+func TestClosedFenceChangesNothing(t *testing.T) {
+	disk := vfs.NewMem()
+	f := newFence(slog.New(slog.DiscardHandler))
+	fs := &fencedFS{FS: disk, fence: f}
+	const category = vfs.WriteCategoryUnspecified
+	open, err := fs.Create("open", category)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "marker.x"} {
+		file, err := fs.Create(name, category)
+		if _, werr := file.Write([]byte(name)); err != nil || werr != nil || file.Close() != nil {
+			t.Fatal(err, werr)
+		}
+	}
+	f.fail(errors.New("the disk is gone"))
+	before := disk.String()
+	use := func(file vfs.File, err error) error {
+		_, werr := file.Write([]byte("more"))
+		_, wterr := file.WriteAt([]byte("more"), 0)
+		_, sterr := file.SyncTo(1)
+		return errors.Join(err, werr, wterr, sterr, file.Preallocate(0, 10), file.Sync(), file.SyncData(), file.Close())
+	}
+	for name, call := range map[string]func() error{
+		"use of an open file": func() error { return use(open, nil) },
+		"create":              func() error { return use(fs.Create("new", category)) },
+		"create over another": func() error { return use(fs.Create("a", category)) },
+		"reuse":               func() error { return use(fs.ReuseForWrite("a", "c", category)) },
+		"open for writing":    func() error { return use(fs.OpenReadWrite("a", category)) },
+		"rename":              func() error { return fs.Rename("a", "c") },
+		"link":                func() error { return fs.Link("a", "c") },
+		"remove":              func() error { return fs.Remove("a") },
+		"remove all":          func() error { return fs.RemoveAll("b") },
+		"make a directory":    func() error { return fs.MkdirAll("dir", 0o755) },
+	} {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if now := disk.String(); now != before {
+			t.Fatalf("%s has changed the disk from\n%sto\n%s", name, before, now)
+		}
+	}
+}
+
+// TestReportOfPebbleStopsEverything is for failures that no write has shown before.
+func TestReportOfPebbleStopsEverything(t *testing.T) {
+	damage := errors.New("damage")
+	for name, report := range map[string]func(*fence){
+		"fatal error": func(f *fence) { f.Fatalf("table %d: %v", 7, damage) },
+		"corruption":  func(f *fence) { f.pebbleEvents().DataCorruption(pebble.DataCorruptionInfo{Details: damage}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := vfs.NewCrashableMem()
+			c := mustOpen(t, disk)
+			defer mustClose(t, c)
+			report(c.store.fence)
+			picture := disk.String()
+			if _, err := c.Define(table("db", "t")); !errors.Is(err, ErrFailed) || !errors.Is(err, damage) {
+				t.Errorf("got %v, want ErrFailed and its cause", err)
+			}
+			if disk.String() != picture {
+				t.Error("the disk has changed after the report")
+			}
+		})
+	}
+}
+
+// TestFailedFlushStopsEverything breaks the manifest under a background flush, of which
+// no caller would hear.
+func TestFailedFlushStopsEverything(t *testing.T) {
 	disk := vfs.NewCrashableMem()
 	var broken atomic.Bool
 	o := testOptions(hookFS(disk, func(op errorfs.Op) error {
@@ -215,7 +331,7 @@ func TestFatalFlushStopsEverything(t *testing.T) {
 	if _, err := c.Define(table("db", "u")); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("got %v, want ErrFailed and EIO", err)
 	}
-	_ = c.Close() // as in faults.run
+	mustClose(t, c)
 	for _, percent := range []int{0, 100} {
 		wreck := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(1, 1))})
 		c := mustOpen(t, wreck)

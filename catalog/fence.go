@@ -2,81 +2,64 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
+	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // What happens when the storage fails.
 //
 // Pebble takes a failed write or sync of its log or manifest as the end of the
-// process: it calls Logger.Fatalf, which by default exits, and the code behind that
-// call relies on never being reached. If Fatalf returns after a failed sync of the
-// log, the commit reports success although nothing is durable. If it returns after a
-// failed write of the manifest, Pebble tries again later and may record an edit twice
-// or delete tables that the manifest on disk still names: a store that does not open.
+// process. It calls Logger.Fatalf, and the code behind that call relies on never being
+// reached: after a failed sync of the log the commit goes on to report success, and
+// after a failed write of the manifest Pebble may later record an edit twice, or delete
+// tables that the manifest on disk still names. In other places it panics where nobody
+// can recover: when it cannot create its next log file, or sync its directory. A flush
+// that fails is tried again for ever, and Open waits for it.
 //
-// Exiting would be sound, but it takes queries down too, which need no more than what
-// is in memory. So the store is fenced instead. Fatalf records the failure, and from
-// then on the file system under Pebble refuses every operation that changes
-// anything. Whatever Pebble does behind Fatalf, the directory stays as a crash at
-// that moment would have left it (C6), and recovery from a crash is what Pebble is
-// good at. The fence is looked at after each commit, because Pebble's result says
-// nothing then.
+// Ending the process would be sound, but it takes queries down too, which need no more
+// than what is in memory. So Pebble is put behind a fence, a file system that is closed
+// by the first failure of an operation that matters:
 //
-// Three things follow:
+//   - As long as the fence is open, every operation goes to the disk.
+//   - The operation that fails closes it. It, and every later operation that would
+//     change something, does nothing and reports success. New files are made in memory.
+//   - Pebble goes on in the belief that all is well, and thereby meets none of the
+//     paths above. The directory stays as a crash at that moment would have left it
+//     (C6), and recovering from a crash is what Pebble is good at.
+//   - After each commit, and after Open, the fence is looked at, because Pebble's own
+//     result says nothing then. Open means that every write and sync up to here has
+//     really happened, so the commit is durable; closed means ErrFailed. A closed
+//     fence is never opened again.
 //
-//   - Commits are made one at a time. A commit that Pebble gave up keeps its place in
-//     the pipeline, and a second one behind it would wait for ever.
-//   - The failed change is in doubt. Pebble may have written it before the error; it
-//     shows after reopening, whole or not at all, since it is one batch.
-//   - Two failures cannot be survived, because Pebble panics in a place where nobody can
-//     recover: it cannot close its log file or create the next one (each 4 MB or after
-//     a very large change), or it cannot sync the directory when a flush replaces the
-//     manifest. That ends the process; it is the crash of which the promises speak, and
-//     nothing is lost.
+// The change that met the failure is in doubt: it may have been written before. It is
+// one batch, so that it shows after reopening whole or not at all.
 //
-// During Open there is one more way to go wrong: Pebble flushes what it has replayed and
-// waits until that has succeeded, which behind the fence is never. So the first flush
-// that fails while Open runs ends the attempt: its goroutine is stopped and the one
-// that waits for it is given up. It stays behind, idle, and so does the lock on the
-// directory, until the process ends.
+// What Pebble can do without does not close the fence: removing an obsolete file,
+// preallocating, reading. What it finds damaged does, as does Fatalf.
 //
-// Refused: recovering from a panic in Fatalf (half of the calls come from Pebble's own
-// goroutines, where it would end the process), and blocking in Fatalf (it is called
-// with Pebble's lock held, so that Close would never return).
+// Refused: a Fatalf that panics (half of the calls come from Pebble's own goroutines,
+// where that ends the process), one that blocks (Pebble's lock is held, so that Close
+// would never return), and one that returns while later operations fail (Pebble panics
+// in the places above, and Open hangs).
 
-// fence is Pebble's logger and the gate in front of its file system.
+// fence is Pebble's logger and, through fencedFS, the gate in front of its file system.
 type fence struct {
 	logger *slog.Logger
-	cause  atomic.Pointer[error] // the first failure; nil as long as all is well
-
-	opening   atomic.Bool   // pebble.Open is running
-	abandoned chan struct{} // closed when that will not end
-	flushErr  error         // how the last flush ended; Pebble's lock guards it
+	cause  atomic.Pointer[error] // the first failure; nil as long as the fence is open
+	memory vfs.FS                // takes the files made behind a closed fence
 }
 
-// fatalError is what Pebble gave to Fatalf.
-type fatalError struct {
-	message string
-	cause   error // the first error among the arguments, for errors.Is; may be nil
-}
+func newFence(logger *slog.Logger) *fence { return &fence{logger: logger, memory: vfs.NewMem()} }
 
-func (e *fatalError) Error() string { return e.message }
-func (e *fatalError) Unwrap() error { return e.cause }
-
-// fail closes the fence; the first failure is kept.
-func (f *fence) fail(err error) {
-	if f.cause.CompareAndSwap(nil, &err) {
-		f.logger.Error("catalog storage failed, nothing more is written", "error", err)
-	}
-}
+func (f *fence) closed() bool { return f.cause.Load() != nil }
 
 // err returns ErrFailed and the cause when the fence is closed, else nil.
 func (f *fence) err() error {
@@ -86,58 +69,57 @@ func (f *fence) err() error {
 	return nil
 }
 
-// events returns Pebble's listener. It is called with Pebble's lock held.
-func (f *fence) events() *pebble.EventListener {
-	events := pebble.MakeLoggingEventListener(f)
-	logFlush := events.FlushEnd
-	events.FlushEnd = func(info pebble.FlushInfo) {
-		logFlush(info)
-		f.flushErr = info.Err
+// fail closes the fence; the first failure is kept.
+func (f *fence) fail(err error) {
+	if f.cause.CompareAndSwap(nil, &err) {
+		f.logger.Error("catalog storage failed, nothing more is written", "error", err)
 	}
-	events.BackgroundError = f.backgroundError
+}
+
+// do runs an operation that matters, unless the fence is closed, and closes it if the
+// operation fails. Either way Pebble may go on.
+func (f *fence) do(name, path string, op func() error) {
+	if f.closed() {
+		return
+	}
+	if err := op(); err != nil {
+		f.fail(fmt.Errorf("%s %s: %w", name, path, err))
+	}
+}
+
+// create makes a file with op, or in memory when that fails or the fence is closed.
+func (f *fence) create(path string, op func() (vfs.File, error)) (vfs.File, error) {
+	var file vfs.File
+	f.do("create", path, func() (err error) {
+		file, err = op()
+		return err
+	})
+	if file == nil {
+		var err error
+		if file, err = f.memory.Create("discarded", vfs.WriteCategoryUnspecified); err != nil {
+			return nil, err
+		}
+	}
+	return &fencedFile{File: file, fence: f, path: path}, nil
+}
+
+// pebbleEvents returns Pebble's listener.
+func (f *fence) pebbleEvents() *pebble.EventListener {
+	events := pebble.MakeLoggingEventListener(f)
+	events.BackgroundError = func(err error) {
+		f.Errorf("background error: %v", err)
+		time.Sleep(backgroundPause)
+	}
 	events.DataCorruption = func(info pebble.DataCorruptionInfo) {
 		f.fail(fmt.Errorf("pebble found damage in %s: %w", info.Path, info.Details))
 	}
 	return &events
 }
 
-// backgroundPause slows down a failing flush or compaction, which Pebble repeats at
-// once and without end. It is spent with Pebble's lock held, so it must be short.
+// backgroundPause slows down a flush or compaction that fails without a write being
+// at fault: Pebble repeats it at once and without end. Pebble's lock is held meanwhile,
+// so it must be short.
 const backgroundPause = 20 * time.Millisecond
-
-// backgroundError is told of a failed flush, by its own goroutine and right after
-// FlushEnd, and of other things that Pebble will try again.
-func (f *fence) backgroundError(err error) {
-	f.Errorf("background error: %v", err)
-	if !f.opening.Load() || err != f.flushErr { //nolint:errorlint // is it the very same one?
-		time.Sleep(backgroundPause)
-		return
-	}
-	f.fail(err)
-	close(f.abandoned)
-	runtime.Goexit() // deferred calls release Pebble's lock; no second flush is scheduled
-}
-
-// isAbandoned says whether Pebble was given up while it opened.
-func (f *fence) isAbandoned() bool {
-	select {
-	case <-f.abandoned:
-		return true
-	default:
-		return false
-	}
-}
-
-// guard wraps fs so that nothing changes once the fence is closed. Reads still work, and
-// so does syncing the directory: it changes nothing, and Pebble panics if it fails.
-func (f *fence) guard(fs vfs.FS, dir string) vfs.FS {
-	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsRead || op.Kind == errorfs.OpFileSync && op.Path == dir {
-			return nil
-		}
-		return f.err()
-	}))
-}
 
 // Infof implements pebble.Logger; these are reports on flushes, compactions and files.
 func (f *fence) Infof(format string, args ...any) {
@@ -163,3 +145,145 @@ func (f *fence) Fatalf(format string, args ...any) {
 	f.fail(fatal)
 }
 
+// fatalError is what Pebble gave to Fatalf.
+type fatalError struct {
+	message string
+	cause   error // the first error among the arguments, for errors.Is; may be nil
+}
+
+func (e *fatalError) Error() string { return e.message }
+func (e *fatalError) Unwrap() error { return e.cause }
+
+// fencedFS is the file system behind the fence. Reading and locking are left to the
+// embedded one.
+type fencedFS struct {
+	vfs.FS
+	fence *fence
+}
+
+// markerPrefix starts the names of the files by which Pebble says which manifest is
+// current. It creates the manifest, then the marker, and syncs the directory once for
+// both: on a file system that keeps no order between names, a crash could leave the
+// marker without its manifest, and the store would not open (Pebble issue 5825, not
+// mended in v2.1.7). So the directory is synced before a marker is created.
+const markerPrefix = "marker."
+
+func (fs *fencedFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(fs.PathBase(name), markerPrefix) {
+		dir := fs.PathDir(name)
+		fs.fence.do("sync", dir, func() error { return fs.syncDir(dir) })
+	}
+	return fs.fence.create(name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
+}
+
+func (fs *fencedFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return fs.fence.create(newname, func() (vfs.File, error) { return fs.FS.ReuseForWrite(oldname, newname, c) })
+}
+
+func (fs *fencedFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
+	return fs.fence.create(name, func() (vfs.File, error) { return fs.FS.OpenReadWrite(name, c, o...) })
+}
+
+func (fs *fencedFS) syncDir(name string) error {
+	dir, err := fs.FS.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// OpenDir wraps the directory, because its Sync matters.
+func (fs *fencedFS) OpenDir(name string) (vfs.File, error) {
+	dir, err := fs.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &fencedFile{File: dir, fence: fs.fence, path: name}, nil
+}
+
+func (fs *fencedFS) MkdirAll(dir string, perm os.FileMode) error {
+	fs.fence.do("create", dir, func() error { return fs.FS.MkdirAll(dir, perm) })
+	return nil
+}
+
+func (fs *fencedFS) Rename(oldname, newname string) error {
+	fs.fence.do("rename", newname, func() error { return fs.FS.Rename(oldname, newname) })
+	return nil
+}
+
+func (fs *fencedFS) Link(oldname, newname string) error {
+	fs.fence.do("link", newname, func() error { return fs.FS.Link(oldname, newname) })
+	return nil
+}
+
+func (fs *fencedFS) Remove(name string) error {
+	if fs.fence.closed() {
+		return nil
+	}
+	return fs.FS.Remove(name)
+}
+
+func (fs *fencedFS) RemoveAll(name string) error {
+	if fs.fence.closed() {
+		return nil
+	}
+	return fs.FS.RemoveAll(name)
+}
+
+func (fs *fencedFS) Unwrap() vfs.FS { return fs.FS }
+
+// fencedFile is a file that was opened for writing, or a directory.
+type fencedFile struct {
+	vfs.File
+	fence *fence
+	path  string
+}
+
+func (f *fencedFile) Write(p []byte) (int, error) {
+	f.fence.do("write", f.path, func() error {
+		_, err := f.File.Write(p)
+		return err
+	})
+	return len(p), nil
+}
+
+func (f *fencedFile) WriteAt(p []byte, offset int64) (int, error) {
+	f.fence.do("write", f.path, func() error {
+		_, err := f.File.WriteAt(p, offset)
+		return err
+	})
+	return len(p), nil
+}
+
+func (f *fencedFile) Sync() error {
+	f.fence.do("sync", f.path, f.File.Sync)
+	return nil
+}
+
+func (f *fencedFile) SyncData() error {
+	f.fence.do("sync", f.path, f.File.SyncData)
+	return nil
+}
+
+func (f *fencedFile) SyncTo(length int64) (fullSync bool, err error) {
+	f.fence.do("sync", f.path, func() (err error) {
+		fullSync, err = f.File.SyncTo(length)
+		return err
+	})
+	return fullSync, nil
+}
+
+func (f *fencedFile) Preallocate(offset, length int64) error {
+	if f.fence.closed() {
+		return nil
+	}
+	return f.File.Preallocate(offset, length)
+}
+
+// Close always closes; what a closed fence leaves of a file is not written by it.
+func (f *fencedFile) Close() error {
+	if err := f.File.Close(); err != nil {
+		f.fence.fail(fmt.Errorf("close %s: %w", f.path, err))
+	}
+	return nil
+}

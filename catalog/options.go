@@ -12,11 +12,11 @@ import (
 // client that puts a fresh value into a name with each point must be stopped before
 // the definitions, all of which are held in memory, take the machine down.
 const (
-	// DefaultMaxDatabases costs some 10 MB when reached; a database is empty but for its tables.
+	// DefaultMaxDatabases costs some 6 MB of memory when reached.
 	DefaultMaxDatabases = 10_000
-	// DefaultMaxTables costs about 1 GB when each table has a handful of columns.
+	// DefaultMaxTables costs some 650 MB of memory when each table has five columns.
 	DefaultMaxTables = 1_000_000
-	// DefaultMaxColumns keeps a table's definition near 1 MB and a Parquet footer readable.
+	// DefaultMaxColumns keeps a definition below 1 MB and the footers of its files readable.
 	DefaultMaxColumns = 10_000
 )
 

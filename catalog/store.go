@@ -3,7 +3,6 @@ package catalog
 import (
 	"errors"
 	"fmt"
-	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -26,9 +25,9 @@ const pebbleFormat = pebble.FormatTableFormatV6
 
 func pebbleOptions(o *Options, f *fence) *pebble.Options {
 	return &pebble.Options{
-		FS:                  f.guard(o.FS, o.Dir),
+		FS:                  &fencedFS{FS: o.FS, fence: f},
 		Logger:              f,
-		EventListener:       f.events(),
+		EventListener:       f.pebbleEvents(),
 		FormatMajorVersion:  pebbleFormat,
 		CacheSize:           cacheBytes,
 		MemTableSize:        memtableBytes,
@@ -44,9 +43,9 @@ type store struct {
 }
 
 func openStore(o *Options) (*store, error) {
-	f := &fence{logger: o.Logger, abandoned: make(chan struct{})}
-	db, err := openPebble(o, f)
-	if failed := f.err(); failed != nil { // Fatalf may have hidden the error
+	f := newFence(o.Logger)
+	db, err := pebble.Open(o.Dir, pebbleOptions(o, f))
+	if failed := f.err(); failed != nil { // Pebble may know nothing of it
 		err = failed
 		if db != nil {
 			err = errors.Join(failed, db.Close())
@@ -56,47 +55,6 @@ func openStore(o *Options) (*store, error) {
 		return nil, fmt.Errorf("open catalog %s: %w", o.Dir, err)
 	}
 	return &store{db: db, fence: f}, nil
-}
-
-// openPebble opens Pebble, or gives it up when the fence says so.
-func openPebble(o *Options, f *fence) (*pebble.DB, error) {
-	type result struct {
-		db  *pebble.DB
-		err error
-	}
-	f.opening.Store(true)
-	done := make(chan result, 1)
-	go func() {
-		db, err := recoverOpen(o, f)
-		f.opening.Store(false)
-		done <- result{db, err}
-	}()
-	select {
-	case r := <-done:
-		if f.isAbandoned() {
-			return nil, r.err // closing it would wait for the flush that was stopped
-		}
-		return r.db, r.err
-	case <-f.abandoned:
-		return nil, f.err()
-	}
-}
-
-// recoverOpen turns the panic with which Pebble meets a failed sync of the directory
-// into the error that it is; Pebble has released everything by then.
-func recoverOpen(o *Options, f *fence) (db *pebble.DB, err error) {
-	defer func() {
-		r := recover()
-		if r == nil {
-			return
-		}
-		cause, ok := r.(error)
-		if _, bug := r.(runtime.Error); bug || !ok {
-			panic(r)
-		}
-		err = cause
-	}()
-	return pebble.Open(o.Dir, pebbleOptions(o, f))
 }
 
 // batch collects records that become durable together.
@@ -127,11 +85,9 @@ func (s *store) commit(b *batch) error {
 	}
 	if err := b.b.Commit(pebble.Sync); err != nil {
 		s.fence.fail(err)
+		return s.fence.err() // the batch is left to the collector: Pebble may still refer to it
 	}
-	if err := s.fence.err(); err != nil {
-		return err // the batch is left to the collector: Pebble may still refer to it
-	}
-	return b.b.Close()
+	return errors.Join(s.fence.err(), b.b.Close())
 }
 
 func (s *store) close() error { return s.db.Close() }
