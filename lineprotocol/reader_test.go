@@ -281,3 +281,29 @@ func TestColumnCountsFromTheLinesBeginning(t *testing.T) {
 		t.Errorf("line %d column %d, want line 2 column 14", r.Line(), r.Column())
 	}
 }
+
+// TestPredictionIsExact offers series and keys that only look like what comes.
+func TestPredictionIsExact(t *testing.T) {
+	for _, c := range []struct {
+		body, series, key   string
+		isSeries, isKeyNext bool
+	}{
+		{"cpu,a=b v=1", "cpu,a=b ", "v=", true, true},
+		{"cpu,a=b   v=1", "cpu,a=b ", "v=", true, true},
+		{"cpu,a=bc v=1", "cpu,a=b ", "", false, false},
+		{"cpu,a=b", "cpu,a=b ", "", false, false},
+		{`cpu,a=b\ c v=1`, `cpu,a=b\ `, "", false, false}, // the series of a line cpu,a=b\<tab>v=1
+		{"cpu v2=1", "cpu ", "v=", true, false},
+		{"cpu v", "cpu ", "v=", true, false},
+	} {
+		var r Reader
+		r.Reset([]byte(c.body))
+		r.Next()
+		if got := r.SkipSeries([]byte(c.series)); got != c.isSeries {
+			t.Errorf("%s: series %q: %t", c.body, c.series, got)
+		}
+		if c.isSeries && r.SkipKey([]byte(c.key)) != c.isKeyNext {
+			t.Errorf("%s: key %q is not taken as it should", c.body, c.key)
+		}
+	}
+}

@@ -69,16 +69,9 @@ func shortUvarint(b []byte) (v uint64, n int) {
 // Rows returns the number of rows.
 func (b *Batch) Rows() int { return len(b.Time) }
 
-// IsFull reports whether another row should start a new batch. values is the number
-// of field values that the batch holds.
-func (b *Batch) IsFull(values int) bool {
-	cells := len(b.Time) * (len(b.Fields) + 1)
-	return cells >= MaxBatchCells || isSparse(len(b.Time)*len(b.Fields), values)
-}
-
 // Fits reports whether a row of rowValues field values, newFields of them in columns
-// that the batch does not have yet, may be added; values is as for IsFull. A batch
-// takes any first row. The question must be asked before such columns are added:
+// that the batch does not have yet, may be added; values is the number of field values
+// that the batch holds. A batch takes any first row. The question must be asked before such columns are added:
 // each one is padded to the number of rows, so that after a million narrow rows a
 // single wide one would take gigabytes.
 func (b *Batch) Fits(rowValues, newFields, values int) bool {

@@ -12,9 +12,10 @@ import (
 
 // Decoder reads log records; it reuses its buffers from call to call.
 type Decoder struct {
-	body  []byte
-	batch Batch
-	ids   []schema.ColumnID
+	body   []byte
+	batch  Batch
+	ids    []schema.ColumnID
+	scaled []int64 // a column of floats as integers
 }
 
 // Decode calls apply for each batch of a record. The batch and all it holds are
@@ -93,7 +94,7 @@ func (d *Decoder) readBatch(c *cursor) error {
 	}
 	b.Fields = slices.Grow(b.Fields, int(fields))
 	for range fields {
-		if err := readField(c, b, int(rows)); err != nil {
+		if err := d.readField(c, int(rows)); err != nil {
 			return err
 		}
 	}
@@ -141,12 +142,12 @@ func validSeriesKey(key []byte) bool {
 	return true
 }
 
-func readField(c *cursor, b *Batch, rows int) error {
+func (d *Decoder) readField(c *cursor, rows int) error {
 	id, t, flag := c.uvarint(), schema.ColumnType(c.byte()), c.byte()
 	if c.bad || id == 0 || id > math.MaxUint32 || !t.Valid() || t == schema.Tag || flag > 1 {
 		return badEncoding("column header")
 	}
-	f := &b.Fields[b.AddField(schema.ColumnID(id), t)]
+	f := &d.batch.Fields[d.batch.AddField(schema.ColumnID(id), t)]
 	if flag == 1 {
 		words := c.bytes(uint64((rows + 63) / 64 * 8))
 		for ; len(words) >= 8; words = words[8:] {
@@ -159,7 +160,7 @@ func readField(c *cursor, b *Batch, rows int) error {
 	case schema.Uint64:
 		f.Uint64 = unpack(c, f.Uint64, rows)
 	case schema.Float64:
-		f.Float64 = readFloats(c, f.Float64, rows)
+		f.Float64, d.scaled = readFloats(c, f.Float64, rows, d.scaled)
 	case schema.Bool:
 		f.Bool = append(f.Bool[:0], c.bytes(uint64(rows))...)
 		if slices.ContainsFunc(f.Bool, func(v uint8) bool { return v > 1 }) {
@@ -172,15 +173,6 @@ func readField(c *cursor, b *Batch, rows int) error {
 		return badEncoding("column values")
 	}
 	return nil
-}
-
-func readFloats(c *cursor, dst []float64, rows int) []float64 {
-	raw := c.bytes(uint64(rows) * 8)
-	dst = slices.Grow(dst[:0], len(raw)/8)
-	for ; len(raw) >= 8; raw = raw[8:] {
-		dst = append(dst, math.Float64frombits(binary.LittleEndian.Uint64(raw)))
-	}
-	return dst
 }
 
 func readStrings(c *cursor, f *Field, rows int) {
@@ -203,7 +195,7 @@ func readStrings(c *cursor, f *Field, rows int) {
 // the caller has checked.
 func unpack[T int64 | uint64 | uint32](c *cursor, dst []T, rows int) []T {
 	if rows == 0 {
-		c.byte()
+		c.bad = c.byte() != 0 || c.bad
 		return dst[:0]
 	}
 	head := c.byte()

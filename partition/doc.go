@@ -10,6 +10,8 @@
 //	P3  Rows keep their arrival order; Sorted yields one row for each (tags, time)
 //	    in which each field has the value written last.
 //	P4  Bytes reports what the partition holds in memory, so that a pool can bound it.
+//	P5  Memory is linear in the values written: rows that share few columns are cut
+//	    into short runs instead of being padded.
 //
 // Series, not tags, are the unit of identity: a row carries one series number, and
 // the partition's series table maps it to dictionary-coded tag values. An append
@@ -17,6 +19,8 @@
 // integers.
 //
 // It leaves the order of rows to its caller (engine applies batches in log order),
-// and durability to wal and persist. A Partition may be used concurrently; a Batch
-// may not.
+// and durability to wal and persist; whether a decoded batch's columns exist, with the
+// types it says, is for the caller to check. It owns the bytes inside the log's records,
+// see docs/format/batch.md. A Partition may be used concurrently; a Batch, an Encoder
+// and a Decoder may not.
 package partition

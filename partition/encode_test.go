@@ -19,8 +19,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the golden files of testdata")
 
-// sampleBatches has every column type, nulls, missing tags, negative numbers and all
-// widths but eight bytes of series numbers.
+// sampleBatches has every column type, both forms of floats, nulls, missing tags,
+// negative numbers, and numbers of no, one, two and eight bytes.
 func sampleBatches() []*Batch {
 	first := newBatch(
 		row{map[schema.ColumnID]string{1: "a", 4: "north"}, testDay + 5e9, map[schema.ColumnID]value{
@@ -35,7 +35,7 @@ func sampleBatches() []*Batch {
 	)
 	second := new(Batch)
 	fill(second, schema.PartitionKey{Database: 300, Table: 70_000, Day: -1},
-		[]row{{nil, -1, map[schema.ColumnID]value{1: floatValue(0.1)}}}, false)
+		[]row{{nil, -1, map[schema.ColumnID]value{1: floatValue(0.1), 2: floatValue(1.0 / 3)}}}, false)
 	return []*Batch{first, second}
 }
 
@@ -85,7 +85,7 @@ func TestEncodingKeepsItsBytes(t *testing.T) {
 			`200="r1" @1451606402000000000 2=c000000000000000 5=9223372036854775808u 7=true`,
 			`1="a" 4="north" @1451606409000000000 3=300i 5=0u 6="x" 7=false`,
 		}, "\n"),
-		"db 300 table 70000 day 1969-12-31 {-1 -1}:\n@-1 1=3fb999999999999a",
+		"db 300 table 70000 day 1969-12-31 {-1 -1}:\n@-1 1=3fb999999999999a 2=3fd5555555555555",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -230,6 +230,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"too many columns":            plain(1, 1, 2, 0, 0, 0, 0, 0, 100),
 		"too many cells":              plain(append([]byte{1, 1, 2, 0, 0x80, 0x80, 0x80, 8, 1, 0, 0}, append(make([]byte, 17), 3, 1, 2, 0, 1, 2, 0, 1, 2, 0)...)...),
 		"a width of three":            plain(append([]byte{1, 1, 2, 0, 1, 1, 0, 3}, make([]byte, 40)...)...),
+		"a width for no rows":         plain(1, 1, 2, 0, 0, 0, 1, 0, 0),
 		"an unknown scale":            plain(append([]byte{1, 1, 2, 0, 1, 1, 0, 0x40}, make([]byte, 40)...)...),
 		"a column twice":              encode(twice),
 		"a time of another day":       encode(elsewhere),
@@ -239,6 +240,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"a column without an id":      plain(1, 1, 2, 0, 0, 0, 0, 0, 1, 0, byte(schema.Bool), 0),
 		"an unknown column flag":      plain(1, 1, 2, 0, 0, 0, 0, 0, 1, 2, byte(schema.Bool), 2),
 		"a boolean of two":            encode(maybe),
+		"floats of too many decimals": plain(1, 1, 2, 0, 0, 0, 0, 0, 1, 2, byte(schema.Float64), 0, 7, 0),
 		"string ends that go back":    encode(backwards),
 		"series with a tag 0":         encode(withSeries(0, 0)),
 		"series with a tag twice":     encode(withSeries(1, 0, 1, 0)),
@@ -289,9 +291,9 @@ func useAll(t *testing.T, record []byte) error {
 		if b.Rows()*(len(b.Fields)+1) > 1<<16 {
 			return nil // bounded by MaxBatchCells, but too slow to do often
 		}
-		want := texts(batchRows(b))
+		want := batchRows(b)
 		err := new(Decoder).Decode(e.Encode([]*Batch{b}), func(again *Batch) error {
-			if diff := cmp.Diff(want, texts(batchRows(again))); diff != "" || again.Key != b.Key {
+			if diff := diffRows(want, batchRows(again)); diff != "" || again.Key != b.Key {
 				t.Fatalf("%x: encoded again: %s", record, diff)
 			}
 			return nil
@@ -312,7 +314,7 @@ func useAll(t *testing.T, record []byte) error {
 		}
 		before := p.Rows()
 		p.Append(b, 1)
-		if diff := cmp.Diff(want, texts(snapshotRows(p.Snapshot())[before:])); diff != "" {
+		if diff := diffRows(want, snapshotRows(p.Snapshot())[before:]); diff != "" {
 			t.Fatalf("%x: appended: %s", record, diff)
 		}
 		return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -81,6 +82,17 @@ func texts(rows []row) []string {
 		out[i] = r.String()
 	}
 	return out
+}
+
+// diffRows is empty when the rows are the same.
+func diffRows(want, got []row) string {
+	same := slices.EqualFunc(want, got, func(a, b row) bool {
+		return a.time == b.time && maps.Equal(a.tags, b.tags) && maps.Equal(a.fields, b.fields)
+	})
+	if same {
+		return ""
+	}
+	return cmp.Diff(texts(want), texts(got))
 }
 
 func seriesKey(r row) []byte {

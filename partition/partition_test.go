@@ -4,7 +4,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/siltstone-db/siltstone/schema"
@@ -97,7 +96,7 @@ func (m *machine) write(t *rapid.T, spare []*Batch) {
 	record := m.encoder.Encode(batches)
 	at := 0
 	err := m.decoder.Decode(record, func(b *Batch) error {
-		if diff := cmp.Diff(texts(batchRows(batches[at])), texts(batchRows(b))); diff != "" {
+		if diff := diffRows(batchRows(batches[at]), batchRows(b)); diff != "" {
 			t.Fatalf("batch %d is decoded as another: %s", at, diff)
 		}
 		if b.Key != testKey || b.Range != batches[at].Range {
@@ -114,7 +113,7 @@ func (m *machine) write(t *rapid.T, spare []*Batch) {
 }
 
 func (m *machine) check(t *rapid.T, s *Snapshot, want []row) {
-	if diff := cmp.Diff(texts(want), texts(snapshotRows(s))); diff != "" {
+	if diff := diffRows(want, snapshotRows(s)); diff != "" {
 		t.Fatalf("snapshot of %d rows: %s", s.Rows, diff)
 	}
 	times := schema.EmptyTimeRange
@@ -185,7 +184,7 @@ func (m *machine) checkSorted(t *rapid.T, snaps []*Snapshot) {
 		got = append(got, rows...)
 		record.Release()
 	}
-	if diff := cmp.Diff(texts(sortedModel(m.rows, columns)), texts(got)); diff != "" {
+	if diff := diffRows(sortedModel(m.rows, columns), got); diff != "" {
 		t.Fatalf("sorted rows: %s", diff)
 	}
 }

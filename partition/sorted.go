@@ -34,7 +34,7 @@ func Columns(snaps []*Snapshot) map[schema.ColumnID]bool {
 // one, in which each field has its last value that is not null. columns are the tags
 // and fields wanted, in id order; layout is their Arrow schema: tags as dictionary
 // arrays with int32 indices, then time, then fields. Records have at most maxRows
-// rows; the caller releases them.
+// rows, fewer where their strings are long; the caller releases them.
 func Sorted(snaps []*Snapshot, columns []schema.Column, layout *arrow.Schema, maxRows int) iter.Seq[arrow.RecordBatch] {
 	var tags, fields []schema.Column
 	for _, c := range columns {
@@ -47,10 +47,12 @@ func Sorted(snaps []*Snapshot, columns []schema.Column, layout *arrow.Schema, ma
 	return func(yield func(arrow.RecordBatch) bool) {
 		o := sortRows(snaps, tags)
 		g := newGatherer(o, fields)
-		for from := 0; from < o.Len(); from += maxRows {
-			if !yield(g.record(layout, from, min(from+maxRows, o.Len()))) {
+		for from := 0; from < o.Len(); {
+			to := g.fitText(from, min(from+maxRows, o.Len()))
+			if !yield(g.record(layout, from, to)) {
 				return
 			}
+			from = to
 		}
 	}
 }
@@ -61,7 +63,12 @@ type gatherer struct {
 	dicts  []arrow.Array
 	fields []schema.Column
 	source [][]*Field // by field, by chunk; nil where the chunk lacks the field
+	long   []int      // the string fields with more than maxRecordText bytes in all
 }
+
+// maxRecordText bounds the bytes of one string column of a record: Arrow's offsets
+// have 31 bits, and writers hold a record in memory.
+const maxRecordText = 128 << 20
 
 func newGatherer(o *order, fields []schema.Column) *gatherer {
 	g := &gatherer{o: o, fields: fields}
@@ -70,16 +77,35 @@ func newGatherer(o *order, fields []schema.Column) *gatherer {
 		b.AppendValues(d, nil)
 		g.dicts = append(g.dicts, b.NewArray())
 	}
-	for _, c := range fields {
-		by := make([]*Field, len(o.chunks))
+	for f, c := range fields {
+		by, text := make([]*Field, len(o.chunks)), 0
 		for i, chunk := range o.chunks {
 			if at := indexField(chunk.Fields, c.ID, 0); at >= 0 {
 				by[i] = &chunk.Fields[at]
+				text += len(by[i].Data)
 			}
 		}
 		g.source = append(g.source, by)
+		if text > maxRecordText {
+			g.long = append(g.long, f)
+		}
 	}
 	return g
+}
+
+// fitText returns how far a record that begins at from may go up to to.
+func (g *gatherer) fitText(from, to int) int {
+	for _, f := range g.long {
+		for i, room := from, maxRecordText; i < to; i++ {
+			if s, row, ok := g.at(g.source[f], i); ok {
+				room -= len(s.Bytes(row))
+			}
+			if room < 0 {
+				to = max(i, from+1)
+			}
+		}
+	}
+	return to
 }
 
 func (g *gatherer) record(layout *arrow.Schema, from, to int) arrow.RecordBatch {
