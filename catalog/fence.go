@@ -154,8 +154,8 @@ type fatalError struct {
 func (e *fatalError) Error() string { return e.message }
 func (e *fatalError) Unwrap() error { return e.cause }
 
-// fencedFS is the file system behind the fence. Reading and locking are left to the
-// embedded one.
+// fencedFS is the file system behind the fence. Reading files and locking are left to
+// the embedded one.
 type fencedFS struct {
 	vfs.FS
 	fence *fence
@@ -199,6 +199,18 @@ func (fs *fencedFS) OpenDir(name string) (vfs.File, error) {
 		return nil, err
 	}
 	return &fencedFile{File: dir, fence: fs.fence, path: name}, nil
+}
+
+// List closes the fence when it fails, though it only reads: Pebble lists its directory
+// again late in Open, and an Open that fails then leaves goroutines behind which panic
+// over what it has closed (v2.1.7).
+func (fs *fencedFS) List(dir string) ([]string, error) {
+	names, err := fs.FS.List(dir)
+	if err != nil {
+		fs.fence.fail(fmt.Errorf("list %s: %w", dir, err))
+		return nil, nil
+	}
+	return names, nil
 }
 
 func (fs *fencedFS) MkdirAll(dir string, perm os.FileMode) error {

@@ -33,6 +33,10 @@ func pebbleOptions(o *Options, f *fence) *pebble.Options {
 		MemTableSize:        memtableBytes,
 		MaxOpenFiles:        maxOpenFiles,
 		MaxManifestFileSize: manifestBytes,
+		// Statistics steer compactions of stores far larger than this one. Pebble
+		// v2.1.7 collects them in a goroutine that outlives an Open that fails, and
+		// panics there.
+		DisableTableStats: true,
 	}
 }
 

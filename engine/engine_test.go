@@ -294,3 +294,28 @@ func TestSparseDaysShareAFile(t *testing.T) {
 		t.Fatalf("400 days of one row became %d files, want 1", s.Files)
 	}
 }
+
+func TestOneWideLineDoesNotPadManyNarrowOnes(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	e := open(t, fs)
+	var lines []string
+	for i := range 20_000 {
+		lines = append(lines, fmt.Sprintf("m f=%d %d", i, i))
+	}
+	wide := make([]string, 2_000)
+	for i := range wide {
+		wide[i] = fmt.Sprintf("w%d=1", i)
+	}
+	lines = append(lines, "m "+strings.Join(wide, ",")+" -1", "m f=1 -2")
+	write(t, e, lines...)
+	if got := e.Stats().BufferBytes; got > 8<<20 {
+		t.Fatalf("%d lines take %d bytes of buffers", len(lines), got)
+	}
+	want := read(t, e, fs, "db")
+	if len(want) != len(lines) || len(want["m -1"]) != len(wide) {
+		t.Fatalf("%d points are there, the wide one with %d fields", len(want), len(want["m -1"]))
+	}
+	crashed := open(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+	defer closeEngine(t, crashed)
+	closeEngine(t, e)
+}

@@ -152,7 +152,7 @@ func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault
 		return f
 	}
 	in.keep(entry)
-	t.batchFor(ns, in.out).add(entry, ns, in.stage, in.texts)
+	t.batchFor(ns, in.stage, in.out).add(entry, ns, in.stage, in.texts)
 	in.result.Accepted++
 	return nil
 }

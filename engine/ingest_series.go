@@ -20,6 +20,7 @@ type seriesEntry struct {
 	// isDead marks an entry whose tags were never defined; it is only reached by the
 	// next of others.
 	isDead bool
+	isKept bool // the entry can be found by its text
 
 	// Where the series was put last, to be trusted only while the batch has that use.
 	batch *batchBuilder
@@ -42,7 +43,7 @@ func (in *ingester) readSeries() (*seriesEntry, *fault) {
 	if err != nil {
 		return nil, syntaxFault(err)
 	}
-	if entry := in.db.find(raw); entry != nil {
+	if entry := in.db.series[string(raw)]; entry != nil {
 		in.touch(entry.table)
 		return entry, nil
 	}
@@ -55,11 +56,6 @@ func (db *ingestDatabase) predicted() *seriesEntry {
 		return nil
 	}
 	return db.last.next
-}
-
-// find looks a series text up.
-func (db *ingestDatabase) find(raw []byte) *seriesEntry {
-	return db.series[string(raw)]
 }
 
 // newSeries takes a text apart that was not seen before. The entry is remembered only
@@ -129,12 +125,13 @@ func (in *ingester) keep(entry *seriesEntry) {
 		last.next = entry
 	}
 	in.db.last = entry
-	text := entry.raw[:len(entry.raw)-1]
-	if in.db.find(text) != entry {
-		in.db.series[string(text)] = entry
-		in.cached++
-		if entry.key == nil {
-			in.fresh = append(in.fresh, entry)
-		}
+	if entry.isKept {
+		return
+	}
+	entry.isKept = true
+	in.db.series[string(entry.raw[:len(entry.raw)-1])] = entry
+	in.cached++
+	if entry.key == nil {
+		in.fresh = append(in.fresh, entry)
 	}
 }

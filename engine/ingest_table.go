@@ -104,10 +104,19 @@ func (t *ingestTable) predict(i int, raw []byte, slot int32) {
 	p.raw, p.slot = append(p.raw[:0], raw...), slot
 }
 
+// refuseTime explains why no tag or field is named time: in a table that exists it is a
+// column with a type of its own.
+func (t *ingestTable) refuseTime(kind schema.ColumnType) string {
+	if t.def == nil {
+		return "'time' is a reserved column"
+	}
+	return fmt.Sprintf("invalid column type for column 'time', expected iox::column_type::timestamp, got %s", kind)
+}
+
 // addSlot makes a provisional column.
 func (in *ingester) addSlot(t *ingestTable, name []byte, kind schema.ColumnType) (int32, *fault) {
 	if string(name) == schema.TimeColumn {
-		return 0, in.faultHere("'time' is a reserved column")
+		return 0, in.faultHere(t.refuseTime(kind))
 	}
 	if len(t.slots) >= in.limits.Columns {
 		limit := catalog.LimitError{Kind: catalog.LimitColumns, Table: t.name, Limit: in.limits.Columns}

@@ -81,19 +81,30 @@ func (b *batchBuilder) begin(t *ingestTable, day schema.Day) {
 	b.use++
 }
 
-// batchFor returns the batch for a point at ns.
-func (t *ingestTable) batchFor(ns int64, out *writeSet) *batchBuilder {
+// batchFor returns the batch for a line at ns with the given values.
+func (t *ingestTable) batchFor(ns int64, values []staged, out *writeSet) *batchBuilder {
 	day := schema.DayOf(ns)
 	b := t.current
 	if b == nil || b.Key.Day != day {
 		b = t.days[day]
 	}
-	if b == nil || b.IsFull(b.values) {
+	if b == nil || !b.Fits(len(values), b.newFields(values), b.values) {
 		b = out.newBatch(t, day)
 		t.days[day] = b
 	}
 	t.current = b
 	return b
+}
+
+// newFields counts the values whose columns the batch does not have yet.
+func (b *batchBuilder) newFields(values []staged) int {
+	n := 0
+	for i := range values {
+		if slot := int(values[i].slot); slot >= len(b.fieldOf) || b.fieldOf[slot] == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // add appends a line.
