@@ -19,23 +19,35 @@ func TestWriteIsAnsweredInCoresWords(t *testing.T) {
 	}{
 		{"success", "?db=a", "cpu,host=a v=1 1\ncpu,host=b v=2", 204, ""},
 		{"all parameters", "?db=a&precision=s&accept_partial=true&no_sync=true", "cpu v=1 1", 204, ""},
-		{"partial", "?db=a", "cpu,host=a v=1\ncpu,host=a val= 123\n\ncpu,host=c v=3", 400,
-			`{"error":"partial write of line protocol occurred","data":[{"error_message":"No fields were provided","line_number":2,"original_line":"cpu,host=a val= 123"}]}`},
-		{"one bad line rejects all", "?db=a&accept_partial=false", "cpu v=1\ncpu,host=a val= 123", 400,
-			`{"error":"parsing failed for write_lp endpoint","data":{"error_message":"No fields were provided","line_number":2,"original_line":"cpu,host=a val= 123"}}`},
-		{"type conflict", "?db=a", `cpu v="text"`, 400,
-			`{"error":"partial write of line protocol occurred","data":[{"error_message":"invalid column type for column 'v', expected iox::column_type::field::float, got iox::column_type::field::string","line_number":1,"original_line":"cpu v=\"text\""}]}`},
+		{
+			"partial", "?db=a", "cpu,host=a v=1\ncpu,host=a val= 123\n\ncpu,host=c v=3", 400,
+			`{"error":"partial write of line protocol occurred","data":[{"error_message":"No fields were provided","line_number":2,"original_line":"cpu,host=a val= 123"}]}`,
+		},
+		{
+			"one bad line rejects all", "?db=a&accept_partial=false", "cpu v=1\ncpu,host=a val= 123", 400,
+			`{"error":"parsing failed for write_lp endpoint","data":{"error_message":"No fields were provided","line_number":2,"original_line":"cpu,host=a val= 123"}}`,
+		},
+		{
+			"type conflict", "?db=a", `cpu v="text"`, 400,
+			`{"error":"partial write of line protocol occurred","data":[{"error_message":"invalid column type for column 'v', expected iox::column_type::field::float, got iox::column_type::field::string","line_number":1,"original_line":"cpu v=\"text\""}]}`,
+		},
 		{"empty", "?db=a", "", 400, `{"error":"incoming write was empty"}`},
 		{"comments only", "?db=a", "# nothing\n\n", 400, `{"error":"incoming write was empty"}`},
 		{"no query string", "", "cpu v=1", 400, `{"error":"missing query parameter 'db'"}`},
 		{"no db", "?precision=s", "cpu v=1", 400, "{\"error\":\"serde error: missing field `db`\"}"},
 		{"bad query string", "?db=%zz", "cpu v=1", 400, `{"error":"malformed query string: invalid URL escape \"%zz\""}`},
-		{"unknown precision", "?db=a&precision=h", "cpu v=1", 400,
-			"{\"error\":\"serde error: unknown variant `h`, expected one of `auto`, `second`, `millisecond`, `microsecond`, `nanosecond`\"}"},
-		{"bad bool", "?db=a&accept_partial=1", "cpu v=1", 400,
-			"{\"error\":\"serde error: provided string was not `true` or `false`: accept_partial=1\"}"},
-		{"bad no_sync", "?db=a&no_sync=yes", "cpu v=1", 400,
-			"{\"error\":\"serde error: provided string was not `true` or `false`: no_sync=yes\"}"},
+		{
+			"unknown precision", "?db=a&precision=h", "cpu v=1", 400,
+			"{\"error\":\"serde error: unknown variant `h`, expected one of `auto`, `second`, `millisecond`, `microsecond`, `nanosecond`\"}",
+		},
+		{
+			"bad bool", "?db=a&accept_partial=1", "cpu v=1", 400,
+			"{\"error\":\"serde error: provided string was not `true` or `false`: accept_partial=1\"}",
+		},
+		{
+			"bad no_sync", "?db=a&no_sync=yes", "cpu v=1", 400,
+			"{\"error\":\"serde error: provided string was not `true` or `false`: no_sync=yes\"}",
+		},
 		{"bad database name", "?db=_a", "cpu v=1", 400, `{"error":"db name did not start with a number or letter"}`},
 		{"empty database name", "?db=", "cpu v=1", 400, `{"error":"db name cannot be empty"}`},
 	}

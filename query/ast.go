@@ -120,8 +120,6 @@ type tableRef struct {
 	system bool // of information_schema
 }
 
-func refuse(format string, args ...any) error { return planningError(format, args...) }
-
 // value visits any JSON value. depth counts the expressions and queries around it.
 func (c *checker) value(v any, s *scope, depth int) error {
 	switch v := v.(type) {

@@ -27,15 +27,23 @@
 // # The life of a query
 //
 //  1. gate.go: json_serialize_sql parses the text without executing anything, and
-//     ast.go walks the tree with allow lists (Q2).
+//     ast.go walks the tree with allow lists (Q2). show.go makes queries of
+//     SHOW and DESCRIBE.
 //  2. rewrite.go: every table in the tree becomes a reference to a scan of its own;
 //     parameters and now() become constants.
-//  3. query.go pins the view, and prune.go extracts from the WHERE clauses, for each
+//  3. run.go pins the view, and prune.go extracts from the WHERE clauses, for each
 //     scan, bounds on time and wanted tag values.
 //  4. overlap.go finds the windows of time that more than one source covers, and
 //     rows.go the buffered rows that lie there; scan.go writes the scan's SQL.
 //  5. The scans become common table expressions before the printed tree. There are no
-//     catalog objects for a query, so concurrent queries cannot meet (and the
-//     view's definition is bound once, which a temporary view would do twice).
-//  6. result.go streams the answer as Arrow; format*.go writes it down.
+//     catalog objects for a query, so concurrent queries cannot meet (and a scan
+//     is bound once; temporary views, bound twice, cost 0.4 ms more a query).
+//  6. stream.go runs the text, result.go gives the answer as Arrow, and format*.go
+//     writes it down.
+//
+// # What differs from InfluxDB 3
+//
+// The dialect is DuckDB's: 5/2 is 2.5, names are found in any case, and date_trunc
+// answers in microseconds. macros.go adds what clients need most. Without ORDER BY
+// the order of rows is not defined.
 package query

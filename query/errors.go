@@ -26,8 +26,8 @@ func (e *ResourceError) Error() string { return e.Message }
 // ErrClosed occurs when a query arrives after Close.
 var ErrClosed = errors.New("query: closed")
 
-// planningError is a UserError in the words of InfluxDB 3.
-func planningError(format string, args ...any) error {
+// refuse returns a UserError in the words of InfluxDB 3.
+func refuse(format string, args ...any) error {
 	return &UserError{Message: "Error during planning: " + fmt.Sprintf(format, args...)}
 }
 
@@ -38,7 +38,7 @@ func classify(kind mapping.ErrorType, message string) error {
 		return &ResourceError{Message: message}
 	case mapping.ErrorTypeParser, mapping.ErrorTypeSyntax, mapping.ErrorTypeBinder, mapping.ErrorTypeCatalog,
 		mapping.ErrorTypeParameterNotResolved, mapping.ErrorTypeParameterNotAllowed, mapping.ErrorTypePermission:
-		return planningError("%s", message)
+		return refuse("%s", message)
 	case mapping.ErrorTypeConversion, mapping.ErrorTypeOutOfRange, mapping.ErrorTypeInvalidInput,
 		mapping.ErrorTypeMismatchType, mapping.ErrorTypeDivideByZero, mapping.ErrorTypeExpression,
 		mapping.ErrorTypeNotImplemented, mapping.ErrorTypeInvalidType, mapping.ErrorTypeDecimal,

@@ -1,63 +1,89 @@
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
 )
 
-// gate turns text into a checked statement and a statement into text, on a
-// connection of its own that never runs anything else. DuckDB parses in it, so that
-// what is checked and what is run cannot differ by parser.
+// gate turns text into a checked statement and a statement into text, on connections
+// that never run anything else. DuckDB parses in it, so that what is checked and what is
+// run cannot differ by parser.
 type gate struct {
 	maxBytes int
-
-	mu struct {
-		sync.Mutex
-		closed      bool
-		conn        mapping.Connection
-		serialize   textFunction
-		deserialize textFunction
-	}
+	sessions chan *gateSession // those that are free
+	closed   chan struct{}
 }
 
-// openGate takes over conn.
-func openGate(conn mapping.Connection, maxBytes int) (*gate, error) {
-	g := &gate{maxBytes: maxBytes}
-	g.mu.conn = conn
-	var err error
-	if g.mu.serialize, err = prepareTextFunction(conn, "SELECT json_serialize_sql($1::VARCHAR)"); err == nil {
-		g.mu.deserialize, err = prepareTextFunction(conn, "SELECT json_deserialize_sql($1::JSON)")
-	}
-	if err != nil {
-		g.close()
-		return nil, err
+// gateSession is one connection with the two functions prepared.
+type gateSession struct {
+	conn        mapping.Connection
+	serialize   textFunction
+	deserialize textFunction
+}
+
+// openGate opens a gate through which some texts can pass at once, so that one that
+// takes long does not stop all others.
+func openGate(db mapping.Database, sessions, maxBytes int) (*gate, error) {
+	g := &gate{maxBytes: maxBytes, sessions: make(chan *gateSession, sessions), closed: make(chan struct{})}
+	for i := range sessions {
+		s, err := openGateSession(db)
+		if err != nil {
+			g.close(i)
+			return nil, err
+		}
+		g.sessions <- s
 	}
 	return g, nil
 }
 
-func (g *gate) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.mu.closed = true
-	g.mu.serialize.close()
-	g.mu.deserialize.close()
-	mapping.Disconnect(&g.mu.conn)
+func openGateSession(db mapping.Database) (*gateSession, error) {
+	s := &gateSession{}
+	var err error
+	if s.conn, err = connect(db); err != nil {
+		return nil, err
+	}
+	if s.serialize, err = prepareTextFunction(s.conn, "SELECT json_serialize_sql($1::VARCHAR)"); err == nil {
+		s.deserialize, err = prepareTextFunction(s.conn, "SELECT json_deserialize_sql($1::JSON)")
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
 }
 
-// call runs one of the gate's functions.
-func (g *gate) call(f *textFunction, text string) (string, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.mu.closed {
-		return "", ErrClosed
+func (s *gateSession) close() {
+	s.serialize.close()
+	s.deserialize.close()
+	mapping.Disconnect(&s.conn)
+}
+
+// close waits for the given number of sessions and closes them.
+func (g *gate) close(sessions int) {
+	close(g.closed)
+	for range sessions {
+		s := <-g.sessions
+		s.close()
 	}
-	return f.call(text)
+}
+
+// call runs a function in a free session.
+func (g *gate) call(ctx context.Context, f func(s *gateSession) (string, error)) (string, error) {
+	select {
+	case <-g.closed:
+		return "", ErrClosed
+	case <-ctx.Done():
+		return "", fmt.Errorf("query: wait for the parser: %w", context.Cause(ctx))
+	case s := <-g.sessions:
+		defer func() { g.sessions <- s }()
+		return f(s)
+	}
 }
 
 // statement is a parsed and checked text.
@@ -72,23 +98,20 @@ type statement struct {
 }
 
 // parse checks text and returns it as a statement.
-func (g *gate) parse(text string) (*statement, error) {
-	if len(text) > g.maxBytes {
-		return nil, refuse("the query is longer than %d bytes", g.maxBytes)
-	}
-	if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
-		return nil, refuse("the query is not valid UTF-8 text")
+func (g *gate) parse(ctx context.Context, text string) (*statement, error) {
+	if err := g.checkText(text); err != nil {
+		return nil, err
 	}
 	prefix, text := cutExplain(text)
 	if table, ok := cutShowColumns(text); ok {
-		return g.showColumns(prefix, table)
+		return g.showColumns(ctx, prefix, table)
 	}
-	root, query, err := g.tree(text)
+	root, query, err := g.tree(ctx, text)
 	if err != nil {
 		return nil, err
 	}
 	if show := query.child("from_table"); show.str("type") == "SHOW_REF" {
-		return g.show(prefix, show)
+		return g.show(ctx, prefix, show)
 	}
 	c := checker{}
 	if err := c.value(map[string]any(root), nil, 0); err != nil {
@@ -97,16 +120,46 @@ func (g *gate) parse(text string) (*statement, error) {
 	return &statement{prefix: prefix, root: root, query: query, tables: c.tables}, nil
 }
 
+// DuckDB's scanner and parser cannot be interrupted, and need time that grows with the square
+// of a run of operators (which comments begin and end with) and fast with the number of
+// statements. The limits keep a text below a second or so, and are far above any honest one.
+const (
+	maxOperatorRun = 256
+	maxSemicolons  = 256
+)
+
+// checkText refuses what would take too long to parse.
+func (g *gate) checkText(text string) error {
+	if len(text) > g.maxBytes {
+		return refuse("the query is longer than %d bytes", g.maxBytes)
+	}
+	if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
+		return refuse("the query is not valid UTF-8 text")
+	}
+	if strings.Count(text, ";") > maxSemicolons {
+		return refuse("the query has more than %d semicolons", maxSemicolons)
+	}
+	run := 0
+	for i := range len(text) {
+		if strings.IndexByte("~!@#^&|`?+-*/%<>=", text[i]) < 0 {
+			run = 0
+		} else if run++; run > maxOperatorRun {
+			return refuse("the query has more than %d operators in a row", maxOperatorRun)
+		}
+	}
+	return nil
+}
+
 // tree parses text, which must be one SELECT.
-func (g *gate) tree(text string) (root, query node, err error) {
-	answer, err := g.call(&g.mu.serialize, text)
+func (g *gate) tree(ctx context.Context, text string) (root, query node, err error) {
+	answer, err := g.call(ctx, func(s *gateSession) (string, error) { return s.serialize.call(text) })
 	if err != nil {
 		return nil, nil, fmt.Errorf("query: parse: %w", err)
 	}
 	decoder := json.NewDecoder(strings.NewReader(answer))
 	decoder.UseNumber() // positions and huge integers exceed a float64
 	if err := decoder.Decode(&root); err != nil {
-		return nil, nil, refuse("a constant in the query is out of range")
+		return nil, nil, refuse("a constant in the query is out of range, or it is nested too deeply")
 	}
 	if failed, _ := root["error"].(bool); failed {
 		return nil, nil, parseError(root)
@@ -131,12 +184,12 @@ func parseError(answer node) error {
 }
 
 // print returns the SQL text of a tree.
-func (g *gate) print(root node) (string, error) {
+func (g *gate) print(ctx context.Context, root node) (string, error) {
 	tree, err := json.Marshal(root)
 	if err != nil {
 		return "", fmt.Errorf("query: encode the syntax tree: %w", err)
 	}
-	text, err := g.call(&g.mu.deserialize, string(tree))
+	text, err := g.call(ctx, func(s *gateSession) (string, error) { return s.deserialize.call(string(tree)) })
 	if err != nil {
 		return "", fmt.Errorf("query: print the syntax tree: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
@@ -34,7 +35,6 @@ type store struct {
 	dir    string
 	schema *schema.Snapshot
 	tables map[string]map[string]*engine.TableView
-	open   int // views that are not closed
 	nextID schema.TableID
 }
 
@@ -65,8 +65,7 @@ func (s *store) table(database, name, columns string) *engine.TableView {
 	return view
 }
 
-// view is what Options.View wants. It cannot count the views that are closed, as only the
-// engine can make one that is told.
+// view is what Options.View wants.
 func (s *store) view(database string, names []string) (*engine.View, error) {
 	db, ok := s.schema.Database(database)
 	if !ok {
@@ -124,20 +123,23 @@ func pointKey(r row) string {
 	return b.String()
 }
 
-// unlocked runs SQL on a database of the test's own.
-func unlocked(t testing.TB, sql string) {
-	t.Helper()
+// unlockedConnection is shared by all tests, as opening a database takes 10 ms.
+var unlockedConnection = sync.OnceValue(func() mapping.Connection {
 	var db mapping.Database
 	if mapping.Open("", &db) == mapping.StateError {
-		t.Fatal("open")
+		panic("duckdb does not open a database in memory")
 	}
-	defer mapping.Close(&db)
 	conn, err := connect(db)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	defer mapping.Disconnect(&conn)
-	if err := exec(conn, sql); err != nil {
+	return conn
+})
+
+// unlocked runs SQL on a database of the tests' own.
+func unlocked(t testing.TB, sql string) {
+	t.Helper()
+	if err := exec(unlockedConnection(), sql); err != nil {
 		t.Fatalf("%v\n%.2000s", err, sql)
 	}
 }

@@ -35,7 +35,7 @@ type Options struct {
 
 // DefaultMaxSQLBytes bounds a query's text, because parsing and planning are not
 // interruptible and cost more than linearly.
-const DefaultMaxSQLBytes = 1 << 20
+const DefaultMaxSQLBytes = 256 << 10
 
 // EnsureDefaults replaces zero values by defaults.
 func (o *Options) EnsureDefaults() {

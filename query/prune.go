@@ -20,7 +20,7 @@ type constraint struct {
 
 // allowsFile reports whether some row of a file can meet the constraint.
 func (c *constraint) allowsFile(f *schema.File) bool {
-	if !f.Time.Overlaps(c.time) {
+	if c.time.IsEmpty() || !f.Time.Overlaps(c.time) {
 		return false
 	}
 	for id, wanted := range c.tags {
@@ -254,9 +254,10 @@ func evalTime(n node) (schema.TimeRange, bool) {
 		}
 		return parseInstant(s, 0)
 	case "CAST":
-		precision, known := castPrecision[n.child("cast_type").str("id")]
+		typ := n.child("cast_type").str("id")
+		precision, known := castPrecision[typ]
 		s, ok := stringConstant(n.child("child"))
-		if !ok || !known {
+		if !ok || !known || typ == "DATE" && len(s) != len(time.DateOnly) {
 			return schema.TimeRange{}, false
 		}
 		return parseInstant(s, precision)
@@ -268,7 +269,7 @@ func evalTime(n node) (schema.TimeRange, bool) {
 
 var castPrecision = map[string]time.Duration{
 	"TIMESTAMP_NS": 0, "TIMESTAMP": time.Microsecond, "TIMESTAMP_MS": time.Millisecond,
-	"TIMESTAMP_S": time.Second, "DATE": 24 * time.Hour,
+	"TIMESTAMP_S": time.Second, "DATE": 0,
 }
 
 // evalShifted evaluates an instant plus or minus an interval, which DuckDB computes in
@@ -307,10 +308,22 @@ func saturatingAdd(a, b int64) int64 {
 	return sum
 }
 
-// instantLayouts are the spellings that DuckDB reads the same way as we do.
+// instantLayouts are the spellings that DuckDB reads as a TIMESTAMP_NS in the same way as we do,
+// those with a zone first.
 var instantLayouts = []string{
 	"2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05Z07:00",
-	"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02",
+	"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", time.DateOnly,
+}
+
+// inUTC rewrites a time stamp that names its zone to UTC. DuckDB would ignore the zone in a cast
+// to any type but TIMESTAMP_NS.
+func inUTC(s string) (string, bool) {
+	for _, layout := range instantLayouts[:2] {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC().Format("2006-01-02 15:04:05.999999999"), true
+		}
+	}
+	return "", false
 }
 
 // parseInstant reads a time stamp; Go accepts a fraction of seconds in each layout. The

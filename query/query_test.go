@@ -256,6 +256,7 @@ func TestIntegerSumsStayIntegers(t *testing.T) {
 		"SELECT -sum(n) FROM cpu":                                "-6917529027641081856 int64",
 		"SELECT sum(n) FROM cpu WHERE n < 0":                     "(null) int64",
 		"SELECT sum(n) FROM cpu WHERE n < 0 HAVING count(*) > 0": " int64",
+		"SELECT 7::UHUGEINT":                                     "7 int64",
 		"SELECT 0.1::DECIMAL(18, 1), 0.10000000000000000001":     "0.1 float64",
 		"SELECT 123456789012345678901234.5::DECIMAL(38, 1)":      "1.2345678901234569e+23 float64",
 		"SELECT 99999999.999999999999999999::DECIMAL(38, 18)":    "1e+08 float64",

@@ -19,7 +19,7 @@ import (
 type Result struct {
 	run      *running
 	schema   *arrow.Schema
-	widths   []target
+	targets  []target
 	first    arrow.RecordBatch // fetched by Query, not yet handed out
 	current  arrow.RecordBatch
 	err      error
@@ -49,9 +49,9 @@ func newResult(run *running) (*Result, error) {
 	}
 	fields := append([]arrow.Field(nil), run.stream.schema.Fields()...)
 	for i := range fields {
-		r.widths = append(r.widths, chooseTarget(run.stream.types[i], batch, i))
-		if w := r.widths[i]; w != asIs {
-			fields[i].Type = targetTypes[w]
+		r.targets = append(r.targets, chooseTarget(run.stream.types[i], batch, i))
+		if to := r.targets[i]; to != asIs {
+			fields[i].Type = targetTypes[to]
 		}
 	}
 	r.schema = arrow.NewSchema(fields, nil)
@@ -166,10 +166,10 @@ func (r *Result) convert(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
 	}()
 	for i := range columns {
 		columns[i] = batch.Column(i)
-		if r.widths[i] == asIs {
+		if r.targets[i] == asIs {
 			continue
 		}
-		converted, err := narrow(columns[i], r.widths[i])
+		converted, err := narrow(columns[i], r.targets[i])
 		if err != nil {
 			return nil, fmt.Errorf("column %q: %w", r.schema.Field(i).Name, err)
 		}

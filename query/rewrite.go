@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -85,6 +86,7 @@ func (r *rewriter) value(v any, selected bool) (any, error) {
 		}
 	case map[string]any:
 		r.note(v)
+		moveToUTC(v)
 		constant, name, err := r.constant(v)
 		if err != nil {
 			return nil, err
@@ -125,6 +127,19 @@ func (r *rewriter) note(n node) {
 	for _, e := range n.list("using_columns") {
 		name, _ := e.(string)
 		r.used.names[strings.ToLower(name)] = true
+	}
+}
+
+// moveToUTC changes the constant in a cast to a time stamp to UTC, if it names its zone.
+func moveToUTC(n node) {
+	typ := n.child("cast_type").str("id")
+	if _, isInstant := castPrecision[typ]; !isInstant || typ == "DATE" {
+		return
+	}
+	if s, ok := stringConstant(n.child("child")); ok {
+		if utc, ok := inUTC(s); ok {
+			n.child("child").child("value")["value"] = utc
+		}
 	}
 }
 
@@ -212,8 +227,8 @@ func parameterNode(name string, v any) (node, error) {
 
 // text prints the statement with the given common table expressions in front. The printer
 // puts a query's own ones first, behind one of two keywords, so ours go between.
-func (s *statement) text(g *gate, scans []string) (string, error) {
-	printed, err := g.print(s.root)
+func (s *statement) text(ctx context.Context, g *gate, scans []string) (string, error) {
+	printed, err := g.print(ctx, s.root)
 	if err != nil || len(scans) == 0 {
 		return s.prefix + printed, err
 	}

@@ -124,19 +124,16 @@ type point struct {
 // the other, late rows are counted, and those of rows in order among them only in
 // series that have late rows: for rows in order this is one pass and one comparison a row.
 func (b *buffer) duplicates() map[point]int {
-	last := make([]int64, b.SeriesCount)
-	for i := range last {
-		last[i] = schema.MaxTimeRange.Min
-	}
+	last := make([]uint64, b.SeriesCount) // by series: the latest time so far with its sign bit flipped, 0 if none
 	var late map[point]int
 	var suspect []bool
 	for _, i := range b.chunks {
 		chunk := &b.Chunks[i]
 		series := chunk.Series[:chunk.Rows]
 		for k, at := range chunk.Time[:chunk.Rows] {
-			s := series[k]
-			if at > last[s] {
-				last[s] = at
+			s, sortable := series[k], uint64(at)^1<<63
+			if sortable > last[s] {
+				last[s] = sortable
 				continue
 			}
 			if !b.wants(s, at) {

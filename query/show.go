@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,9 +21,9 @@ const (
 )
 
 // show handles what DuckDB parses as a SHOW: SHOW TABLES and DESCRIBE of a table.
-func (g *gate) show(prefix string, ref node) (*statement, error) {
+func (g *gate) show(ctx context.Context, prefix string, ref node) (*statement, error) {
 	if ref.str("show_type") == "SHOW_UNQUALIFIED" && strings.EqualFold(ref.str("table_name"), `"tables"`) {
-		return g.parse(prefix + showTablesSQL)
+		return g.parse(ctx, prefix+showTablesSQL)
 	}
 	c := checker{}
 	described := ref.child("query").child("from_table")
@@ -35,24 +36,24 @@ func (g *gate) show(prefix string, ref node) (*statement, error) {
 	if c.tables[0].system {
 		return nil, refuse("information_schema cannot be described")
 	}
-	return g.describe(prefix, describeSQL, c.tables[0].name)
+	return g.describe(ctx, prefix, describeSQL, c.tables[0].name)
 }
 
 // showColumns handles SHOW COLUMNS FROM, which DuckDB does not parse: the table's name is
 // parsed as that of a DESCRIBE.
-func (g *gate) showColumns(prefix, table string) (*statement, error) {
-	stmt, err := g.parse("DESCRIBE " + table)
+func (g *gate) showColumns(ctx context.Context, prefix, table string) (*statement, error) {
+	stmt, err := g.parse(ctx, "DESCRIBE "+table)
 	if err != nil {
 		return nil, err
 	}
 	if stmt.describes == "" {
 		return nil, refuse("SHOW COLUMNS needs a table")
 	}
-	return g.describe(prefix, showColumnsSQL, stmt.describes)
+	return g.describe(ctx, prefix, showColumnsSQL, stmt.describes)
 }
 
-func (g *gate) describe(prefix, sql, table string) (*statement, error) {
-	stmt, err := g.parse(prefix + fmt.Sprintf(sql, quoteLiteral(table)))
+func (g *gate) describe(ctx context.Context, prefix, sql, table string) (*statement, error) {
+	stmt, err := g.parse(ctx, prefix+fmt.Sprintf(sql, quoteLiteral(table)))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,194 @@
+package query
+
+import (
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/partition"
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+const (
+	benchHosts = 400
+	benchRows  = 1_000_000
+)
+
+// benchTable is like a table of a monitoring agent: three tags, ten fields.
+func benchTable(s *store) *engine.TableView {
+	columns := "host:tag region:tag service:tag"
+	for i := range 5 {
+		columns += fmt.Sprintf(" f%d:float n%d:int", i, i)
+	}
+	return s.table("db", "cpu", columns)
+}
+
+// addBenchBuffer adds rows in order of time, all hosts every ten seconds.
+func addBenchBuffer(v *engine.TableView, begin int64, rows int) {
+	snapshot := &partition.Snapshot{Rows: rows, SeriesCount: benchHosts, Time: schema.EmptyTimeRange}
+	for _, c := range v.Table.Tags() {
+		tag := partition.TagColumn{ID: c.ID}
+		for h := range benchHosts {
+			tag.Values = append(tag.Values, fmt.Sprintf("%s-with-a-long-name-%d", c.Name, h))
+			tag.Index = append(tag.Index, uint32(h+1))
+		}
+		snapshot.Tags = append(snapshot.Tags, tag)
+	}
+	const chunkRows = 1 << 16
+	for done := 0; done < rows; done += chunkRows {
+		chunk := partition.Chunk{Rows: min(chunkRows, rows-done), Range: schema.EmptyTimeRange}
+		for i := done; i < done+chunk.Rows; i++ {
+			at := begin + int64(i/benchHosts)*10*int64(time.Second)
+			chunk.Time = append(chunk.Time, at)
+			chunk.Series = append(chunk.Series, uint32(i%benchHosts))
+			chunk.Range = chunk.Range.Include(at)
+		}
+		for _, c := range v.Table.Columns {
+			switch c.Type {
+			case schema.Float64:
+				f := partition.Field{ID: c.ID, Type: c.Type, Float64: make([]float64, chunk.Rows)}
+				for i := range f.Float64 {
+					f.Float64[i] = float64(i%1000) / 10
+				}
+				chunk.Fields = append(chunk.Fields, f)
+			case schema.Int64:
+				f := partition.Field{ID: c.ID, Type: c.Type, Int64: make([]int64, chunk.Rows)}
+				for i := range f.Int64 {
+					f.Int64[i] = int64(i % 100)
+				}
+				chunk.Fields = append(chunk.Fields, f)
+			}
+		}
+		snapshot.Chunks = append(snapshot.Chunks, chunk)
+		snapshot.Time = snapshot.Time.Union(chunk.Range)
+	}
+	v.Buffers = append(v.Buffers, snapshot)
+}
+
+// addBenchFile writes the same rows sorted by host and time.
+func addBenchFile(s *store, v *engine.TableView, begin int64, rows int) {
+	perHost := rows / benchHosts
+	selected, ids := "make_timestamp_ns("+fmt.Sprint(begin)+"::BIGINT + (i % "+fmt.Sprint(perHost)+") * 10000000000) AS time", fmt.Sprintf("time: %d", timeFieldID)
+	file := &schema.File{
+		Order: uint64(len(v.Files) + 1), Rows: uint64(rows),
+		Time: schema.TimeRange{Min: begin, Max: begin + int64(perHost-1)*10*int64(time.Second)},
+	}
+	for _, c := range v.Table.Columns {
+		file.Columns = append(file.Columns, schema.ColumnStats{Column: c.ID})
+		ids += fmt.Sprintf(", %s: %d", c.Name, c.ID)
+		switch c.Type {
+		case schema.Tag:
+			selected += fmt.Sprintf(", '%s-with-a-long-name-' || (i // %d) AS %s", c.Name, perHost, c.Name)
+		case schema.Float64:
+			selected += ", (i % 1000) / 10 AS " + c.Name
+		default:
+			selected += ", i % 100 AS " + c.Name
+		}
+	}
+	path := fmt.Sprintf("%s/bench-%d.parquet", s.dir, file.Order)
+	unlocked(s.t, fmt.Sprintf("COPY (SELECT %s FROM range(%d) x(i)) TO %s (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, FIELD_IDS {%s})",
+		selected, rows, quoteLiteral(path), ids))
+	v.Files = append(v.Files, engine.FileRef{File: file, Path: path})
+}
+
+func benchQuery(b *testing.B, q *Querier, sql string) {
+	b.Helper()
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := q.Query(b.Context(), Request{Database: "db", SQL: sql})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for r.Next() {
+		}
+		if r.Err() != nil {
+			b.Fatal(r.Err())
+		}
+		r.Close()
+	}
+}
+
+var benchQueries = map[string]string{
+	"count":     "SELECT count(*) FROM cpu",
+	"sum1":      "SELECT sum(f0) FROM cpu",
+	"sum5":      "SELECT sum(f0), sum(f1), sum(f2), sum(n0), sum(n1) FROM cpu",
+	"absent":    "SELECT count(*) FROM cpu WHERE host = 'absent'",
+	"host":      "SELECT avg(f0) FROM cpu WHERE host = 'host-with-a-long-name-7'",
+	"hostHours": "SELECT host, date_bin(INTERVAL '1 hour', time) AS h, avg(f0) FROM cpu GROUP BY host, h",
+}
+
+func BenchmarkBuffer(b *testing.B) {
+	s := newStore(b)
+	addBenchBuffer(benchTable(s), epoch, benchRows)
+	q := s.querier()
+	for name, sql := range benchQueries {
+		b.Run(name, func(b *testing.B) { benchQuery(b, q, sql) })
+	}
+}
+
+func BenchmarkUnion(b *testing.B) {
+	for name, overlap := range map[string]int64{"clean": 0, "overlap": 1} {
+		s := newStore(b)
+		v := benchTable(s)
+		addBenchFile(s, v, epoch, benchRows)
+		length := int64(benchRows/benchHosts) * 10 * int64(time.Second)
+		addBenchBuffer(v, epoch+length-overlap*length/10, benchRows/10)
+		q := s.querier()
+		for shape, sql := range benchQueries {
+			b.Run(name+"/"+shape, func(b *testing.B) { benchQuery(b, q, sql) })
+		}
+	}
+}
+
+// A query for one series and one hour, the most common of all.
+func BenchmarkTiny(b *testing.B) {
+	s := newStore(b)
+	v := benchTable(s)
+	addBenchFile(s, v, epoch, benchRows)
+	q := s.querier()
+	from := time.Unix(0, epoch).Add(2 * time.Hour).UTC()
+	where := fmt.Sprintf(" FROM cpu WHERE host = 'host-with-a-long-name-7' AND time >= '%s' AND time < '%s'",
+		from.Format(time.RFC3339), from.Add(time.Hour).Format(time.RFC3339))
+	b.Run("file", func(b *testing.B) { benchQuery(b, q, "SELECT time, f0"+where) })
+	addBenchBuffer(v, epoch+int64(240*time.Hour), 10_000)
+	b.Run("fileAndBuffer", func(b *testing.B) { benchQuery(b, q, "SELECT time, f0"+where) })
+	b.Run("one", func(b *testing.B) { benchQuery(b, q, "SELECT 1") })
+}
+
+func BenchmarkGate(b *testing.B) {
+	q := newStoreWith(b, "db").querier()
+	for b.Loop() {
+		stmt, err := q.gate.parse(b.Context(), "SELECT host, avg(n) FROM cpu WHERE host = 'a' AND time > now() - INTERVAL '1 hour' GROUP BY host ORDER BY host")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := stmt.rewrite(nil, time.Now()); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := stmt.text(b.Context(), q.gate, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFormat(b *testing.B) {
+	s := newStore(b)
+	addBenchBuffer(benchTable(s), epoch, 100_000)
+	q := s.querier()
+	for format, write := range writers {
+		b.Run(format, func(b *testing.B) {
+			for b.Loop() {
+				r, err := q.Query(b.Context(), Request{Database: "db", SQL: "SELECT * FROM cpu"})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := write(io.Discard, r); err != nil {
+					b.Fatal(err)
+				}
+				r.Close()
+			}
+		})
+	}
+}
