@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -44,6 +45,34 @@ func (u usage) since(begin usage) spent {
 	}
 	s.Other = max(u.machine-begin.machine-s.Server-s.Client, 0)
 	return s
+}
+
+const (
+	settleWindow = 2 * time.Second
+	idleCPU      = 0.15 // processors that may be busy on an idle machine
+)
+
+// settle waits until the machine is idle or the time that the user grants is over.
+func (b *bench) settle(ctx context.Context) error {
+	for until := time.Now().Add(b.settings.Settle); time.Now().Before(until); {
+		begin, err := account(os.Getpid())
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(settleWindow):
+		}
+		end, err := account(os.Getpid())
+		if err != nil {
+			return err
+		}
+		if s := end.since(begin); s.Other < idleCPU*s.Wall {
+			return nil
+		}
+	}
+	return nil
 }
 
 // spent is a difference of usages, in seconds.

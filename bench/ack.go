@@ -83,7 +83,7 @@ func (c *ackCmd) measureClients(ctx context.Context, b *bench, clients int) (cas
 		return result, err
 	}
 	result.addDisk(disk)
-	if err := s.expectRows(writers.acks()); err != nil {
+	if err := s.expectRows(writers.acks(), tsbs.Table); err != nil {
 		return result, err
 	}
 	writers.close() // an orderly stop waits for connections
@@ -92,7 +92,7 @@ func (c *ackCmd) measureClients(ctx context.Context, b *bench, clients int) (cas
 
 // logBytesPerAck is what the log has grown for each line so far.
 func (s *server) logBytesPerAck(w writers) (int, error) {
-	held, err := s.metric("siltstone_wal_bytes")
+	held, _, err := s.logBytes()
 	if err != nil {
 		return 0, err
 	}
@@ -100,6 +100,18 @@ func (s *server) logBytesPerAck(w writers) (int, error) {
 		return 0, errors.New("nothing was acknowledged while warming up")
 	}
 	return max(int(held)/w.acks(), 1), nil
+}
+
+// logSyncs is how often the log was synced and how long that took in all.
+type logSyncs struct{ count, seconds float64 }
+
+func (s *server) logSyncs() (logSyncs, error) {
+	count, err := s.metric("siltstone_wal_sync_seconds_count")
+	if err != nil {
+		return logSyncs{}, err
+	}
+	seconds, err := s.metric("siltstone_wal_sync_seconds_sum")
+	return logSyncs{count, seconds}, err
 }
 
 // writers are the clients of a case.
@@ -207,6 +219,10 @@ func (w *writer) run(ctx context.Context, until time.Time) error {
 
 // measure runs the writers and adds what came out.
 func (ws writers) measure(ctx context.Context, s *server, d time.Duration, result *caseResult) error {
+	syncsBefore, err := s.logSyncs()
+	if err != nil {
+		return err
+	}
 	begin, err := account(s.pid())
 	if err != nil {
 		return err
@@ -218,6 +234,10 @@ func (ws writers) measure(ctx context.Context, s *server, d time.Duration, resul
 	if err != nil {
 		return err
 	}
+	syncs, err := s.logSyncs()
+	if err != nil {
+		return err
+	}
 	parts := make([][]time.Duration, len(ws))
 	for i, w := range ws {
 		parts[i] = w.latencies
@@ -226,6 +246,9 @@ func (ws writers) measure(ctx context.Context, s *server, d time.Duration, resul
 	cost, acks := end.since(begin), float64(len(latencies))
 	result.add("acks/s", acks/cost.Wall)
 	result.addLatencies("ack", latencies)
+	count := syncs.count - syncsBefore.count
+	result.add("acks per sync", acks/count)
+	result.add("mean sync ms", (syncs.seconds-syncsBefore.seconds)*1000/count)
 	result.add("server CPU µs per ack", cost.Server*1e6/acks)
 	result.add("client CPU µs per ack", cost.Client*1e6/acks)
 	result.add("other CPU s", cost.Other)

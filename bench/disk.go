@@ -72,8 +72,7 @@ func measureSyncs(name string, size, prepared int, d time.Duration) (took []time
 	return took, nil
 }
 
-// addDisk adds the disk's figures and, if they are comparable, how the server's relate
-// to them.
+// addDisk adds the disk's figures and how the acknowledgements relate to them.
 func (c *caseResult) addDisk(disk diskResult) {
 	p50 := 0.0
 	for _, m := range c.Measures {
@@ -89,6 +88,7 @@ func (c *caseResult) addDisk(disk diskResult) {
 		alone := percentile(way.took, 0.5)
 		c.add("disk alone, "+way.name+" p50 ms", alone)
 		c.add("disk alone, "+way.name+" p99 ms", percentile(way.took, 0.99))
+		c.add("disk alone, "+way.name+" mean ms", mean(way.took))
 		c.add("ack p50 / "+way.name+" p50", p50/alone)
 	}
 }

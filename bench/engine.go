@@ -15,7 +15,7 @@ import (
 // engineCmd measures bulk loads without HTTP, with the engine in this process: what
 // the write path costs by itself, and where a profile says it goes.
 type engineCmd struct {
-	loadFlags `embed:"" set:"hosts=4000" set:"duration=2h"`
+	bulkFlags `embed:""`
 
 	CPUProfile string `json:"-" name:"cpuprofile" help:"Write a CPU profile of load and flush." placeholder:"FILE"`
 	Flush      bool   `json:"flush" help:"Persist everything at the end of each load." default:"true" negatable:""`
@@ -53,7 +53,7 @@ func (c *engineCmd) measure(ctx context.Context, b *bench) (results []caseResult
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	for pass := range c.Passes {
-		name := fmt.Sprintf("%s, pass %d", data.name(), pass+1)
+		name := fmt.Sprintf("%s, pass %d", data.name, pass+1)
 		b.progress("loading %s", name)
 		result, err := c.pass(ctx, e, name, fmt.Sprintf("bench_%d", pass), data)
 		if err != nil {
@@ -118,9 +118,9 @@ func (c *engineCmd) pass(ctx context.Context, e *engine.Engine, name, db string,
 	if err != nil {
 		return result, err
 	}
-	result.addLoad(data.config.Rows(), loaded.since(begin), flushed.since(begin))
+	result.addLoad(data.rows, loaded.since(begin), flushed.since(begin))
 	result.addLatencies("body", merge(latencies))
-	return result, expectStored(e, db, data.config.Rows())
+	return result, expectStored(e, db, data.rows)
 }
 
 // expectStored counts the rows that a query of the engine would see (B3).

@@ -13,10 +13,11 @@ var longLoad = tsbs.Config{Hosts: 400, Duration: 24 * time.Hour}
 
 // ingestCmd measures bulk loads.
 type ingestCmd struct {
-	loadFlags `embed:"" set:"hosts=4000" set:"duration=2h"`
+	bulkFlags `embed:""`
 
 	Gzip bool `json:"gzip" help:"Also send the same bodies gzipped." default:"true" negatable:""`
 	Long bool `json:"long" help:"Also load 400 hosts × 24h." default:"true" negatable:""`
+	Mix  bool `json:"mix" help:"Also load nine different measurements of 100 hosts." default:"true" negatable:""`
 }
 
 // Run runs the scenario alone.
@@ -29,39 +30,63 @@ func (c *ingestCmd) measure(ctx context.Context, b *bench) ([]caseResult, error)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := c.load(ctx, b, data.name(), data, data.requests())
-	if err != nil {
+	var results []caseResult
+	add := func(data *dataset, requests []request) error {
+		result, err := c.load(ctx, b, data, requests)
+		results = append(results, result)
+		return err
+	}
+	if err := add(data, data.requests()); err != nil {
 		return nil, err
 	}
-	results := []caseResult{plain}
 	if c.Gzip {
 		requests, err := data.gzipRequests()
 		if err != nil {
 			return nil, err
 		}
-		zipped, err := c.load(ctx, b, data.name()+", gzip", data, requests)
-		if err != nil {
+		data.name += ", gzip"
+		if err := add(data, requests); err != nil {
 			return nil, err
 		}
-		results = append(results, zipped)
 	}
 	if c.Long {
 		if data, err = c.generate(b, longLoad); err != nil {
 			return nil, err
 		}
-		long, err := c.load(ctx, b, data.name(), data, data.requests())
-		if err != nil {
+		if err := add(data, data.requests()); err != nil {
 			return nil, err
 		}
-		results = append(results, long)
+	}
+	if c.Mix {
+		if data, err = c.mix(b); err != nil {
+			return nil, err
+		}
+		if err := add(data, data.requests()); err != nil {
+			return nil, err
+		}
 	}
 	return results, nil
 }
 
+// mixRounds makes about as many rows as the other loads.
+const mixRounds = 40
+
+// mix makes the devops data set.
+func (c *ingestCmd) mix(b *bench) (*dataset, error) {
+	d := &dataset{name: "devops mix", tables: tsbs.MixTables}
+	b.progress("making the %s", d.name)
+	var err error
+	d.bodies, err = tsbs.Mix(mixRounds, c.Batch)
+	for _, body := range d.bodies {
+		d.rows += body.Rows
+	}
+	return d, err
+}
+
 // load measures one load on a server of its own, from the first body until everything
 // is in Parquet.
-func (c *ingestCmd) load(ctx context.Context, b *bench, name string, data *dataset, requests []request) (caseResult, error) {
-	result := caseResult{Name: name}
+func (c *ingestCmd) load(ctx context.Context, b *bench, data *dataset, requests []request) (caseResult, error) {
+	result := caseResult{Name: data.name}
 	dir, remove, err := b.fresh()
 	if err != nil {
 		return result, err
@@ -72,7 +97,7 @@ func (c *ingestCmd) load(ctx context.Context, b *bench, name string, data *datas
 		return result, err
 	}
 	defer s.kill()
-	b.progress("loading %s", name)
+	b.progress("loading %s", data.name)
 	begin, err := account(s.pid())
 	if err != nil {
 		return result, err
@@ -85,7 +110,7 @@ func (c *ingestCmd) load(ctx context.Context, b *bench, name string, data *datas
 	if err != nil {
 		return result, err
 	}
-	written, err := s.metric("siltstone_wal_written_bytes_total")
+	held, written, err := s.logBytes()
 	if err != nil {
 		return result, err
 	}
@@ -96,15 +121,16 @@ func (c *ingestCmd) load(ctx context.Context, b *bench, name string, data *datas
 	if err != nil {
 		return result, err
 	}
-	rows := data.config.Rows()
+	rows := data.rows
 	result.addLoad(rows, end.since(begin), flushed.since(begin))
 	result.addLatencies("body", loaded.latencies)
 	result.add("bodies refused", float64(loaded.refused))
-	result.add("WAL bytes/row", written/float64(rows))
+	result.add("WAL bytes/row", held/float64(rows))
+	result.add("WAL bytes/row, preparation included", written/float64(rows))
 	if err := result.addSize(s, rows); err != nil {
 		return result, err
 	}
-	if err := s.expectRows(rows); err != nil {
+	if err := s.expectRows(rows, data.tables...); err != nil {
 		return result, err
 	}
 	return result, s.stop()

@@ -16,39 +16,56 @@ import (
 	"github.com/siltstone-db/siltstone/bench/tsbs"
 )
 
-// dataset is a TSBS data set in bodies, ready to be sent.
+// dataset is what a load sends, in bodies, made before the clock starts.
 type dataset struct {
-	config tsbs.Config
+	name   string
+	rows   int
+	tables []string
+	config tsbs.Config // zero for the devops mix
 	bodies []tsbs.Body
 }
 
-// loadFlags say what a bulk load looks like. Scenarios set its defaults.
-type loadFlags struct {
-	Hosts    int           `json:"hosts" help:"Number of series." default:"${hosts}"`
-	Duration time.Duration `json:"duration_ns" help:"Time that the data span; a point every 10s." default:"${duration}"`
-	Batch    int           `json:"batch" help:"Lines in a body." default:"10000"`
-	Workers  int           `json:"workers" help:"Connections that send at the same time." default:"4"`
+// senderFlags say how a load is sent.
+type senderFlags struct {
+	Batch   int `json:"batch" help:"Lines in a body." default:"10000"`
+	Workers int `json:"workers" help:"Connections that send at the same time." default:"4"`
+}
+
+// bulkFlags are those of the scenarios that measure a load.
+type bulkFlags struct {
+	senderFlags `embed:""`
+
+	Hosts    int           `json:"hosts" help:"Number of series." default:"4000"`
+	Duration time.Duration `json:"duration_ns" help:"Time that the data span; a point every 10s." default:"2h"`
 }
 
 // config is the data set that the flags ask for.
-func (f *loadFlags) config() tsbs.Config { return tsbs.Config{Hosts: f.Hosts, Duration: f.Duration} }
+func (f *bulkFlags) config() tsbs.Config { return tsbs.Config{Hosts: f.Hosts, Duration: f.Duration} }
 
 // generate makes a data set in bodies as the flags want them.
-func (f *loadFlags) generate(b *bench, config tsbs.Config) (*dataset, error) {
-	if f.Batch < 1 || f.Workers < 1 {
-		return nil, fmt.Errorf("%d workers cannot send bodies of %d lines", f.Workers, f.Batch)
+func (f *senderFlags) generate(b *bench, config tsbs.Config) (*dataset, error) {
+	if err := f.check(); err != nil {
+		return nil, err
 	}
 	config.EnsureDefaults()
 	g, err := tsbs.NewGenerator(config)
 	if err != nil {
 		return nil, err
 	}
-	b.progress("making %s rows of %d hosts", thousands(fmt.Sprint(config.Rows())), config.Hosts)
-	return &dataset{config, g.Bodies(f.Batch)}, nil
+	d := &dataset{
+		name: fmt.Sprintf("%d hosts × %gh", config.Hosts, config.Duration.Hours()),
+		rows: config.Rows(), tables: []string{tsbs.Table}, config: config,
+	}
+	b.progress("making %s", d.name)
+	d.bodies = g.Bodies(f.Batch)
+	return d, nil
 }
 
-func (d *dataset) name() string {
-	return fmt.Sprintf("%d hosts × %gh", d.config.Hosts, d.config.Duration.Hours())
+func (f *senderFlags) check() error {
+	if f.Batch < 1 || f.Workers < 1 {
+		return fmt.Errorf("%d workers cannot send bodies of %d lines", f.Workers, f.Batch)
+	}
+	return nil
 }
 
 // requests prepares the bodies as they are.
@@ -148,10 +165,10 @@ func (s *server) load(ctx context.Context, requests []request, workers int) (loa
 	return all, err
 }
 
-// send sends one body until it is acknowledged.
+// send sends one body until it is acknowledged; its latency includes refusals.
 func (r *loadResult) send(ctx context.Context, c *conn, req request) error {
+	begin := time.Now()
 	for {
-		begin := time.Now()
 		status, answer, err := c.do(req)
 		switch {
 		case err != nil:

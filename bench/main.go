@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -29,6 +30,8 @@ type settings struct {
 	Dir    string `help:"Where data directories are made; the temporary directory when not given. It should be on the disk to be measured." placeholder:"DIR"`
 	JSON   string `name:"json" help:"Also write a record of the run." placeholder:"FILE"`
 	Repeat int    `help:"Run everything that often and show median and range." default:"1"`
+
+	Settle time.Duration `help:"Before each run wait, but no longer than this, until other processes leave the machine idle." default:"0s"`
 }
 
 // Validate refuses a run that would show nothing.
@@ -88,6 +91,9 @@ func run(ctx context.Context, s *settings, scenarios ...scenario) error {
 func repeat(ctx context.Context, b *bench, sc scenario) ([]caseResult, error) {
 	var joined []caseResult
 	for i := range b.settings.Repeat {
+		if err := b.settle(ctx); err != nil {
+			return nil, err
+		}
 		b.progress("%s: run %d of %d", sc.name, i+1, b.settings.Repeat)
 		results, err := sc.run(ctx, b)
 		if err != nil {

@@ -13,10 +13,12 @@ import (
 
 // queryCmd measures the TSBS queries, one client, one after the other.
 type queryCmd struct {
-	loadFlags `embed:"" set:"hosts=400" set:"duration=24h"`
+	senderFlags `embed:""`
 
-	Instances int  `json:"instances" help:"Different queries of each shape." default:"20"`
-	Flush     bool `json:"flush" help:"Query Parquet files; otherwise all rows are still in memory." default:"true" negatable:""`
+	Hosts     int           `json:"hosts" help:"Number of series." default:"400"`
+	Duration  time.Duration `json:"duration_ns" help:"Time that the data span, more than 12h." default:"24h"`
+	Instances int           `json:"instances" help:"Different queries of each shape." default:"20"`
+	Flush     bool          `json:"flush" help:"Query Parquet files; otherwise all rows are still in memory." default:"true" negatable:""`
 }
 
 // Run runs the scenario alone.
@@ -55,7 +57,7 @@ func (c *queryCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 
 // prepare starts a server and loads the data set.
 func (c *queryCmd) prepare(ctx context.Context, b *bench) (s *server, config tsbs.Config, remove func(), err error) {
-	data, err := c.generate(b, c.config())
+	data, err := c.generate(b, tsbs.Config{Hosts: c.Hosts, Duration: c.Duration})
 	if err != nil {
 		return nil, config, nil, err
 	}
@@ -68,13 +70,13 @@ func (c *queryCmd) prepare(ctx context.Context, b *bench) (s *server, config tsb
 		remove()
 		return nil, config, nil, err
 	}
-	b.progress("loading %s", data.name())
+	b.progress("loading %s", data.name)
 	_, err = s.load(ctx, data.requests(), c.Workers)
 	if err == nil && c.Flush {
 		err = s.flush()
 	}
 	if err == nil {
-		err = s.expectRows(data.config.Rows())
+		err = s.expectRows(data.rows, data.tables...)
 	}
 	if err != nil {
 		s.kill()

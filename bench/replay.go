@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/siltstone-db/siltstone/bench/tsbs"
 )
 
 // replayCmd measures recovery.
 type replayCmd struct {
-	loadFlags `embed:"" set:"hosts=4000" set:"duration=2h"`
+	bulkFlags `embed:""`
 }
 
 // Run runs the scenario alone.
@@ -37,11 +39,11 @@ func (c *replayCmd) measure(ctx context.Context, b *bench) ([]caseResult, error)
 		return nil, err
 	}
 	defer func() { s.kill() }() // whichever runs then
-	b.progress("loading %s, then kill -9", data.name())
+	b.progress("loading %s, then kill -9", data.name)
 	if _, err := s.load(ctx, data.requests(), c.Workers); err != nil {
 		return nil, err
 	}
-	held, err := s.metric("siltstone_wal_bytes")
+	held, _, err := s.logBytes()
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +56,11 @@ func (c *replayCmd) measure(ctx context.Context, b *bench) ([]caseResult, error)
 			return nil, err
 		}
 		s = next
-		result, err := s.recovered(name, data.config.Rows(), time.Since(begin))
+		result, err := s.recovered(name, data.rows, time.Since(begin))
 		if err != nil {
 			return nil, err
 		}
-		result.add("WAL bytes/row", held/float64(data.config.Rows()))
+		result.add("WAL bytes/row", held/float64(data.rows))
 		results = append(results, result)
 	}
 	return results, s.stop()
@@ -89,5 +91,5 @@ func (s *server) recovered(name string, rows int, ready time.Duration) (caseResu
 	result.add("CPU s", cpu)
 	result.add("rows per CPU s", float64(rows)/cpu)
 	result.add("peak memory MiB", float64(memory)/mib)
-	return result, s.expectRows(rows)
+	return result, s.expectRows(rows, tsbs.Table)
 }

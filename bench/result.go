@@ -59,18 +59,22 @@ func (m measure) median() float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// String is the median, with the range when there is one.
+// String is the median, with the range when it can be seen.
 func (m measure) String() string {
-	if len(m.Values) == 1 {
-		return number(m.Values[0])
+	low, high := number(slices.Min(m.Values)), number(slices.Max(m.Values))
+	if low == high {
+		return low
 	}
-	return fmt.Sprintf("%s (%s–%s)", number(m.median()), number(slices.Min(m.Values)), number(slices.Max(m.Values)))
+	return fmt.Sprintf("%s (%s–%s)", number(m.median()), low, high)
 }
 
-// number prints three significant digits, all of them before the point.
+// smallest is the smallest number that is not printed as 0.
+const smallest = 1e-4
+
+// number prints at least three significant digits, and whole numbers as such.
 func number(v float64) string {
 	digits := 0
-	if a := math.Abs(v); a > 0 && a < 100 {
+	if a := math.Abs(v); a >= smallest && a < 100 && v != math.Trunc(v) {
 		digits = min(2-int(math.Floor(math.Log10(a))), 4)
 	}
 	text := strconv.FormatFloat(v, 'f', digits, 64)
@@ -103,6 +107,15 @@ func percentile(sorted []time.Duration, share float64) float64 {
 	}
 	i := int(math.Ceil(share*float64(len(sorted)))) - 1
 	return milliseconds(sorted[max(i, 0)])
+}
+
+// mean is the mean of durations in milliseconds.
+func mean(all []time.Duration) float64 {
+	var sum time.Duration
+	for _, d := range all {
+		sum += d
+	}
+	return milliseconds(sum) / float64(max(len(all), 1))
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

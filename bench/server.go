@@ -177,3 +177,13 @@ func (s *server) metric(name string) (float64, error) {
 	}
 	return 0, fmt.Errorf("the server reports no %s", name)
 }
+
+// logBytes is what the log holds at the moment, and what has been written to it: more,
+// because a new segment is filled with zeros ahead of the records.
+func (s *server) logBytes() (held, written float64, err error) {
+	if held, err = s.metric("siltstone_wal_bytes"); err != nil {
+		return 0, 0, err
+	}
+	written, err = s.metric("siltstone_wal_written_bytes_total")
+	return held, written, err
+}

@@ -5,10 +5,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // conn is one keep-alive connection, used by one goroutine. http.Client would put two
@@ -109,18 +109,22 @@ func (s *server) flush() error {
 	return err
 }
 
-// expectRows asks for the number of stored rows and compares (B3).
-func (s *server) expectRows(want int) error {
-	answer, err := s.once(queryRequest("SELECT count(*) AS n FROM cpu"), http.StatusOK)
+// expectRows asks for the number of rows in some tables and compares (B3).
+func (s *server) expectRows(want int, tables ...string) error {
+	counts := make([]string, len(tables))
+	for i, t := range tables {
+		counts[i] = "(SELECT count(*) FROM " + t + ")"
+	}
+	answer, err := s.once(queryRequest("SELECT "+strings.Join(counts, " + ")+" AS n"), http.StatusOK)
 	if err != nil {
 		return fmt.Errorf("counting the rows: %w", err)
 	}
 	var counted []struct{ N int }
-	if err := json.NewDecoder(bytes.NewReader(answer)).Decode(&counted); err != nil && err != io.EOF {
+	if err := json.Unmarshal(answer, &counted); err != nil {
 		return fmt.Errorf("counting the rows: %w", err)
 	}
 	if len(counted) != 1 || counted[0].N != want {
-		return fmt.Errorf("%d rows were acknowledged, and the server answers %s", want, answer)
+		return fmt.Errorf("%d rows were acknowledged, and the server counts %s", want, answer)
 	}
 	return nil
 }
