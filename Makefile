@@ -10,8 +10,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOLS   := bin/tools
 
-# The packages below query need no cgo, and are tested under the race detector too.
-PURE := ./schema/... ./lineprotocol/... ./wal/... ./catalog/... ./partition/... ./persist/... ./engine/... ./internal/...
+# The packages below query. They need no cgo, and are tested under the race detector too.
+PURE := ./schema/... ./lineprotocol/... ./wal/... ./catalog/... ./partition/... ./persist/... ./engine/... ./internal/durable/...
 
 FUZZTIME  ?= 5s
 BENCHTIME ?= 1s

@@ -16,7 +16,7 @@ import (
 
 // hostFlag is the part of the command line that all clients share.
 type hostFlag struct {
-	Host string `help:"URL of the server." default:"http://127.0.0.1:8181" env:"SILTSTONE_HOST_URL,INFLUXDB3_HOST_URL" placeholder:"URL"`
+	Host string `help:"URL of the server. Default: ${default}." default:"http://127.0.0.1:8181" env:"SILTSTONE_HOST_URL,INFLUXDB3_HOST_URL" placeholder:"URL"`
 }
 
 // databaseFlag names the database of a client.

@@ -19,8 +19,8 @@ import (
 )
 
 type demoCmd struct {
-	Dir      string `help:"Directory of the demo: data, log and the address of its server." default:"./.siltstone/demo" env:"SILTSTONE_DEMO_DIR" placeholder:"DIR"`
-	HTTPBind string `name:"http-bind" help:"Address of the demo's server; when it is taken a free port is used." default:"127.0.0.1:8181" env:"SILTSTONE_DEMO_HTTP_BIND" placeholder:"ADDR"`
+	Dir      string `help:"Directory of the demo: data, log and the address of its server. Default: ${default}." default:"./.siltstone/demo" env:"SILTSTONE_DEMO_DIR" placeholder:"DIR"`
+	HTTPBind string `name:"http-bind" help:"Address of the demo's server; when it is taken a free port is used. Default: ${default}." default:"127.0.0.1:8181" env:"SILTSTONE_DEMO_HTTP_BIND" placeholder:"ADDR"`
 	Quiet    bool   `short:"q" help:"No progress bars."`
 }
 

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/term"
 )
 
 // version is set by the linker.
@@ -120,7 +121,4 @@ func revision() string {
 	return "unknown"
 }
 
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb" && f.Name() != os.DevNull
-}
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -53,9 +53,9 @@ func (c *queryCmd) Run(ctx context.Context, env environment) error {
 	if env.stdoutTTY && env.stderrTTY {
 		took := time.Since(start).Round(100 * time.Microsecond)
 		if format == "pretty" {
-			fmt.Fprintf(env.stderr, "%s rows in %s\n", formatCount(rows), took)
+			fmt.Fprintf(env.stderr, "Rows: %s, time: %s\n", formatCount(rows), took)
 		} else {
-			fmt.Fprintf(env.stderr, "%s\n", took)
+			fmt.Fprintf(env.stderr, "Time: %s\n", took)
 		}
 	}
 	return nil

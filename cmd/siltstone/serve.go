@@ -21,15 +21,15 @@ import (
 )
 
 type serveCmd struct {
-	DataDir     string   `help:"Directory that holds everything. One server at a time uses it." default:"~/.siltstone/data" env:"SILTSTONE_DATA_DIR,INFLUXDB3_DATA_DIR,INFLUXDB3_DB_DIR" placeholder:"DIR"`
-	ObjectStore string   `help:"file keeps the data in --data-dir; memory keeps them in RAM and drops them at the end." default:"file" env:"SILTSTONE_OBJECT_STORE,INFLUXDB3_OBJECT_STORE" placeholder:"KIND"`
+	DataDir     string   `help:"Directory that holds everything. One server at a time uses it. Default: ${default}." default:"~/.siltstone/data" env:"SILTSTONE_DATA_DIR,INFLUXDB3_DATA_DIR,INFLUXDB3_DB_DIR" placeholder:"DIR"`
+	ObjectStore string   `help:"file keeps the data in --data-dir; memory keeps them in RAM and drops them at the end. Default: ${default}." default:"file" env:"SILTSTONE_OBJECT_STORE,INFLUXDB3_OBJECT_STORE" placeholder:"KIND"`
 	NodeID      string   `help:"Name of this server in its log." env:"SILTSTONE_NODE_ID,INFLUXDB3_NODE_ID,INFLUXDB3_NODE_IDENTIFIER_PREFIX" placeholder:"NAME"`
-	HTTPBind    string   `name:"http-bind" help:"Address to listen on; port 0 takes a free one." default:"127.0.0.1:8181" env:"SILTSTONE_HTTP_BIND,INFLUXDB3_HTTP_BIND_ADDR" placeholder:"ADDR"`
+	HTTPBind    string   `name:"http-bind" help:"Address to listen on; port 0 takes a free one. Default: ${default}." default:"127.0.0.1:8181" env:"SILTSTONE_HTTP_BIND,INFLUXDB3_HTTP_BIND_ADDR" placeholder:"ADDR"`
 	WithoutAuth bool     `help:"Serve without tokens on an address that others can reach." env:"SILTSTONE_WITHOUT_AUTH,INFLUXDB3_WITHOUT_AUTH,INFLUXDB3_START_WITHOUT_AUTH"`
 	AddressFile string   `name:"tcp-listener-file-path" help:"File that receives the address in use once the server is ready." env:"SILTSTONE_TCP_LISTENER_FILE_PATH,INFLUXDB3_TCP_LISTENER_FILE_PATH,INFLUXDB3_TCP_LISTINER_FILE_PATH" placeholder:"FILE"`
-	MaxRequest  byteSize `name:"max-http-request-size" help:"Largest body of a request, before and after decompression." default:"10485760" env:"SILTSTONE_MAX_HTTP_REQUEST_SIZE,INFLUXDB3_MAX_HTTP_REQUEST_SIZE" placeholder:"SIZE"`
-	Pool        poolSize `name:"exec-mem-pool-bytes" help:"Memory for buffered rows, for writing Parquet and for queries: a size, or a share of the memory there is." default:"20%" env:"SILTSTONE_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_SIZE" placeholder:"SIZE"`
-	Gen1        duration `name:"gen1-duration" help:"How long rows stay in memory before they become Parquet; at least 1s. They are durable from the start." default:"10m" env:"SILTSTONE_GEN1_DURATION,INFLUXDB3_GEN1_DURATION" placeholder:"DURATION"`
+	MaxRequest  byteSize `name:"max-http-request-size" help:"Largest body of a request, before and after decompression. Default: ${default}." default:"10485760" env:"SILTSTONE_MAX_HTTP_REQUEST_SIZE,INFLUXDB3_MAX_HTTP_REQUEST_SIZE" placeholder:"SIZE"`
+	Pool        poolSize `name:"exec-mem-pool-bytes" help:"Memory for buffered rows, for writing Parquet and for queries: a size, or a share of the memory there is. Default: ${default}." default:"20%" env:"SILTSTONE_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_SIZE" placeholder:"SIZE"`
+	Gen1        duration `name:"gen1-duration" help:"How long rows stay in memory before they become Parquet; at least 1s. They are durable from the start. Default: ${default}." default:"10m" env:"SILTSTONE_GEN1_DURATION,INFLUXDB3_GEN1_DURATION" placeholder:"DURATION"`
 	LogLevel    string   `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"SILTSTONE_LOG_LEVEL"`
 }
 

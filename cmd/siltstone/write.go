@@ -17,11 +17,11 @@ import (
 type writeCmd struct {
 	hostFlag
 	databaseFlag
-	File          []string `short:"f" help:"File of line protocol, may be gzipped; repeatable. - is standard input." placeholder:"FILE" default:"-"`
+	File          []string `short:"f" help:"File of line protocol, may be gzipped; repeatable. - is standard input, the default." placeholder:"FILE" default:"-"`
 	Precision     string   `help:"Unit of the time stamps: auto, ns, us, ms or s." enum:"auto,ns,us,ms,s,nanosecond,microsecond,millisecond,second" default:"auto" env:"SILTSTONE_PRECISION"`
 	AcceptPartial bool     `help:"Store the good lines when others are bad. With --no-accept-partial one bad line stops the load." default:"true" negatable:"" env:"SILTSTONE_ACCEPT_PARTIAL"`
 	Gzip          bool     `help:"Compress the requests: for slow networks." env:"SILTSTONE_GZIP"`
-	RetryFor      duration `help:"How long to go on offering lines to a server that is busy." default:"1m" env:"SILTSTONE_RETRY_FOR" placeholder:"DURATION"`
+	RetryFor      duration `help:"How long to go on offering lines to a server that is busy. Default: ${default}." default:"1m" env:"SILTSTONE_RETRY_FOR" placeholder:"DURATION"`
 	Quiet         bool     `short:"q" help:"No progress bar and no summary; errors only." env:"SILTSTONE_QUIET"`
 }
 

@@ -17,9 +17,9 @@ var imports = map[string][]string{
 	"wal":          {},
 	"catalog":      {},
 	"partition":    {},
-	"persist":      {"partition"}, // the snapshot that it turns into a file
+	"persist":      {},
 	"engine":       {"wal", "catalog", "partition", "persist", "lineprotocol"},
-	"query":        {"engine", "partition"}, // the snapshots in a view
+	"query":        {"engine", "partition"},        // the snapshots in a view
 	"httpapi":      {"engine", "query", "catalog"}, // catalog for the errors that engine passes on
 	"flight":       {"engine", "query", "catalog"},
 	"bench":        {"engine", "query", "lineprotocol", "wal", "catalog", "partition", "persist"},
@@ -27,6 +27,7 @@ var imports = map[string][]string{
 
 	"internal/datasets":   {},
 	"internal/durable":    {},
+	"internal/e2e":        {"bench", "httpapi", "engine", "query"},
 	"internal/golden":     {},
 	"internal/invariants": {},
 	"internal/lint":       {},
@@ -39,9 +40,9 @@ var leaves = []string{"schema", "internal/durable", "internal/invariants", "inte
 // confined names modules and packages from outside that only some packages may
 // import; tests may import them too. The longest matching prefix decides.
 var confined = map[string][]string{
-	"C":                              {},
+	"C":                              {"query"},
 	"flag":                           {"cmd", "bench"},
-	"net/http":                       {"httpapi", "cmd", "bench", "internal/torture"},
+	"net/http":                       {"httpapi", "cmd", "bench", "internal/e2e", "internal/torture"},
 	"github.com/alecthomas/kong":     {"cmd", "bench"},
 	"github.com/schollz/progressbar": {"cmd", "bench"},
 	"github.com/duckdb/duckdb-go":    {"query"},
@@ -53,7 +54,7 @@ var confined = map[string][]string{
 	"github.com/google/go-cmp":       {},
 	"github.com/parquet-go":          {},
 	"github.com/cockroachdb/pebble/v2/vfs": {
-		"wal", "catalog", "partition", "persist", "engine", "query", "httpapi", "cmd", "bench", "internal/torture",
+		"wal", "catalog", "partition", "persist", "engine", "query", "httpapi", "cmd", "bench", "internal/durable", "internal/torture",
 	},
 }
 

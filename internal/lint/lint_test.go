@@ -52,7 +52,7 @@ func TestCheckNamesWhatIsBroken(t *testing.T) {
 		{"schema imports nothing", "schema/a.go", doc + `package p; import "github.com/siltstone-db/siltstone/internal/golden"`, "import schema → internal/golden"},
 		{"confined module", "engine/a.go", doc + `package p; import "github.com/cockroachdb/pebble/v2"`, "is confined to catalog, tests"},
 		{"exception within a confined module", "engine/a.go", doc + `package p; import "github.com/cockroachdb/pebble/v2/vfs"`, ""},
-		{"cgo", "engine/a.go", doc + `package p; import "C"`, "is confined to tests"},
+		{"cgo", "engine/a.go", doc + `package p; import "C"`, "is confined to query, tests"},
 		{"environment", "engine/a.go", doc + `package p; import "os"; var _ = os.Getenv("X")`, "os.Getenv: only cmd reads the environment"},
 		{"environment in cmd", "cmd/siltstone/a.go", doc + `package p; import "os"; var _ = os.Getenv("X")`, ""},
 		{"no comment", "engine/a.go", "package p", "no package comment"},
