@@ -74,7 +74,7 @@ func (o *Options) EnsureDefaults() {
 func (o *Options) Validate() error {
 	var faults []error
 	if o.DataDir == "" {
-		faults = append(faults, errors.New("DataDir is empty"))
+		faults = append(faults, errors.New("option DataDir is empty"))
 	}
 	if o.PoolBytes < MinPoolBytes {
 		faults = append(faults, fmt.Errorf("the memory pool of %d bytes is below the minimum of %d", o.PoolBytes, MinPoolBytes))

@@ -22,7 +22,8 @@ type Options struct {
 	SegmentBytes int64
 	// PreallocBytes is the step in which a new file is filled with zeros ahead of small
 	// groups, because a sync that need not change the file's size is cheaper; 0 is
-	// 1 MiB (by measurement, see BenchmarkCommit), negative never fills ahead.
+	// 1 MiB (by measurement, see BenchmarkCommit) or a smaller SegmentBytes, negative
+	// never fills ahead.
 	PreallocBytes int64
 	// SpareSegments is how many trimmed files are kept to be overwritten, for the same
 	// reason; 0 is 2, negative keeps none.
@@ -77,7 +78,7 @@ func (o *Options) EnsureDefaults() {
 		o.SegmentBytes = defaultSegmentBytes
 	}
 	if o.PreallocBytes == 0 {
-		o.PreallocBytes = defaultPreallocBytes
+		o.PreallocBytes = min(defaultPreallocBytes, o.SegmentBytes)
 	}
 	if o.SpareSegments == 0 {
 		o.SpareSegments = defaultSpareSegments
@@ -94,10 +95,10 @@ func (o *Options) EnsureDefaults() {
 func (o *Options) Validate() error {
 	var faults []error
 	if o.Dir == "" {
-		faults = append(faults, errors.New("Dir is empty"))
+		faults = append(faults, errors.New("option Dir is empty"))
 	}
 	if o.SegmentBytes < minSegmentBytes {
-		faults = append(faults, fmt.Errorf("SegmentBytes is %d, below %d", o.SegmentBytes, minSegmentBytes))
+		faults = append(faults, fmt.Errorf("option SegmentBytes is %d, below %d", o.SegmentBytes, minSegmentBytes))
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("log options: %w", errors.Join(faults...))

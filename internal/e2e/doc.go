@@ -1,0 +1,27 @@
+// Package e2e tests the finished binary from outside: it builds siltstone, starts it as
+// a child process in a process group of its own, talks HTTP to it, kills it, and reads
+// its Parquet files with programs that we did not write.
+//
+// It shows:
+//
+//	X1  Real data come back: the bundled sets are queryable before and after a flush,
+//	    a kill and a stop, and every figure of theirs equals the input's.
+//	X2  The files are open: stock DuckDB and PyArrow read the same figures from them.
+//	X3  A kill at any moment, recovery and flush included, loses no acknowledged point,
+//	    doubles none, invents none and tears none.
+//	X4  A bad line is answered in InfluxDB 3 Core's words, costs no good line, and
+//	    leaves no table, no column and no row.
+//	X5  The later write of a point wins, field by field, wherever the two are and
+//	    whichever way one asks.
+//	X6  Two servers cannot share a directory; a stop under load takes seconds and
+//	    loses nothing; a server that recovers says so instead of refusing connections.
+//	X7  A reader never sees fewer points than were acknowledged before it asked, nor
+//	    more than were submitted before it was answered.
+//
+// What is expected is never computed by the code under test: reader_test.go has a slow
+// line-protocol reader of its own, and model_test.go the rule of merging points.
+//
+// The tests need the build tag duckdb_arrow, as the binary does. They keep their bytes
+// in the test's temporary directories, and a Python environment in the user's cache
+// directory. docs/reliability.md says how to run more rounds than the default.
+package e2e
