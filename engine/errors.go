@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"fmt"
+
+	"github.com/siltstone-db/siltstone/catalog"
 )
 
 // Errors of the engine's calls. A rejected point is not among them: see LineError.
@@ -15,6 +17,9 @@ var (
 	// full because flushing does not keep up, or when the request alone needs more
 	// than the share. Nothing was written; trying again later helps.
 	ErrOverloaded = errors.New("the memory pool is full")
+	// ErrTooLarge is returned by Write for a body whose points do not fit one log
+	// record. Smaller bodies help.
+	ErrTooLarge = errors.New("the request's points do not fit one log record; split it")
 	// ErrUnavailable is returned by Write when the log or catalog has failed or the
 	// engine is closing. After a failure of the storage the points of the request may
 	// or may not be there after a restart; writing them again is safe.
@@ -26,6 +31,9 @@ var (
 	// ErrDamaged is returned by Open when files and catalog do not belong together.
 	ErrDamaged = errors.New("the data directory is damaged")
 )
+
+// LimitError says which limit on databases, tables or columns a write would exceed.
+type LimitError = catalog.LimitError
 
 // TableNotFoundError names a table that a view asked for and that does not exist.
 type TableNotFoundError struct{ Table string }

@@ -8,6 +8,7 @@ import (
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/lineprotocol"
 	"github.com/siltstone-db/siltstone/schema"
+	"github.com/siltstone-db/siltstone/wal"
 )
 
 // Precision is the unit of a request's time stamps.
@@ -45,9 +46,9 @@ type WriteResult struct {
 // Write stores the points of a body. When it returns without error, every accepted
 // point is durable and visible (E1), and the result describes every rejected line.
 //
-// The errors are ErrEmptyWrite, ErrInvalidDatabaseName, ErrOverloaded, ErrUnavailable,
-// *catalog.LimitError for a database too many, and the context's; with any of them no
-// point of the body was acknowledged.
+// The errors are ErrEmptyWrite, ErrInvalidDatabaseName, ErrTooLarge, ErrOverloaded,
+// ErrUnavailable, *LimitError for a database too many, and the context's; with any of
+// them no point of the body was acknowledged.
 func (e *Engine) Write(ctx context.Context, req WriteRequest) (WriteResult, error) {
 	if err := ValidateDatabaseName(req.Database); err != nil {
 		return WriteResult{}, err
@@ -96,7 +97,8 @@ func (e *Engine) prepare(req *WriteRequest, out *writeSet) (WriteResult, []byte,
 		}
 		err := e.define(in, req.Database)
 		if err == nil {
-			return result, out.seal(), nil
+			record, err := out.seal()
+			return result, record, err
 		}
 		in.abandon()
 		if !e.isRetryable(err) {
@@ -142,6 +144,9 @@ func (e *Engine) store(record []byte, out *writeSet) error {
 	}
 	_, err := e.log.Commit(record, func(seq schema.Seq) { e.apply(out, seq) })
 	e.buffers.release(size)
+	if errors.Is(err, wal.ErrPayloadTooLarge) {
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -44,13 +44,18 @@ func (w *writeSet) newBatch(t *ingestTable, day schema.Day) *batchBuilder {
 }
 
 // seal fills in the ids that the batches were built without, and returns the record.
-func (w *writeSet) seal() []byte {
+// The error is ErrTooLarge.
+func (w *writeSet) seal() ([]byte, error) {
 	w.refs = w.refs[:0]
 	for _, b := range w.batches {
 		b.seal()
 		w.refs = append(w.refs, &b.Batch)
 	}
-	return w.encoder.Encode(w.refs)
+	record := w.encoder.Encode(w.refs)
+	if w.encoder.IsTooLarge() {
+		return nil, ErrTooLarge
+	}
+	return record, nil
 }
 
 // memoryBytes estimates what the batches will take in the buffers.

@@ -82,6 +82,7 @@ type Server struct {
 
 	backend  atomic.Pointer[backend] // nil until SetReady
 	stopping atomic.Bool
+	silent   silentConns
 }
 
 // backend is what requests work on once the data directory is recovered.
@@ -130,7 +131,10 @@ func (s *Server) SetReady(e *engine.Engine, q *query.Querier) {
 }
 
 // SetStopping turns new requests away; those under way finish.
-func (s *Server) SetStopping() { s.stopping.Store(true) }
+func (s *Server) SetStopping() {
+	s.stopping.Store(true)
+	s.silent.stop()
+}
 
 // open returns what requests work on, or why they are turned away (H1).
 func (s *Server) open() (*backend, error) {
@@ -163,6 +167,7 @@ func (s *Server) HTTPServer() *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnState:         s.silent.track,
 		ErrorLog:          slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelDebug),
 	}
 }

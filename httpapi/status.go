@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"syscall"
 
-	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/query"
 )
@@ -51,7 +51,7 @@ func statusOf(err error) (status int, text string) {
 		table *engine.TableNotFoundError
 		user  *query.UserError
 		cut   *transportError
-		limit *catalog.LimitError
+		limit *engine.LimitError
 		needs *query.ResourceError
 	)
 	switch {
@@ -59,6 +59,8 @@ func statusOf(err error) (status int, text string) {
 		return ours.status, ours.text
 	case errors.As(err, &large):
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("max request size (%d bytes) exceeded", large.Limit)
+	case errors.Is(err, engine.ErrTooLarge):
+		return http.StatusRequestEntityTooLarge, err.Error()
 	case errors.Is(err, engine.ErrDatabaseNotFound):
 		return http.StatusNotFound, "query error: " + err.Error()
 	case errors.As(err, &table):
@@ -77,7 +79,7 @@ func statusOf(err error) (status int, text string) {
 		return http.StatusRequestTimeout, "the request body arrived too slowly"
 	case errors.As(err, &cut):
 		return http.StatusBadRequest, err.Error()
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
 		return statusClientGone, "the client hung up"
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout, err.Error()

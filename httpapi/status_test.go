@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"testing"
 
 	"github.com/siltstone-db/siltstone/catalog"
@@ -29,8 +31,10 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		{fmt.Errorf("%w: foo", engine.ErrDatabaseNotFound), 404, "query error: database not found: foo"},
 		{&transportError{os.ErrDeadlineExceeded}, 408, "the request body arrived too slowly"},
 		{&http.MaxBytesError{Limit: 10}, 413, "max request size (10 bytes) exceeded"},
-		{&catalog.LimitError{Kind: catalog.LimitDatabases, Limit: 5}, 422, "Adding a new database would exceed limit of 5 databases"},
+		{&engine.LimitError{Kind: catalog.LimitDatabases, Limit: 5}, 422, "Adding a new database would exceed limit of 5 databases"},
+		{engine.ErrTooLarge, 413, engine.ErrTooLarge.Error()},
 		{context.Canceled, 499, "the client hung up"},
+		{&net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}, 499, "the client hung up"},
 		{errors.New("disk on fire"), 500, ""},
 		{engine.ErrOverloaded, 503, engine.ErrOverloaded.Error()},
 		{engine.ErrUnavailable, 503, engine.ErrUnavailable.Error()},

@@ -39,6 +39,10 @@ type Encoder struct {
 	scaled    []int64 // a column of floats as integers
 }
 
+// IsTooLarge reports whether the last record is more than a Decoder takes: such a
+// record must not be logged.
+func (e *Encoder) IsTooLarge() bool { return len(e.body) > maxBody }
+
 // Encode returns the record for batches, valid until the next call.
 func (e *Encoder) Encode(batches []*Batch) []byte {
 	body := binary.AppendUvarint(e.body[:0], uint64(len(batches)))

@@ -268,6 +268,23 @@ func TestMemoryStoreLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// TestSilentConnectionDoesNotHoldUpTheStop: http.Server would wait five seconds for it.
+func TestSilentConnectionDoesNotHoldUpTheStop(t *testing.T) {
+	p := serve(t, "--object-store", "memory")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.host, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if resp, err := http.Get(p.host + "/health"); err != nil || resp.Body.Close() != nil { // it was accepted before this
+		t.Fatal(err)
+	}
+	p.end(syscall.SIGTERM)
+	if strings.Contains(p.log.String(), "cut off") {
+		t.Errorf("the stop waited for a connection that never spoke:\n%s", p.log)
+	}
+}
+
 // TestSecondSignalEndsAtOnce: a query under way holds the orderly stop up.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	p := serve(t, "--object-store", "memory")

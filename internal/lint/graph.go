@@ -20,8 +20,8 @@ var imports = map[string][]string{
 	"persist":      {},
 	"engine":       {"wal", "catalog", "partition", "persist", "lineprotocol"},
 	"query":        {"engine", "partition"},        // the snapshots in a view
-	"httpapi":      {"engine", "query", "catalog"}, // catalog for the errors that engine passes on
-	"flight":       {"engine", "query", "catalog"},
+	"httpapi":      {"engine", "query"},
+	"flight":       {"engine", "query"},
 	"bench":        {"engine", "query", "lineprotocol", "wal", "catalog", "partition", "persist"},
 	"cmd":          {"bench", "httpapi", "flight", "engine", "query", "wal", "catalog", "persist"},
 
