@@ -102,29 +102,40 @@ func (e *Engine) checkFiles() error {
 // walkFiles checks what lies below files/ against known, from which it removes what
 // it has found.
 func (e *Engine) walkFiles(known map[string]*schema.File) error {
-	databases, err := e.list(filesDir)
+	dirs, err := e.tableDirs()
 	if err != nil {
 		return err
 	}
-	for _, db := range databases {
-		tables, err := e.list(path.Join(filesDir, db))
+	for _, dir := range dirs {
+		names, err := e.list(dir)
 		if err != nil {
 			return err
 		}
-		for _, table := range tables {
-			dir := path.Join(filesDir, db, table)
-			names, err := e.list(dir)
-			if err != nil {
+		for _, name := range names {
+			if err := e.checkFile(path.Join(dir, name), known); err != nil {
 				return err
-			}
-			for _, name := range names {
-				if err := e.checkFile(path.Join(dir, name), known); err != nil {
-					return err
-				}
 			}
 		}
 	}
 	return nil
+}
+
+// tableDirs returns what is where tables have their files.
+func (e *Engine) tableDirs() (dirs []string, err error) {
+	databases, err := e.list(filesDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, db := range databases {
+		tables, err := e.list(path.Join(filesDir, db))
+		if err != nil {
+			return nil, err
+		}
+		for _, table := range tables {
+			dirs = append(dirs, path.Join(filesDir, db, table))
+		}
+	}
+	return dirs, nil
 }
 
 func (e *Engine) checkFile(name string, known map[string]*schema.File) error {

@@ -19,7 +19,7 @@ var imports = map[string][]string{
 	"partition":    {},
 	"persist":      {},
 	"engine":       {"wal", "catalog", "partition", "persist", "lineprotocol"},
-	"query":        {"engine", "partition"},        // the snapshots in a view
+	"query":        {"engine", "partition"}, // the snapshots in a view
 	"httpapi":      {"engine", "query"},
 	"flight":       {"engine", "query"},
 	"bench":        {"engine", "query", "lineprotocol", "wal", "catalog", "partition", "persist"},
