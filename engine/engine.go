@@ -20,12 +20,13 @@ type Engine struct {
 	catalog *catalog.Catalog
 	log     *wal.Log
 
-	tables    *tables
-	buffers   *share
-	ingesters *ingesters
-	flusher   *flusher
-	metrics   *metrics
-	applied   atomic.Uint64 // the last log position that is in the buffers
+	tables     *tables
+	buffers    *share // of the memory pool
+	persisting *share
+	ingesters  *ingesters
+	flusher    *flusher
+	metrics    *metrics
+	applied    atomic.Uint64 // the last log position that is in the buffers
 
 	writers struct {
 		sync.RWMutex      // read-held by each write
@@ -43,10 +44,11 @@ func Open(opts Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		opts:      opts,
-		buffers:   newShare(opts.PoolBytes, buffersPercent),
-		ingesters: &ingesters{limits: opts.Limits},
-		metrics:   newMetrics(opts.Registerer),
+		opts:       opts,
+		buffers:    newShare(opts.PoolBytes, buffersPercent),
+		persisting: newShare(opts.PoolBytes, persistPercent),
+		ingesters:  &ingesters{limits: opts.Limits},
+		metrics:    newMetrics(opts.Registerer),
 	}
 	e.tables = newTables(e.buffers)
 	e.flusher = newFlusher(e)

@@ -319,3 +319,35 @@ func TestOneWideLineDoesNotPadManyNarrowOnes(t *testing.T) {
 	defer closeEngine(t, crashed)
 	closeEngine(t, e)
 }
+
+func TestPartitionBeyondThePersistersShareIsWrittenInRuns(t *testing.T) {
+	fs := vfs.NewMem()
+	e := open(t, fs, func(o *engine.Options) { o.PoolBytes = engine.MinPoolBytes })
+	defer closeEngine(t, e)
+	const rows = 120_000 // sorting takes 16 bytes for each, the share has 2.4 MB
+	var lines []string
+	for i := range rows {
+		lines = append(lines, fmt.Sprintf("m,k=%d f=%di %d", i%7, i, i))
+	}
+	for i := range 100 { // the last run replaces what the first one holds
+		lines = append(lines, fmt.Sprintf("m,k=%d f=-1i %d", i%7, i))
+	}
+	write(t, e, lines...)
+	flush(t, e)
+	if s := e.Stats(); s.Files < 2 || s.BufferedRows != 0 {
+		t.Fatalf("%d rows became %d files, %d are still buffered", rows, s.Files, s.BufferedRows)
+	}
+	got := read(t, e, fs, "db")
+	if len(got) != rows {
+		t.Fatalf("%d points are there, want %d", len(got), rows)
+	}
+	for i := range rows {
+		want := int64(i)
+		if i < 100 {
+			want = -1
+		}
+		if f := got[fmt.Sprintf("m,k=%d %d", i%7, i)]["f"]; f != want {
+			t.Fatalf("point %d has %v, want %d", i, f, want)
+		}
+	}
+}

@@ -193,7 +193,7 @@ func (e *Engine) writeRuns(u unit, snapshots []*partition.Snapshot) (files []*sc
 	if !ok {
 		return nil, fmt.Errorf("%w: table %d is not in the catalog", ErrDamaged, u.table.id)
 	}
-	budget := newRunBudget(newShare(e.opts.PoolBytes, persistPercent).limit, len(def.Columns))
+	budget := newRunBudget(e.persisting.limit, len(def.Columns))
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.removeFiles(files))
@@ -201,7 +201,10 @@ func (e *Engine) writeRuns(u unit, snapshots []*partition.Snapshot) (files []*sc
 		}
 	}()
 	for _, run := range splitRuns(snapshots, budget.rows) {
+		held := budget.bytes(run)
+		e.persisting.add(held)
 		file, err := e.writeRun(def, run, budget.rowGroup)
+		e.persisting.release(held)
 		if err != nil {
 			return files, err
 		}
@@ -212,7 +215,7 @@ func (e *Engine) writeRuns(u unit, snapshots []*partition.Snapshot) (files []*sc
 
 // runBudget bounds the memory of writing one file: sorting needs 16 bytes a row, and
 // a row group is held twice while it is encoded.
-type runBudget struct{ rows, rowGroup int }
+type runBudget struct{ rows, rowGroup, columns int }
 
 const (
 	sortBytesPerRow    = 16
@@ -226,7 +229,17 @@ func newRunBudget(bytes int64, columns int) runBudget {
 	return runBudget{
 		rows:     int(max(rows, minRowGroupRows)),
 		rowGroup: int(min(max(rowGroup, minRowGroupRows), persist.DefaultRowGroupRows)),
+		columns:  columns,
 	}
+}
+
+// bytes estimates what writing a run takes.
+func (b runBudget) bytes(run []*partition.Snapshot) int64 {
+	rows := 0
+	for _, s := range run {
+		rows += s.Rows
+	}
+	return int64(rows)*sortBytesPerRow + int64(min(rows, b.rowGroup)*(b.columns+1))*encodeBytesPerCell
 }
 
 // splitRuns cuts snapshots into runs of at most rows rows each, as far as chunks allow.

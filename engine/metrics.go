@@ -63,6 +63,7 @@ func (m *metrics) unregister() {
 func (m *metrics) observe(e *Engine) {
 	pool := func(share string) prometheus.Labels { return prometheus.Labels{"share": share} }
 	m.gauge("siltstone_pool_used_bytes", "Memory pool in use, by share.", pool("buffers"), func() float64 { return float64(e.buffers.used.Load()) })
+	m.gauge("siltstone_pool_used_bytes", "Memory pool in use, by share.", pool("persist"), func() float64 { return float64(e.persisting.used.Load()) })
 	for name, percent := range map[string]int64{"buffers": buffersPercent, "persist": persistPercent, "queries": queriesPercent} {
 		limit := float64(newShare(e.opts.PoolBytes, percent).limit)
 		m.gauge("siltstone_pool_limit_bytes", "Memory pool, by share.", pool(name), func() float64 { return limit })

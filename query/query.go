@@ -16,7 +16,8 @@ import (
 type Querier struct {
 	opts    Options
 	db      mapping.Database
-	root    mapping.Connection // the one that configured the database
+	rootMu  sync.Mutex
+	root    mapping.Connection // the one that configured the database; guarded by rootMu
 	gate    *gate
 	buffers bufferRegistry
 	slots   chan struct{} // one token for each running query
@@ -130,8 +131,11 @@ func (q *Querier) disconnect() {
 	if q.gate != nil {
 		q.gate.close(cap(q.gate.sessions))
 	}
+	q.rootMu.Lock()
+	defer q.rootMu.Unlock()
 	if q.root.Ptr != nil {
 		mapping.Disconnect(&q.root)
+		q.root.Ptr = nil
 	}
 	if q.db.Ptr != nil {
 		mapping.Close(&q.db)

@@ -252,6 +252,7 @@ func (s *server) open(ctx context.Context, opts engine.Options) error {
 		return fmt.Errorf("starting the query engine: %w", err)
 	}
 	s.querier = q
+	registerQueryMetrics(s.registry, q)
 	s.api.SetReady(e, q)
 	return nil
 }
