@@ -16,7 +16,7 @@ PURE := ./schema/... ./lineprotocol/... ./wal/... ./catalog/... ./partition/... 
 FUZZTIME  ?= 5s
 BENCHTIME ?= 1s
 
-.PHONY: build test lint check bench demo fuzz clean tools
+.PHONY: build test lint check bench microbench demo fuzz clean tools
 
 build:
 	go build -tags $(TAGS) -trimpath -ldflags "$(LDFLAGS)" -o bin/siltstone ./cmd/siltstone
@@ -39,18 +39,24 @@ tools:
 
 check: lint test
 
-bench:
+# bench runs every scenario against the binary, some five minutes.
+bench: build
+	go run -tags $(TAGS) ./bench all --server bin/siltstone
+
+# microbench runs the benchmarks beside the code.
+microbench:
 	go test -tags $(TAGS) -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 demo: build
 	bin/siltstone demo
 
-# fuzz runs every fuzz target for FUZZTIME.
+# fuzz runs every fuzz target for FUZZTIME. Minimising is bounded by count, because by time
+# (the default is a minute) it looks like a hang.
 fuzz:
 	@set -e; for pkg in $$(go list -tags $(TAGS) ./...); do \
 		for target in $$(go test -tags $(TAGS) -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			echo "$$pkg $$target"; \
-			go test -tags $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+			go test -tags $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg; \
 		done; \
 	done
 
