@@ -87,10 +87,6 @@ func (in *ingester) read(req *WriteRequest, snapshot *schema.Snapshot, now int64
 }
 
 func (in *ingester) begin(database string, snapshot *schema.Snapshot, out *writeSet) {
-	if in.cached > maxCachedSeries {
-		clear(in.databases)
-		in.cached = 0
-	}
 	in.db = in.databases[database]
 	if in.db == nil {
 		in.db = &ingestDatabase{tables: make(map[string]*ingestTable), series: make(map[string]*seriesEntry)}
@@ -101,6 +97,19 @@ func (in *ingester) begin(database string, snapshot *schema.Snapshot, out *write
 	in.request++
 	in.touched, in.created, in.fresh = in.touched[:0], 0, in.fresh[:0]
 	in.result = WriteResult{}
+}
+
+// end drops what refers to the request, and everything remembered if it has become too
+// much: a body may have brought a new series with each line.
+func (in *ingester) end() {
+	if in.cached > maxCachedSeries {
+		clear(in.databases)
+		in.cached = 0
+	}
+	clear(in.touched)
+	clear(in.fresh)
+	in.db, in.snapshot, in.schema, in.out, in.result = nil, nil, nil, nil, WriteResult{}
+	in.reader.Reset(nil)
 }
 
 // fault is what is wrong with a line.

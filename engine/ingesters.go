@@ -30,8 +30,7 @@ func (s *ingesters) get() *ingester {
 }
 
 func (s *ingesters) put(in *ingester) {
-	in.out, in.result = nil, WriteResult{}
-	in.reader.Reset(nil)
+	in.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.mu.idle) < 2*runtime.GOMAXPROCS(0) {
