@@ -39,11 +39,12 @@
 // In the order in which they may be taken:
 //
 //	flusher.mu     one flush at a time; held across file I/O; never by writers or views
+//	applying       one record's batches; held to apply them, and to freeze
 //	tables.mu      the map of tables; held for a lookup
 //	table.mu       one table's buffers and files; held to append a batch, to make a
 //	               view and to swap, never across I/O
 //	Partition's    inside package partition
 //
 // The log calls apply from the committing goroutines, one at a time; apply takes
-// tables.mu and table.mu only.
+// applying, tables.mu and table.mu only.
 package engine

@@ -27,6 +27,9 @@ type Engine struct {
 	flusher    *flusher
 	metrics    *metrics
 	applied    atomic.Uint64 // the last log position that is in the buffers
+	// applying makes a record's batches one step for freeze: a record may hold several
+	// for one partition, and a flushed position says that all of them are in files.
+	applying sync.Mutex
 
 	writers struct {
 		sync.RWMutex      // read-held by each write

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -349,5 +350,53 @@ func TestPartitionBeyondThePersistersShareIsWrittenInRuns(t *testing.T) {
 		if f := got[fmt.Sprintf("m,k=%d %d", i%7, i)]["f"]; f != want {
 			t.Fatalf("point %d has %v, want %d", i, f, want)
 		}
+	}
+}
+
+// TestFlushInTheMiddleOfARecordLosesNothing: sparse rows make several batches for one
+// partition in one record. A flush that came between them once committed the record as
+// flushed, and the next recovery skipped the rest.
+func TestFlushInTheMiddleOfARecordLosesNothing(t *testing.T) {
+	for range 3 {
+		fs := vfs.NewCrashableMem()
+		e := open(t, fs)
+		var lines []string
+		for i := range 20_000 {
+			lines = append(lines, fmt.Sprintf("m f%d=1 %d", i%500, i))
+		}
+		written := make(chan error)
+		go func() {
+			_, err := e.Write(context.Background(), request(lines...))
+			written <- err
+		}()
+		for e.Stats().BufferedRows == 0 {
+			runtime.Gosched()
+		}
+		flush(t, e)
+		if err := <-written; err != nil {
+			t.Fatal(err)
+		}
+		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+		closeEngine(t, e)
+		again := open(t, crashed)
+		if got := countRows(t, again); got != int64(len(lines)) {
+			t.Errorf("%d of %d acknowledged rows are left", got, len(lines))
+		}
+		closeEngine(t, again)
+	}
+}
+
+// TestManyNewDaysAreReservedInFull: a row for each of many days takes far more than
+// its values.
+func TestManyNewDaysAreReservedInFull(t *testing.T) {
+	e := open(t, vfs.NewMem(), func(o *engine.Options) { o.PoolBytes = engine.MinPoolBytes })
+	defer closeEngine(t, e)
+	var lines []string
+	for i := range int64(20_000) {
+		lines = append(lines, fmt.Sprintf("m v=1 %d", i*day))
+	}
+	_, err := e.Write(context.Background(), request(lines...))
+	if !errors.Is(err, engine.ErrOverloaded) {
+		t.Fatalf("20,000 partitions in a pool of %d: %v, buffers %d", engine.MinPoolBytes, err, e.Stats().BufferBytes)
 	}
 }

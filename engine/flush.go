@@ -164,7 +164,9 @@ func (e *Engine) largest(units []unit) []unit {
 
 // persist writes a unit's rows to files and swaps them for the buffers.
 func (e *Engine) persist(u unit) error {
+	e.applying.Lock()
 	buffers := u.table.freeze(u.first, u.last)
+	e.applying.Unlock()
 	var snapshots []*partition.Snapshot
 	flushed := make(map[schema.PartitionKey]schema.Seq)
 	for _, b := range buffers {

@@ -29,7 +29,7 @@ type ingester struct {
 	value  lineprotocol.Value
 
 	databases map[string]*ingestDatabase
-	cached    int // series and tables remembered in all databases
+	cached    int64 // estimated bytes of all that is remembered
 
 	// Of the current request:
 	db       *ingestDatabase
@@ -62,9 +62,16 @@ type ingestDatabase struct {
 	last   *seriesEntry            // of the line before
 }
 
-// maxCachedSeries bounds what an ingester remembers; beyond it everything is
-// forgotten and learnt again. 64 Ki series of TSBS take about 30 MB.
-const maxCachedSeries = 64 << 10
+// maxCachedBytes bounds what an ingester remembers from one request to the next; beyond
+// it everything is forgotten and learnt again. It has room for some 64 Ki series of TSBS.
+const maxCachedBytes = 32 << 20
+
+// Estimates of what remembering takes beside the texts.
+const (
+	entryOverhead = 240 // a seriesEntry and its place in the map
+	tableOverhead = 400 // an ingestTable with empty maps
+	slotOverhead  = 120 // a slot, its place in the map, a predicted key
+)
 
 func newIngester(limits catalog.Limits) *ingester {
 	return &ingester{limits: limits, databases: make(map[string]*ingestDatabase)}
@@ -102,7 +109,7 @@ func (in *ingester) begin(database string, snapshot *schema.Snapshot, out *write
 // end drops what refers to the request, and everything remembered if it has become too
 // much: a body may have brought a new series with each line.
 func (in *ingester) end() {
-	if in.cached > maxCachedSeries {
+	if in.cached > maxCachedBytes {
 		clear(in.databases)
 		in.cached = 0
 	}

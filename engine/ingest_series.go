@@ -68,7 +68,7 @@ func (in *ingester) newSeries(raw []byte) (*seriesEntry, *fault) {
 	if t == nil {
 		t = newIngestTable(string(in.series.Measurement))
 		in.db.tables[t.name] = t
-		in.cached++
+		in.cached += tableOverhead + 2*int64(len(t.name))
 	}
 	in.touch(t)
 	entry := &seriesEntry{raw: append(slices.Clone(raw), ' '), table: t}
@@ -119,6 +119,10 @@ func (e *seriesEntry) resolve() {
 	e.tags = nil
 }
 
+// bytes estimates what remembering the entry takes: its text is held as raw, as the
+// map's key and, taken apart, as key or tags.
+func (e *seriesEntry) bytes() int64 { return entryOverhead + 3*int64(len(e.raw)) }
+
 // keep remembers the series of an accepted line, and its place in the stream.
 func (in *ingester) keep(entry *seriesEntry) {
 	if last := in.db.last; last != nil {
@@ -130,7 +134,7 @@ func (in *ingester) keep(entry *seriesEntry) {
 	}
 	entry.isKept = true
 	in.db.series[string(entry.raw[:len(entry.raw)-1])] = entry
-	in.cached++
+	in.cached += entry.bytes()
 	if entry.key == nil {
 		in.fresh = append(in.fresh, entry)
 	}

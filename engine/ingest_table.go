@@ -124,6 +124,7 @@ func (in *ingester) addSlot(t *ingestTable, name []byte, kind schema.ColumnType)
 		f.limit = true
 		return 0, f
 	}
+	in.cached += slotOverhead + 2*int64(len(name))
 	t.slots = append(t.slots, slot{name: string(name), kind: kind})
 	t.byName[string(name)] = int32(len(t.slots) - 1)
 	return int32(len(t.slots) - 1), nil
@@ -185,7 +186,7 @@ func (in *ingester) abandon() {
 	for _, e := range in.fresh {
 		e.isDead = true
 		delete(in.db.series, string(e.raw[:len(e.raw)-1]))
-		in.cached--
+		in.cached -= e.bytes()
 	}
 	in.fresh, in.db.last = in.fresh[:0], nil
 	for _, t := range in.touched {

@@ -90,6 +90,11 @@ func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
 		return tv, func() {}
 	}
 	files, snapshots, pinned := t.pin()
+	// The definition is read again: what is pinned may have columns that were defined
+	// since, and rows that differ in such a tag must not be taken for one point.
+	if now, ok := e.catalog.Schema().TableByID(def.ID); ok {
+		tv.Table = now
+	}
 	for _, f := range files {
 		tv.Files = append(tv.Files, FileRef{f, e.path(filePath(f))})
 	}

@@ -158,6 +158,8 @@ func (e *Engine) store(record []byte, out *writeSet) error {
 
 // apply makes a durable record visible. The log calls it in order, one at a time.
 func (e *Engine) apply(out *writeSet, seq schema.Seq) {
+	e.applying.Lock()
+	defer e.applying.Unlock()
 	for _, b := range out.batches {
 		e.tables.findOrCreate(b.Key.Database, b.Key.Table).append(&b.Batch, seq)
 	}

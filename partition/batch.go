@@ -117,11 +117,15 @@ func (b *Batch) AddField(id schema.ColumnID, t schema.ColumnType) int {
 	return n
 }
 
-// MemoryBytes estimates what the rows take in a partition's buffers, series apart.
+// MemoryBytes estimates what the batch takes in the buffers if its partition and all
+// its series are new: a row for each of many days costs far more than its values.
 func (b *Batch) MemoryBytes() int64 {
-	n := int64(len(b.Time)) * (8 + 4)
+	n := baseBytes + chunkOverhead + int64(max(len(b.Time), minChunkRows))*(8+4)
+	for _, key := range b.Series {
+		n += 2*int64(len(key)) + seriesOverhead + tagValueOverhead
+	}
 	for i := range b.Fields {
-		n += b.Fields[i].bytes()
+		n += b.Fields[i].bytes() + fieldHeaderBytes + 8*minChunkRows
 	}
 	return n
 }

@@ -295,8 +295,8 @@ func TestBatchForgetsEarlierColumns(t *testing.T) {
 	b.Fields[:1][0].Valid = []uint64{0}
 	b.AddField(2, schema.Float64)
 	b.Fields[0].Append(0, floatValue(3).bits, nil)
-	if want := int64(8 + 4 + 8); b.MemoryBytes() != want {
-		t.Errorf("%d bytes, want %d", b.MemoryBytes(), want)
+	if want := int64(8); b.Fields[0].bytes() != want {
+		t.Errorf("%d bytes of values, want %d", b.Fields[0].bytes(), want)
 	}
 	got := fieldsOf(b.Fields, 0)
 	if diff := cmp.Diff([]string{"4008000000000000"}, valueTexts(got)); diff != "" {
@@ -309,4 +309,15 @@ func valueTexts(fields map[schema.ColumnID]value) (out []string) {
 		out = append(out, fields[id].String())
 	}
 	return out
+}
+
+// TestBatchEstimateCoversANewPartition: what is reserved for a batch before it is logged
+// must not be less than what appending it takes.
+func TestBatchEstimateCoversANewPartition(t *testing.T) {
+	b := newBatch(row{nil, testDay, map[schema.ColumnID]value{6: {schema.String, 0, "long text"}, 7: {schema.Int64, 1, ""}}})
+	p := New(b.Key)
+	p.Append(b, 1)
+	if b.MemoryBytes() < p.Bytes() {
+		t.Errorf("%d bytes were estimated for a partition of %d", b.MemoryBytes(), p.Bytes())
+	}
 }

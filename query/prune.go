@@ -203,18 +203,20 @@ func (c *constraint) narrowTime(op string, values []any) {
 	c.time = c.time.Intersect(hull)
 }
 
-// narrowTag intersects the wanted values of a tag, if the name means just one column.
+// narrowTag intersects the wanted values of the tag that SQL knows by a name. One that
+// differs from another column in case only is left alone: what it is called depends on
+// the others.
 func (c *constraint) narrowTag(t *schema.Table, name string, values []any) {
-	var tag schema.Column
-	for _, column := range t.Columns {
-		if strings.EqualFold(column.Name, name) {
-			if tag.ID != 0 {
-				return
-			}
-			tag = column
-		}
+	columns := sortedColumns(t)
+	i := slices.IndexFunc(shownNames(columns), func(shown string) bool { return foldCase(shown) == foldCase(name) })
+	if i < 0 || columns[i].ID == 0 || columns[i].Type != schema.Tag {
+		return
 	}
-	if tag.Type != schema.Tag {
+	tag := columns[i]
+	twin := func(other schema.Column) bool {
+		return other.ID != tag.ID && foldCase(other.Name) == foldCase(tag.Name)
+	}
+	if slices.ContainsFunc(columns, twin) {
 		return
 	}
 	wanted := make([]string, 0, len(values))

@@ -263,3 +263,19 @@ func TestExtremeInstantsAreMerged(t *testing.T) {
 		t.Errorf("got %q, want 7 points whose values sum to 14", got)
 	}
 }
+
+// TestNameGivenToATwinDoesNotBoundItsOwner: of Host and host the second is shown as
+// host_1, and a column that is really called host_1 as host_1_1.
+func TestNameGivenToATwinDoesNotBoundItsOwner(t *testing.T) {
+	s := newStore(t)
+	v := s.table("db", "cpu", "Host:tag host:tag host_1:tag")
+	q := s.querier()
+	for sql, want := range map[string]constraint{
+		"SELECT 1 FROM cpu WHERE host_1 = 'x'":   {time: schema.MaxTimeRange},
+		"SELECT 1 FROM cpu WHERE host_1_1 = 'x'": {time: schema.MaxTimeRange, tags: map[schema.ColumnID][]string{3: {"x"}}},
+	} {
+		if diff := cmp.Diff([]constraint{want}, constraintsOf(t, q, v.Table, sql), cmp.AllowUnexported(constraint{})); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", sql, diff)
+		}
+	}
+}

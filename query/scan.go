@@ -209,24 +209,44 @@ func (p *scanPlan) names() string {
 // renamed begins the outermost SELECT, which gives the columns their own names. DuckDB does
 // not distinguish case: of several such columns the first, or time, keeps its name.
 func (p *scanPlan) renamed() string {
-	taken := map[string]bool{schema.TimeColumn: true}
 	var items []string
-	for _, c := range p.columns {
-		name := c.Name
-		for n := 1; c.ID != 0 && taken[strings.ToLower(name)]; n++ {
-			name = c.Name + "_" + strconv.Itoa(n)
-		}
-		taken[strings.ToLower(name)] = true
-		items = append(items, columnName(c)+" AS "+quoteName(name))
+	for i, name := range shownNames(p.columns) {
+		items = append(items, columnName(p.columns[i])+" AS "+quoteName(name))
 	}
 	return "SELECT " + strings.Join(items, ", ")
+}
+
+// shownNames gives the names by which SQL knows columns, which must be in order of
+// SELECT * and complete where some differ in case only.
+func shownNames(columns []schema.Column) []string {
+	taken := map[string]bool{schema.TimeColumn: true}
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		name := c.Name
+		for n := 1; c.ID != 0 && taken[foldCase(name)]; n++ {
+			name = c.Name + "_" + strconv.Itoa(n)
+		}
+		taken[foldCase(name)] = true
+		names[i] = name
+	}
+	return names
+}
+
+// foldCase makes names equal that DuckDB does not tell apart: it folds ASCII only.
+func foldCase(name string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, name)
 }
 
 // haveTwins reports whether two columns differ in case only.
 func haveTwins(columns []schema.Column) bool {
 	seen := make(map[string]bool, len(columns))
 	for _, c := range columns {
-		seen[strings.ToLower(c.Name)] = true
+		seen[foldCase(c.Name)] = true
 	}
 	return len(seen) < len(columns)
 }
