@@ -148,8 +148,7 @@ func planTable(t *table) []unit {
 	return units
 }
 
-// largest keeps the units that must go to bring memory to half of where pressure
-// begins; a unit below a hundredth of the share is not worth a file.
+// largest keeps the units that must go to bring memory to half of where pressure begins.
 func (e *Engine) largest(units []unit) []unit {
 	slices.SortStableFunc(units, func(a, b unit) int { return cmp.Compare(b.bytes, a.bytes) })
 	excess := e.buffers.used.Load() - e.buffers.limit/100*pressurePercent/2
