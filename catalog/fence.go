@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/siltstone-db/siltstone/internal/durable"
 )
 
 // What happens when the storage fails.
@@ -171,7 +172,7 @@ const markerPrefix = "marker."
 func (fs *fencedFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if strings.HasPrefix(fs.PathBase(name), markerPrefix) {
 		dir := fs.PathDir(name)
-		fs.fence.do("sync", dir, func() error { return fs.syncDir(dir) })
+		fs.fence.do("sync", dir, func() error { return durable.SyncDir(fs.FS, dir) })
 	}
 	return fs.fence.create(name, func() (vfs.File, error) { return fs.FS.Create(name, c) })
 }
@@ -182,14 +183,6 @@ func (fs *fencedFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCatego
 
 func (fs *fencedFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
 	return fs.fence.create(name, func() (vfs.File, error) { return fs.FS.OpenReadWrite(name, c, o...) })
-}
-
-func (fs *fencedFS) syncDir(name string) error {
-	dir, err := fs.FS.OpenDir(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // OpenDir wraps the directory, because its Sync matters.

@@ -268,7 +268,7 @@ func (e *Engine) writeRun(def *schema.Table, run []*partition.Snapshot, rowGroup
 	records := partition.Sorted(run, columns, persist.ArrowSchema(columns), rowGroup)
 	file, err := persist.Write(persist.Spec{
 		FS: e.opts.FS, Dir: e.path(tableDir(def.Database, def.ID)), Name: fileName(id),
-		Database: e.databaseName(def.Database), Table: def.Name, Columns: columns, RowGroupRows: rowGroup,
+		Database: e.catalog.Schema().DatabaseName(def.Database), Table: def.Name, Columns: columns, RowGroupRows: rowGroup,
 	}, withoutErrors(records))
 	if err != nil {
 		return nil, err
@@ -289,15 +289,6 @@ func withoutErrors(records iter.Seq[arrow.RecordBatch]) iter.Seq2[arrow.RecordBa
 			}
 		}
 	}
-}
-
-func (e *Engine) databaseName(id schema.DatabaseID) string {
-	for _, d := range e.catalog.Schema().Databases() {
-		if d.ID == id {
-			return d.Name
-		}
-	}
-	return ""
 }
 
 // removeFiles takes back files that were not committed. What cannot be removed now is

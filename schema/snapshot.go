@@ -43,6 +43,16 @@ func (s *Snapshot) TableByID(id TableID) (*Table, bool) {
 	return s.tables[id], true
 }
 
+// DatabaseName returns the name of a database, empty if there is none with the id.
+func (s *Snapshot) DatabaseName(id DatabaseID) string {
+	for name, d := range s.databases {
+		if d.ID == id {
+			return name
+		}
+	}
+	return ""
+}
+
 // Databases returns every database, ordered by name.
 func (s *Snapshot) Databases() []*Database {
 	all := slices.Collect(maps.Values(s.databases))
