@@ -64,6 +64,40 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
+// BenchmarkCommitAsync shows what a writer pays who does not wait, as long as the disk
+// keeps up; where it does not, the queue fills and the disk sets the pace.
+func BenchmarkCommitAsync(b *testing.B) {
+	for _, size := range []int{512, 4 << 10, 64 << 10} {
+		b.Run(fmt.Sprintf("%dB", size), func(b *testing.B) {
+			l := benchLog(b, Options{})
+			payload := make([]byte, size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				if err := l.CommitAsync(payload, nil, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := l.Barrier(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+		})
+	}
+}
+
+// BenchmarkBarrier is what every query pays when nothing is awaited.
+func BenchmarkBarrier(b *testing.B) {
+	l := benchLog(b, Options{})
+	ctx := b.Context()
+	for b.Loop() {
+		if err := l.Barrier(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkCommitSpace compares appending, filling ahead and overwriting old files.
 func BenchmarkCommitSpace(b *testing.B) {
 	const size = 4 << 10

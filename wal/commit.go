@@ -20,10 +20,11 @@ const (
 // The simple way is to take a lock, write, sync, call the callback and release. It
 // costs one sync for each record, and the disk idles during callbacks. Instead:
 //
-//  1. Commit puts its record at the end of the queue. Whoever finds that nobody
-//     leads becomes the leader; everybody else waits for a signal.
-//  2. The leader takes the queue, up to the bounds of a group, numbers the records,
-//     and writes and syncs them at once. The next group gathers while the disk works:
+//  1. Commit puts its record at the end of the queue, which gives it its number.
+//     Whoever finds that nobody leads becomes the leader; everybody else waits for a
+//     signal.
+//  2. The leader takes the queue, up to the bounds of a group, and writes and syncs
+//     the records at once. The next group gathers while the disk works:
 //     the slower the disk, the larger the groups. There is no timer, and a lone writer
 //     meets nobody, wakes nobody and waits only for the disk.
 //  3. The leader makes the first committer in the queue the next leader, so that
@@ -36,12 +37,18 @@ const (
 // and any number of durable ones may wait at the turnstile: each holds its committers
 // back, and so the callers are the bound of every queue here. They block; nothing is dropped.
 //
+// The records of CommitAsync are detached: nobody waits for them. They take the same
+// steps in the same order, only that a goroutine leads where their caller would have,
+// and that done is called where their caller would have been released. Their bound is
+// Options.MaxQueuedBytes, from the queue to the callback; a call that finds it reached
+// waits as Commit does.
+//
 // Leadership is a token: it is passed on through mu or a channel, and owns active,
 // next and sealed without a lock. The turn at the turnstile is another: it owns broken.
 //
 // When a write or a sync fails, nobody knows what the file holds. The kernel may have
 // dropped the pages and call the next sync a success. The leader therefore fails its
-// group and the queue, nobody leads again, and Commit fails before it enqueues.
+// group and the queue, nobody leads again, and commits fail before they are queued.
 // Groups at the turnstile are durable and go on.
 //
 // Refused: a goroutine that writes for all (two switches of context for a lone
@@ -56,6 +63,9 @@ type commit struct {
 	apply      func(schema.Seq)
 	seq        schema.Seq
 	err        error
+
+	detached bool // nobody waits: payload is a copy, and done is called at the end
+	done     func(error)
 
 	next     *commit     // in the queue, then in the group
 	nextTurn *commit     // the leader of the group behind at the turnstile
@@ -78,16 +88,32 @@ var commits = sync.Pool{New: func() any { return &commit{signal: make(chan signa
 // wait for it. After an error apply does not run, and unless the error is ErrClosed
 // or ErrPayloadTooLarge the record may or may not be found by the next Open.
 func (l *Log) Commit(payload []byte, apply func(schema.Seq)) (schema.Seq, error) {
-	if len(payload) > MaxPayloadBytes {
-		return 0, fmt.Errorf("%w: %d bytes, limit %d", ErrPayloadTooLarge, len(payload), MaxPayloadBytes)
+	c, err := newCommit(payload, apply)
+	if err != nil {
+		return 0, err
 	}
-	c := commits.Get().(*commit)
-	c.payload, c.payloadCRC, c.apply = payload, payloadChecksum(payload), apply
 	leads, err := l.enqueue(c)
 	if err != nil {
 		c.recycle()
 		return 0, err
 	}
+	return l.await(c, leads)
+}
+
+func newCommit(payload []byte, apply func(schema.Seq)) (*commit, error) {
+	if len(payload) > MaxPayloadBytes {
+		return nil, fmt.Errorf("%w: %d bytes, limit %d", ErrPayloadTooLarge, len(payload), MaxPayloadBytes)
+	}
+	c := commits.Get().(*commit)
+	c.payload, c.payloadCRC, c.apply = payload, payloadChecksum(payload), apply
+	return c, nil
+}
+
+// size is what the record takes in the file.
+func (c *commit) size() int64 { return recordHeaderSize + int64(padded(len(c.payload))) }
+
+// await sees a queued record through on behalf of its committer.
+func (l *Log) await(c *commit, leads bool) (schema.Seq, error) {
 	defer l.inflight.Done()
 	if leads || <-c.signal == lead {
 		l.lead(c)
@@ -102,7 +128,8 @@ func (c *commit) recycle() {
 	commits.Put(c)
 }
 
-// enqueue reports whether the committer leads; if not, a signal will come.
+// enqueue numbers the record and reports whether its committer leads; if not, a
+// signal will come, or a goroutine will see to a detached record.
 func (l *Log) enqueue(c *commit) (leads bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,6 +140,11 @@ func (l *Log) enqueue(c *commit) (leads bool, err error) {
 		return false, l.mu.err
 	}
 	l.inflight.Add(1)
+	l.mu.lastSeq++
+	c.seq = l.mu.lastSeq
+	if c.detached {
+		l.lastDetached.Store(uint64(c.seq))
+	}
 	if l.mu.queueTail == nil {
 		l.mu.queue = c
 	} else {
@@ -129,7 +161,7 @@ func (l *Log) lead(c *commit) {
 	g := l.takeGroup()
 	mustWait, err := l.handOver(g, l.writeGroup(g))
 	if err != nil {
-		fail(g.first, c, err)
+		l.fail(g.first, c, err)
 		return
 	}
 	if mustWait {
@@ -141,33 +173,29 @@ func (l *Log) lead(c *commit) {
 // group is a run of records that share a write and a sync.
 type group struct {
 	first   *commit // the leader; linked by next
-	last    schema.Seq
+	last    *commit
 	records int
 	bytes   int64
 }
 
-// takeGroup takes a prefix of the queue and numbers it.
+// takeGroup takes a prefix of the queue.
 func (l *Log) takeGroup() group {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	g := group{first: l.mu.queue}
-	var tail *commit
 	for c := l.mu.queue; c != nil; c = c.next {
-		size := recordHeaderSize + int64(padded(len(c.payload)))
+		size := c.size()
 		if g.records == maxGroupRecords || g.records > 0 && g.bytes+size > maxGroupBytes {
 			break
 		}
-		l.mu.lastSeq++
-		c.seq = l.mu.lastSeq
 		g.records++
 		g.bytes += size
-		tail = c
+		g.last = c
 	}
-	l.mu.queue, tail.next = tail.next, nil
+	l.mu.queue, g.last.next = g.last.next, nil
 	if l.mu.queue == nil {
 		l.mu.queueTail = nil
 	}
-	g.last = tail.seq
 	return g
 }
 
@@ -199,7 +227,8 @@ func (l *Log) writeGroup(g group) error {
 }
 
 // handOver ends the leadership over a group that was written with the given result.
-// On success the group has a place at the turnstile, where it may have to wait.
+// On success the group has a place at the turnstile, where it may have to wait. On
+// failure the queue has become a part of it.
 func (l *Log) handOver(g group, result error) (mustWait bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -207,11 +236,11 @@ func (l *Log) handOver(g group, result error) (mustWait bool, err error) {
 		l.poisonLocked(result)
 	}
 	if l.mu.err != nil {
-		fail(l.mu.queue, nil, l.mu.err)
+		g.last.next = l.mu.queue
 		l.mu.queue, l.mu.queueTail, l.mu.leading = nil, nil, false
 		return false, l.mu.err
 	}
-	l.mu.durableSeq = g.last
+	l.mu.durableSeq = g.last.seq
 	l.mu.activeBytes = l.active.next
 	if l.sealed != nil { // the new segment is durable: the old one may be trimmed
 		l.mu.sealed = append(l.mu.sealed, *l.sealed)
@@ -221,9 +250,18 @@ func (l *Log) handOver(g group, result error) (mustWait bool, err error) {
 	mustWait = l.enterTurnstileLocked(g.first)
 	l.mu.leading = l.mu.queue != nil
 	if l.mu.leading {
-		l.mu.queue.signal <- lead
+		l.appoint(l.mu.queue)
 	}
 	return mustWait, nil
+}
+
+// appoint makes the first committer in the queue the leader.
+func (l *Log) appoint(c *commit) {
+	if c.detached {
+		go l.leadDetached(c)
+		return
+	}
+	c.signal <- lead
 }
 
 // poisonLocked refuses all further commits. The caller holds mu.
@@ -231,18 +269,28 @@ func (l *Log) poisonLocked(cause error) {
 	if l.mu.err == nil {
 		l.mu.err = fmt.Errorf("%w: %w", ErrPoisoned, cause)
 	}
+	l.wakeBarriersLocked()
 }
 
 // fail ends commits without success. The leader among them is not waiting.
-func fail(first, leader *commit, err error) {
+func (l *Log) fail(first, leader *commit, err error) {
 	for c := first; c != nil; {
-		next := c.next // c is another's again once it is signalled
+		next := c.next // c is another's again once it is finished
 		c.seq, c.err = 0, err
 		if c != leader {
-			c.signal <- finished
+			l.finish(c)
 		}
 		c = next
 	}
+}
+
+// finish ends a commit, which is another's again afterwards.
+func (l *Log) finish(c *commit) {
+	if c.detached {
+		l.settle(c)
+		return
+	}
+	c.signal <- finished
 }
 
 // enterTurnstileLocked reports whether the group has to wait for its turn. The
@@ -264,6 +312,7 @@ func (l *Log) enterTurnstileLocked(leader *commit) (mustWait bool) {
 func (l *Log) leaveTurnstile() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.wakeBarriersLocked()
 	next := l.mu.turns
 	if next == nil {
 		l.mu.turning = false
@@ -286,19 +335,19 @@ func (l *Log) applyGroup(g group) {
 	defer func() {
 		if rest != nil {
 			l.broken = true
-			fail(rest, g.first, l.poison(errCallbackPanicked))
+			l.fail(rest, g.first, l.poison(errCallbackPanicked))
 		}
 		l.leaveTurnstile()
 	}()
 	for rest != nil && !l.broken {
-		c, next := rest, rest.next // c is another's again once it is signalled
+		c, next := rest, rest.next // c is another's again once it is finished
 		if c.apply != nil {
 			c.apply(c.seq)
 		}
 		l.applied.Store(uint64(c.seq))
 		rest = next
 		if c != g.first {
-			c.signal <- finished
+			l.finish(c)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -165,6 +166,12 @@ func commitModel(l *Log, m *model, payload string) error {
 	return err
 }
 
+// queueModel queues a record; the model hears of it when it is applied.
+func queueModel(l *Log, m *model, payload string) error {
+	m.submit(payload)
+	return l.CommitAsync([]byte(payload), func(seq schema.Seq) { m.acknowledge(seq, payload) }, nil)
+}
+
 func TestCrashBeforeEveryFileOperation(t *testing.T) {
 	mem := vfs.NewCrashableMem()
 	m := newModel()
@@ -289,6 +296,7 @@ func randomWorkload(seed uint64) error {
 	w.opts.SegmentBytes = minSegmentBytes << rng.IntN(4)
 	w.opts.PreallocBytes = []int64{-1, 512, 4096, 8192}[rng.IntN(4)]
 	w.opts.SpareSegments = rng.IntN(4) - 1
+	w.opts.MaxQueuedBytes = []int64{-1, 1 << 10, 16 << 10, 0}[rng.IntN(4)]
 	w.fail.after = -1
 	if err := w.open(); err != nil {
 		return err
@@ -303,8 +311,10 @@ func randomWorkload(seed uint64) error {
 
 func (w *workload) step() error {
 	switch k := w.rng.IntN(100); {
-	case k < 50:
+	case k < 40:
 		return w.commit(1)
+	case k < 50: // the next step finds them anywhere on their way
+		return w.reopenIfPoisoned(queueModel(w.log, w.m, w.payload()))
 	case k < 70:
 		return w.commit(2 + w.rng.IntN(12))
 	case k < 80:
@@ -325,21 +335,35 @@ func (w *workload) step() error {
 	}
 }
 
-// commit commits n records at once; if one fails the log is opened again.
+func (w *workload) payload() string {
+	w.n++
+	size := w.rng.IntN(400)
+	if w.rng.IntN(10) == 0 {
+		size = w.rng.IntN(12000)
+	}
+	return payloadOf(w.n, size)
+}
+
+// commit commits n records at once, some of them without waiting; if one fails the
+// log is opened again.
 func (w *workload) commit(n int) error {
 	var wg sync.WaitGroup
 	errs := make([]error, n)
 	for i := range n {
-		w.n++
-		size := w.rng.IntN(400)
-		if w.rng.IntN(10) == 0 {
-			size = w.rng.IntN(12000)
+		payload, send := w.payload(), commitModel
+		if w.rng.IntN(3) == 0 {
+			send = queueModel
 		}
-		payload := payloadOf(w.n, size)
-		wg.Go(func() { errs[i] = commitModel(w.log, w.m, payload) })
+		wg.Go(func() { errs[i] = send(w.log, w.m, payload) })
 	}
 	wg.Wait()
-	err := errors.Join(errs...)
+	if w.rng.IntN(2) == 0 {
+		errs = append(errs, w.log.Barrier(context.Background()))
+	}
+	return w.reopenIfPoisoned(errors.Join(errs...))
+}
+
+func (w *workload) reopenIfPoisoned(err error) error {
 	if err == nil {
 		return nil
 	}

@@ -15,6 +15,10 @@
 //	    read is a *CorruptionError, and the Open that returns one changed no file.
 //	W6  Whatever bytes a file holds, reading them neither panics nor allocates more
 //	    than that file's size.
+//	W7  A record that CommitAsync took has its place among all records from then on;
+//	    W1 to W4 hold for it from its sync on. Until then a crash may lose it, with all
+//	    records behind it. Barrier returns nil only after every record taken before it
+//	    was applied.
 //
 // What it cannot know: of a log that was not closed, damage to the very last group
 // of records looks like a write that power cut short. Options.DurableThrough closes
@@ -23,8 +27,8 @@
 // It leaves to its caller what a record means, the decision what may be trimmed, and
 // the exclusion of other processes from the directory.
 //
-// Commit, Trim, Stats and Err may be called concurrently, also while Close runs;
-// a callback must not call Commit or Close. It owns every file in its directory, whose
+// All methods may be called concurrently, also while Close runs; a callback must not
+// call Commit, CommitAsync, Barrier or Close. It owns every file in its directory, whose
 // bytes docs/format/wal.md describes: filenames.go names them, format.go encodes
 // them, recover.go and tail.go judge them, commit.go writes them.
 package wal

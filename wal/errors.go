@@ -8,13 +8,13 @@ import (
 )
 
 var (
-	// ErrPoisoned is wrapped by the error of every Commit after a write or sync of the
+	// ErrPoisoned is wrapped by the error of every commit after a write or sync of the
 	// log failed. Whether the records that waited then are durable is unknown; the
 	// next Open tells.
 	ErrPoisoned = errors.New("log failed and must be reopened")
 	// ErrClosed is returned by calls that come after Close.
 	ErrClosed = errors.New("log is closed")
-	// ErrPayloadTooLarge is returned by Commit for a payload above MaxPayloadBytes.
+	// ErrPayloadTooLarge is returned by Commit and CommitAsync for a payload above MaxPayloadBytes.
 	ErrPayloadTooLarge = errors.New("record exceeds the log's limit")
 	// ErrUnsupported is wrapped by Open's error when a segment is intact but has a
 	// version or a flag that this program does not know: a newer one wrote it.

@@ -22,7 +22,10 @@ type Log struct {
 
 	broken   bool // a callback panicked; owned by whoever has the turn
 	applied  atomic.Uint64
-	inflight sync.WaitGroup // commits between enqueue and return
+	inflight sync.WaitGroup // commits between enqueue and their end
+
+	queuedBytes  atomic.Int64  // of detached records until they are applied
+	lastDetached atomic.Uint64 // the newest detached record
 
 	mu struct {
 		sync.Mutex
@@ -33,6 +36,7 @@ type Log struct {
 		leading          bool
 		turns, turnsTail *commit // leaders of durable groups that wait for their turn
 		turning          bool
+		turned           chan struct{} // closed at the next turn's end, when a Barrier waits
 
 		lastSeq, durableSeq schema.Seq
 		sealed              []oldSegment // oldest first
@@ -62,7 +66,7 @@ type Stats struct {
 	Bytes    int64 // size of the segments, the active one as far as it is written
 	// FirstSeq is the oldest record that is still held; it is LastSeq+1 in an empty log.
 	FirstSeq schema.Seq
-	// LastSeq was given out last, DurableSeq was synced last, AppliedSeq had its
+	// LastSeq was given to a queued record last, DurableSeq was synced last, AppliedSeq had its
 	// callback run last.
 	LastSeq, DurableSeq, AppliedSeq schema.Seq
 }
@@ -135,8 +139,9 @@ func (l *Log) retire(trimmed []oldSegment) error {
 	return errors.Join(errs...)
 }
 
-// Close waits for the commits that have begun, marks the log's end and closes its
-// files. A poisoned log is closed without another write or sync.
+// Close waits for the commits that have begun and the records that CommitAsync queued,
+// marks the log's end and closes its files. A poisoned log is closed without another
+// write or sync.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.mu.closed {

@@ -161,6 +161,10 @@ func TestTooLargeRecordIsRefusedAndHarmless(t *testing.T) {
 	if _, err := l.Commit(make([]byte, MaxPayloadBytes+1), nil); !errors.Is(err, ErrPayloadTooLarge) {
 		t.Fatal(err)
 	}
+	never := func(error) { t.Error("done of a record that was not queued") }
+	if err := l.CommitAsync(make([]byte, MaxPayloadBytes+1), nil, never); !errors.Is(err, ErrPayloadTooLarge) {
+		t.Fatal(err)
+	}
 	if seq := mustCommit(t, l, "x"); seq != 1 {
 		t.Fatal(seq)
 	}

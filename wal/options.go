@@ -28,6 +28,12 @@ type Options struct {
 	// SpareSegments is how many trimmed files are kept to be overwritten, for the same
 	// reason; 0 is 2, negative keeps none.
 	SpareSegments int
+	// MaxQueuedBytes bounds the records of CommitAsync that are queued and not yet
+	// applied: what a crash may lose of them, what memory they hold, and how long a
+	// Barrier waits. CommitAsync waits where they would exceed it. 0 is 32 MiB, room for
+	// three requests of 10 MiB and a quarter of a second for a disk that writes 128 MiB a
+	// second; negative queues nothing, so that CommitAsync always waits.
+	MaxQueuedBytes int64
 	// DurableThrough is a position that the log is known to have reached, for instance
 	// because all records up to it are stored elsewhere. A log that ends before it is
 	// corrupt. 0 knows nothing: only then does an empty directory start a new log
@@ -43,7 +49,8 @@ type Options struct {
 	nonce func() uint32
 }
 
-// Metrics are called by Commit, one call at a time; nil fields are skipped.
+// Metrics are called by whoever leads a group, one call at a time; nil fields are
+// skipped.
 type Metrics struct {
 	SyncDuration func(time.Duration) // for each group: how long its sync took
 	GroupRecords func(int)           // for each group: how many records it holds
@@ -63,10 +70,11 @@ func (m *Metrics) record(sync time.Duration, records int, written int64) {
 }
 
 const (
-	defaultSegmentBytes  = 64 << 20
-	defaultPreallocBytes = 1 << 20
-	defaultSpareSegments = 2
-	minSegmentBytes      = 4 << 10
+	defaultSegmentBytes   = 64 << 20
+	defaultPreallocBytes  = 1 << 20
+	defaultSpareSegments  = 2
+	defaultMaxQueuedBytes = 32 << 20
+	minSegmentBytes       = 4 << 10
 )
 
 // EnsureDefaults replaces zero values by the defaults.
@@ -82,6 +90,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.SpareSegments == 0 {
 		o.SpareSegments = defaultSpareSegments
+	}
+	if o.MaxQueuedBytes == 0 {
+		o.MaxQueuedBytes = defaultMaxQueuedBytes
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
