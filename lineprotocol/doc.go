@@ -23,5 +23,6 @@
 // catalog's business. A Reader is not safe for concurrent use.
 //
 // Syntax: InfluxDB's line protocol reference; the wording of errors is that of
-// InfluxDB 3, which clients show to their users.
+// InfluxDB 3, which clients show to their users. Where InfluxDB's own readers differ,
+// docs/line-protocol.md says what this one does, and why.
 package lineprotocol

@@ -1,6 +1,10 @@
 package lineprotocol
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Precision is the unit of a body's time stamps.
 type Precision uint8
@@ -24,25 +28,62 @@ func (p Precision) String() string { return precisionNames[p] }
 // unit is the length of each precision in nanoseconds.
 var unit = [...]int64{0, 1, 1e3, 1e6, 1e9, 60e9, 3600e9}
 
-// ParsePrecision understands the names that InfluxDB's APIs use.
-func ParsePrecision(name string) (Precision, error) {
-	switch name {
-	case "auto":
-		return Auto, nil
-	case "ns", "n", "nanosecond", "nanoseconds":
-		return Nanosecond, nil
-	case "us", "u", "µ", "microsecond", "microseconds":
-		return Microsecond, nil
-	case "ms", "millisecond", "milliseconds":
-		return Millisecond, nil
-	case "s", "second", "seconds":
-		return Second, nil
-	case "m", "minute", "minutes":
-		return Minute, nil
-	case "h", "hour", "hours":
-		return Hour, nil
+// PrecisionSet is the set of precisions that one of InfluxDB's write APIs knows.
+type PrecisionSet uint8
+
+// The sets: /write, /api/v2/write and /api/v3/write_lp.
+const (
+	V1Precisions PrecisionSet = 1 << iota
+	V2Precisions
+	V3Precisions
+)
+
+// spellings are the names of each precision, the one for messages first, in
+// InfluxDB 3's order.
+var spellings = [...]struct {
+	precision Precision
+	sets      PrecisionSet
+	names     []string
+}{
+	{Auto, V3Precisions, []string{"auto"}},
+	{Second, V1Precisions | V2Precisions | V3Precisions, []string{"second", "s"}},
+	{Millisecond, V1Precisions | V2Precisions | V3Precisions, []string{"millisecond", "ms"}},
+	{Microsecond, V1Precisions | V2Precisions | V3Precisions, []string{"microsecond", "us", "u"}},
+	{Nanosecond, V1Precisions | V2Precisions | V3Precisions, []string{"nanosecond", "ns", "n"}},
+	{Minute, V1Precisions, []string{"minute", "m"}},
+	{Hour, V1Precisions, []string{"hour", "h"}},
+}
+
+// Default is the precision of a request that names none.
+func (s PrecisionSet) Default() Precision {
+	if s&V3Precisions != 0 {
+		return Auto
 	}
-	return Auto, fmt.Errorf("unknown precision %q: use auto, ns, us, ms or s", name)
+	return Nanosecond
+}
+
+// ParsePrecision understands the names of a set; an empty name is as good as none. The
+// error lists the set in InfluxDB 3's wording.
+func ParsePrecision(name string, set PrecisionSet) (Precision, error) {
+	if name == "" {
+		return set.Default(), nil
+	}
+	for _, s := range spellings {
+		if s.sets&set != 0 && slices.Contains(s.names, name) {
+			return s.precision, nil
+		}
+	}
+	return Auto, fmt.Errorf("unknown variant `%s`, expected one of %s", name, set.list())
+}
+
+func (s PrecisionSet) list() string {
+	var names []string
+	for _, known := range spellings {
+		if known.sets&s != 0 {
+			names = append(names, "`"+known.names[0]+"`")
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // The instants that can be stored: within them every consumer of the files (DuckDB's

@@ -1,6 +1,7 @@
 package lineprotocol
 
 import (
+	"maps"
 	"math"
 	"math/big"
 	"testing"
@@ -104,18 +105,34 @@ func TestTruncate(t *testing.T) {
 }
 
 func TestParsePrecision(t *testing.T) {
-	for name, want := range map[string]Precision{
-		"auto": Auto, "ns": Nanosecond, "n": Nanosecond, "nanosecond": Nanosecond, "us": Microsecond, "u": Microsecond,
+	common := map[string]Precision{
+		"ns": Nanosecond, "n": Nanosecond, "nanosecond": Nanosecond, "us": Microsecond, "u": Microsecond,
 		"microsecond": Microsecond, "ms": Millisecond, "millisecond": Millisecond, "s": Second, "second": Second,
-		"m": Minute, "h": Hour,
-	} {
-		if got, err := ParsePrecision(name); err != nil || got != want {
-			t.Errorf("%q: %s, %v", name, got, err)
-		}
 	}
-	for _, name := range []string{"", "S", "sec", "d", "Auto"} {
-		if got, err := ParsePrecision(name); err == nil {
-			t.Errorf("%q is taken for %s", name, got)
+	const listed = "`second`, `millisecond`, `microsecond`, `nanosecond`"
+	for _, c := range []struct {
+		set  PrecisionSet
+		own  map[string]Precision // on top of the common ones
+		list string
+	}{
+		{V1Precisions, map[string]Precision{"": Nanosecond, "m": Minute, "minute": Minute, "h": Hour, "hour": Hour}, listed + ", `minute`, `hour`"},
+		{V2Precisions, map[string]Precision{"": Nanosecond}, listed},
+		{V3Precisions, map[string]Precision{"": Auto, "auto": Auto}, "`auto`, " + listed},
+	} {
+		want := maps.Clone(common)
+		maps.Copy(want, c.own)
+		for _, name := range []string{
+			"", "auto", "n", "ns", "nanosecond", "u", "us", "microsecond", "ms", "millisecond", "s", "second",
+			"m", "minute", "h", "hour", "S", "sec", "seconds", "d", "Auto", "µ",
+		} {
+			got, err := ParsePrecision(name, c.set)
+			wantPrecision, ok := want[name]
+			if ok && (err != nil || got != wantPrecision) {
+				t.Errorf("set %d, %q: %s, %v", c.set, name, got, err)
+			}
+			if wantErr := "unknown variant `" + name + "`, expected one of " + c.list; !ok && (err == nil || err.Error() != wantErr) {
+				t.Errorf("set %d, %q: %s, %v; want %s", c.set, name, got, err, wantErr)
+			}
 		}
 	}
 }

@@ -88,6 +88,7 @@ var badLines = []struct{ name, body, want string }{
 	{"tag with an empty value", "cpu,a=1,host= v=1", "1:9 Tag set malformed: expected tag key and value, got `host=`"},
 	{"tag with an empty key", "cpu,=a v=1", "1:5 Tag set malformed: expected tag key and value, got `=a`"},
 	{"tag that is empty", "cpu, v=1", "1:5 Tag set malformed: expected tag key and value, got ``"},
+	{"tags that end in a comma", "cpu,a=b, v=1", "1:9 Tag set malformed: expected tag key and value, got ``"},
 	{"tag with two equals signs", "cpu,a=b=c v=1", "1:5 Tag set malformed: expected tag key and value, got `a=b=c`"},
 	{"tag whose comma is escaped", `cpu,a=b\\,c=d v=1 9`, "1:5 Tag set malformed: expected tag key and value, got `a=b\\\\,c=d`"},
 	{"tag twice", "cpu,a=1,b=2,a=3 v=1", "1:1 invalid line protocol - multiple instances of 'a' tag found"},
@@ -114,6 +115,8 @@ var badLines = []struct{ name, body, want string }{
 	{"float with an underscore", "cpu v=1_000 9", "1:7 Unable to parse floating-point value `1_000`"},
 	{"float without digits", "cpu a=.,b=1 9", "1:7 Unable to parse floating-point value `.`"},
 	{"not a number", "cpu v=NaN 9", "1:7 Unable to parse field value `NaN`: strings need double quotes, integers end in i or u, booleans are true or false"},
+	{"infinity", "cpu v=inf 9", "1:7 Unable to parse field value `inf`: strings need double quotes, integers end in i or u, booleans are true or false"},
+	{"infinity with a sign", "cpu v=-Inf 9", "1:7 Unable to parse floating-point value `-Inf`"},
 	{"string without quotes", "cpu v=idle 9", "1:7 Unable to parse field value `idle`: strings need double quotes, integers end in i or u, booleans are true or false"},
 	{"boolean in mixed case", "cpu v=tRUE 9", "1:7 Unable to parse field value `tRUE`: strings need double quotes, integers end in i or u, booleans are true or false"},
 	{"string that does not end", "cpu v=\"abc\nmem v=1 9", "1:7 String of field 'v' has no closing double quote\n2: mem | v=1 | 9"},
@@ -135,6 +138,9 @@ var badLines = []struct{ name, body, want string }{
 	{"NUL in a measurement", "c\x00u v=1", "1:1 Names and strings must be valid UTF-8 without NUL characters"},
 	{"broken UTF-8 in a tag", "cpu,a=\xff v=1", "1:1 Names and strings must be valid UTF-8 without NUL characters"},
 	{"broken UTF-8 in a field key", "cpu \xff=1", "1:5 Names and strings must be valid UTF-8 without NUL characters"},
+	{"overlong UTF-8 in a measurement", "c\xc0\xafu v=1", "1:1 Names and strings must be valid UTF-8 without NUL characters"},
+	{"half of a surrogate pair in a string", "cpu v=\"\xed\xa0\x80\"", "1:7 Names and strings must be valid UTF-8 without NUL characters"},
+	{"NUL in a string", "cpu v=\"\x00\"", "1:7 Names and strings must be valid UTF-8 without NUL characters"},
 	{"broken UTF-8 in a string", "cpu v=\"\xff\"", "1:7 Names and strings must be valid UTF-8 without NUL characters"},
 }
 
@@ -146,6 +152,32 @@ func TestBadLines(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestPlainMessages differ from the others in the quotes that they add, not in those of
+// the line.
+func TestPlainMessages(t *testing.T) {
+	for body, want := range map[string]string{
+		"cpu v=1 123461000000000000000000000000": "Unable to parse timestamp value '123461000000000000000000000000'",
+		"cpu,host v=1":                           "Tag set malformed: expected tag key and value, got 'host'",
+		"cpu v=1,w 9":                            "Expected field key and value, got 'w'",
+		"cpu v=1.5i":                             "Unable to parse integer value '1.5'",
+		"cpu v=-1u":                              "Unable to parse unsigned integer value '-1'",
+		"cpu v=1.2.3":                            "Unable to parse floating-point value '1.2.3'",
+		"cpu v=`a`":                              "Unable to parse field value '`a`': strings need double quotes, integers end in i or u, booleans are true or false",
+		"cpu v=1 `":                              "Could not parse entire line. Found trailing content: ' `'",
+		"cpu v=":                                 "No fields were provided",
+		"cpu,a=1,a=1 v=1":                        "invalid line protocol - multiple instances of 'a' tag found",
+	} {
+		_, errs := readAll([]byte(body))
+		if len(errs) != 1 || errs[0].Plain() != want {
+			t.Errorf("%s: %v", body, errs)
+			continue
+		}
+		if !strings.Contains(body, "`") && strings.ReplaceAll(errs[0].Error(), "`", "'") != want {
+			t.Errorf("%s: %s, plainly %s", body, errs[0].Error(), want)
+		}
 	}
 }
 
