@@ -155,8 +155,14 @@ func (p *referenceLine) readSeries(series string) bool {
 			return false
 		}
 		s.at++
-		value := unescape(s.token(",="), ", =")
-		if key == "" || value == "" || s.isAt("=") || seen[key] {
+		text := s.token(",")
+		if i := strings.Index(text, `\\,`); i >= 0 {
+			if rest := (referenceLine{body: text, at: i}); rest.token("=") != text[i:] {
+				return false
+			}
+		}
+		value := unescape(text, ", =")
+		if key == "" || value == "" || seen[key] {
 			return false
 		}
 		seen[key] = true

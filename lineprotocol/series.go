@@ -32,7 +32,7 @@ func (r *Reader) ParseSeries(raw []byte, s *Series) *Error {
 		begin := end + 1
 		end = tokenEnd(raw, begin, ',', escaped)
 		eq := tokenEnd(raw[:end], begin, '=', escaped)
-		if eq == begin || eq >= end-1 || tokenEnd(raw[:end], eq+1, '=', escaped) != end {
+		if eq == begin || eq >= end-1 || escaped && isAmbiguous(raw[eq+1:end]) {
 			return r.fail(MalformedTags, raw[begin:end], base+begin)
 		}
 		s.Tags = append(s.Tags, Tag{
@@ -41,6 +41,14 @@ func (r *Reader) ParseSeries(raw []byte, s *Series) *Error {
 		})
 	}
 	return r.checkDistinct(s, base)
+}
+
+// isAmbiguous reports whether a tag value may be two tags: what stands before \\, is a
+// value that ends in a backslash to some writers. A value may have equals signs, base64
+// ends in them, but not behind that.
+func isAmbiguous(value []byte) bool {
+	i := bytes.Index(value, []byte(`\\,`))
+	return i >= 0 && tokenEnd(value, i, '=', true) < len(value)
 }
 
 // quadraticTags is the number of tags up to which comparing all pairs is cheaper
