@@ -7,6 +7,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -15,22 +16,29 @@ import (
 type Catalog struct {
 	store    *store
 	limits   Limits
+	now      func() time.Time
 	instance instanceID
 
-	// What readers see. Both are replaced only while mu is held, after the change is durable.
-	schema atomic.Pointer[schema.Snapshot]
-	files  atomic.Pointer[fileSet]
+	// What readers see. They are replaced only while mu is held, after the change is durable.
+	schema      atomic.Pointer[schema.Snapshot]
+	files       atomic.Pointer[fileSet]
+	tokens      atomic.Pointer[[]*schema.Token]
+	datasources atomic.Pointer[[]*schema.Datasource]
 	// lastFile is the file id handed out last.
 	lastFile atomic.Uint64
 
 	// mu orders changes. It is held during the sync of a commit, so readers never take it.
 	mu struct {
 		sync.Mutex
-		closed    bool
+		closed    bool                           // changed under events too, so either lock is enough to read it
 		databases int                            // the last database id; ids have no gaps
 		tables    int                            // the last table id; likewise
+		lastToken uint64                         // the last token id
 		byID      map[schema.FileID]*schema.File // the files of the current fileSet
 	}
+	// events is held for reading by those who use the store without mu: Remember and
+	// Seen. It is taken after mu, to close the store and to purge.
+	events sync.RWMutex
 }
 
 // fileSet is an immutable picture of the files and of what is in them.
@@ -76,11 +84,13 @@ func openCatalog(s *store, o *Options) (*Catalog, error) {
 	if err := startRun(s, l); err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", o.Dir, err)
 	}
-	c := &Catalog{store: s, limits: o.Limits, instance: l.header.instance}
+	c := &Catalog{store: s, limits: o.Limits, now: o.Now, instance: l.header.instance}
 	c.schema.Store(l.snapshot)
 	c.files.Store(&fileSet{list: l.files, position: l.position, flushed: l.flushed})
+	c.tokens.Store(&l.tokens)
+	c.datasources.Store(&l.datasources)
 	c.lastFile.Store(l.run << runShift)
-	c.mu.databases, c.mu.tables = len(l.databases), len(l.tables)
+	c.mu.databases, c.mu.tables, c.mu.lastToken = len(l.databases), len(l.tables), l.lastToken
 	c.mu.byID = make(map[schema.FileID]*schema.File, len(l.files))
 	for _, f := range l.files {
 		c.mu.byID[f.ID] = f
@@ -89,14 +99,17 @@ func openCatalog(s *store, o *Options) (*Catalog, error) {
 }
 
 // startRun records that run number l.run is taken; the first run is 0. In a new
-// catalog it writes the header too, in the same batch.
+// catalog, and in one of an older format, it writes the header too, in the same batch.
 func startRun(s *store, l *loader) error {
 	if l.run >= runLimit {
 		return fmt.Errorf("file ids are used up after %d openings", l.run)
 	}
 	b := s.newBatch()
 	if l.empty {
-		l.header = header{format: formatVersion, instance: newInstanceID()}
+		l.header.instance = newInstanceID()
+	}
+	if l.header.format != formatVersion {
+		l.header.format = formatVersion
 		b.put(headerKey, appendHeader(nil, l.header))
 	}
 	b.put(runKey, appendNumber(nil, l.run+1))
@@ -148,6 +161,8 @@ func (c *Catalog) Close() error {
 	if c.mu.closed {
 		return nil
 	}
+	c.events.Lock()
+	defer c.events.Unlock()
 	c.mu.closed = true
 	if err := c.store.close(); err != nil {
 		return fmt.Errorf("close catalog: %w", err)
@@ -155,10 +170,18 @@ func (c *Catalog) Close() error {
 	return nil
 }
 
-// usableLocked says whether changes are accepted; mu is held.
+// usableLocked says whether the store may be used; mu is held, or events.
 func (c *Catalog) usableLocked() error {
 	if c.mu.closed {
 		return ErrClosed
 	}
 	return c.store.fence.err()
+}
+
+// commitLocked makes the batch durable, or says what could not be done; mu is held.
+func (c *Catalog) commitLocked(b *batch, what string, args ...any) error {
+	if err := c.store.commit(b); err != nil {
+		return fmt.Errorf(what+": %w", append(args, err)...)
+	}
+	return nil
 }

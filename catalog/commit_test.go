@@ -93,9 +93,10 @@ func TestFlushedEntriesAreDroppedWhenThePositionPassesThem(t *testing.T) {
 	}
 	mustCommit(t, c, Edit{Flushed: map[schema.PartitionKey]schema.Seq{day(-1): 5, day(0): 6, day(1): 7}})
 	mustCommit(t, c, Edit{Flushed: map[schema.PartitionKey]schema.Seq{day(2): 6}, Position: 6})
-	want := newState()
-	want.Databases = []string{"db"}
-	want.Tables = []tableState{{Database: 1, Name: "t", Columns: []NewColumn{{"f", schema.Float64}}}}
+	want, err := newState().define(table("db", "t", "f"), noLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
 	want.Position = 6
 	want.Flushed = map[schema.PartitionKey]schema.Seq{day(1): 7}
 	mustHave(t, c, want)

@@ -1,9 +1,11 @@
 package catalog
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -20,20 +22,67 @@ type witness struct {
 	known   *state        // the outcome of every call that has returned
 	pending *state        // the outcome of the call under way, or nil
 	lastID  schema.FileID // handed out
+
+	events  []remembered // every call that was made
+	durable int          // how many of them, the first ones, must survive
+	lasting int          // how many of them will have to when the call under way returns
 }
 
-// begin says that a call is about to be made which leads to the state next.
+// copy is for the moment of a crash. What it shares is only ever appended to.
+func (w *witness) copy() witness {
+	return witness{known: w.known, pending: w.pending, lastID: w.lastID, events: slices.Clip(w.events), durable: w.durable}
+}
+
+// begin says that a call is about to be made which leads to the state next. If that is
+// another state, something will be written, and the events before it become durable.
 func (w *witness) begin(next *state) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pending = next
+	w.pending, w.lasting = next, w.durable
+	if !reflect.DeepEqual(w.known, next) {
+		w.lasting = len(w.events)
+	}
 }
 
-// end says that the call has returned without error.
+// end says that the call has returned as it had to.
 func (w *witness) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.known, w.pending = w.pending, nil
+	w.known, w.pending, w.durable = w.pending, nil, w.lasting
+}
+
+// do makes a call. It returns the error of one that ought to have succeeded.
+func (w *witness) do(t *testing.T, c *Catalog, o *operation) error {
+	t.Helper()
+	w.begin(o.next)
+	err := o.call(c)
+	if err != nil && errors.Is(err, ErrFailed) {
+		return err
+	}
+	if err := o.check(err); err != nil {
+		t.Fatal(err)
+	}
+	w.end()
+	return nil
+}
+
+// remember adds some event ids, now and then large of them.
+func (w *witness) remember(c *Catalog, rng *rand.Rand, large int) error {
+	r, ok := randomRemembered(rng, w.known, w.events, large)
+	if !ok {
+		return nil
+	}
+	w.mu.Lock()
+	w.events = append(w.events, r)
+	w.mu.Unlock()
+	return c.Remember(r.table, r.ids())
+}
+
+// closed says that the catalog was closed in peace, which makes everything durable.
+func (w *witness) closed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.durable = len(w.events)
 }
 
 func (w *witness) allocate(c *Catalog) schema.FileID {
@@ -53,7 +102,10 @@ func (w *witness) check(c *Catalog) error {
 	if id := c.AllocateFileID(); id <= w.lastID {
 		return fmt.Errorf("file id %d was handed out after %d", id, w.lastID)
 	}
-	return nil
+	if err := checkNames(c.Schema(), got.LastTable); err != nil {
+		return err
+	}
+	return checkEvents(c, w.events, w.durable)
 }
 
 // crash is a copy of the disk at some moment, with the promises of that moment.
@@ -81,15 +133,14 @@ func (cr *crasher) before(op errorfs.Op) error {
 	if cr.rng.Float64() >= cr.share {
 		return nil
 	}
-	w := &cr.witness
-	w.mu.Lock() // no call returns, and none begins, while the copy is taken
-	defer w.mu.Unlock()
+	cr.witness.mu.Lock() // no call returns, and none begins, while the copy is taken
+	defer cr.witness.mu.Unlock()
 	cr.crashes = append(cr.crashes, crash{
 		fs: cr.disk.CrashClone(vfs.CrashCloneCfg{
 			UnsyncedDataPercent: []int{0, 50, 100}[cr.rng.IntN(3)], RNG: cr.rng,
 		}),
 		op:  op,
-		was: witness{known: w.known, pending: w.pending, lastID: w.lastID},
+		was: cr.witness.copy(),
 	})
 	return nil
 }
@@ -111,13 +162,7 @@ func crashWorkload(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 25 {
-		if rng.IntN(2) == 0 {
-			w.define(t, c, randomChange(rng))
-		} else {
-			w.commit(t, c, randomEdit(rng, w.known, func() schema.FileID { return w.allocate(c) }))
-		}
-	}
+	w.work(t, c, rng, 40)
 	if seed%10 == 0 { // large enough to take Pebble's path around its memtable, with a flush
 		w.define(t, c, manyTables(8_000))
 		w.define(t, c, table("db0", "after the large change", "f"))
@@ -131,21 +176,33 @@ func crashWorkload(t *testing.T, seed uint64) {
 	}
 }
 
-func (w *witness) define(t *testing.T, c *Catalog, change Change) {
+// work makes random calls.
+func (w *witness) work(t *testing.T, c *Catalog, rng *rand.Rand, calls int) {
 	t.Helper()
-	next, valid := w.known.define(change, Limits{DefaultMaxDatabases, DefaultMaxTables, DefaultMaxColumns})
-	w.begin(next)
-	if _, err := c.Define(change); (err == nil) != valid {
-		t.Fatalf("define: %v, but the model says %v", err, valid)
+	for range calls {
+		var err error
+		if rng.IntN(4) == 0 {
+			err = w.remember(c, rng, logChange)
+		} else {
+			err = w.do(t, c, randomOperation(rng, w.known, noLimits, func() schema.FileID { return w.allocate(c) }))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	w.end()
 }
 
-func (w *witness) commit(t *testing.T, c *Catalog, e Edit) {
+// logChange is a number of event ids that makes Pebble change to another log file.
+const logChange = 6_000
+
+// noLimits are not met by tests.
+var noLimits = Limits{DefaultMaxDatabases, DefaultMaxTables, DefaultMaxColumns}
+
+func (w *witness) define(t *testing.T, c *Catalog, change Change) {
 	t.Helper()
-	w.begin(w.known.commit(e))
-	mustCommit(t, c, e)
-	w.end()
+	if err := w.do(t, c, defineOperation(w.known, change, noLimits)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestNamesMaySurviveInAnyOrder crashes ahead of every sync of the directory, with

@@ -17,10 +17,17 @@ type decoder struct {
 // newDecoder reads the version byte that starts a value.
 func newDecoder(value []byte) decoder {
 	d := decoder{rest: value}
-	if v := d.byte(); d.err == nil && v != recordVersion {
+	d.version(recordVersion)
+	return d
+}
+
+// version reads a version byte, which must be from 1 to newest.
+func (d *decoder) version(newest byte) byte {
+	v := d.byte()
+	if d.err == nil && (v == 0 || v > newest) {
 		d.err = errVersion
 	}
-	return d
+	return v
 }
 
 // finish reports the first fault; bytes left over are one.
@@ -94,6 +101,15 @@ func (d *decoder) day() schema.Day {
 	return schema.Day(v)
 }
 
+// flags reads a byte in which only the given bits may be set.
+func (d *decoder) flags(all byte) byte {
+	v := d.byte()
+	if d.err == nil && v&^all != 0 {
+		d.err = errFlags
+	}
+	return v
+}
+
 // bytes reads a length, which must not exceed limit, and that many bytes; they alias
 // the value.
 func (d *decoder) bytes(limit int) []byte {
@@ -105,10 +121,7 @@ func (d *decoder) stats() schema.ColumnStats {
 		Column: schema.ColumnID(d.uvarint(math.MaxUint32)),
 		Nulls:  d.uvarint(math.MaxUint64),
 	}
-	flags := d.byte()
-	if flags&^statAllBits != 0 {
-		d.err = errFlags
-	}
+	flags := d.flags(statAllBits)
 	if flags&statHasMin != 0 {
 		s.Min = d.bound()
 	}

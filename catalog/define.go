@@ -16,6 +16,9 @@ type Change struct {
 type TableChange struct {
 	Name    string
 	Columns []NewColumn // those that exist with the same type are fine
+	// Key is given to a table that is new; its tag must then be among Columns. For one
+	// that exists the zero Key asks for nothing, and another must be the one it has.
+	Key schema.TableKey
 }
 
 // NewColumn is a column that shall exist. Its id follows from the order of acceptance.
@@ -33,35 +36,30 @@ func (c *Catalog) Define(change Change) (*schema.Snapshot, error) {
 	if err := c.usableLocked(); err != nil {
 		return nil, err
 	}
-	current := c.schema.Load()
-	p := plan{limits: c.limits, databases: c.mu.databases, tables: c.mu.tables, byName: make(map[string]*tablePlan)}
-	if err := p.add(current, change); err != nil {
+	p := c.newPlanLocked()
+	if err := p.add(change); err != nil {
 		return nil, err
 	}
 	if p.isEmpty() {
-		return current, nil
+		return p.current, nil
 	}
-	b := c.store.newBatch()
-	newDatabases, newTables := p.write(b)
-	if err := c.store.commit(b); err != nil {
-		return nil, fmt.Errorf("define in database %q: %w", change.Database, err)
-	}
-	next := current.With(newDatabases, newTables)
-	c.schema.Store(next)
-	c.mu.databases, c.mu.tables = p.databases, p.tables
-	return next, nil
+	return c.executeLocked(p)
 }
 
 // plan is what a change adds to the schema.
 type plan struct {
-	limits    Limits
-	databases int // the last ids, as they will be
-	tables    int
+	current *schema.Snapshot
+	limits  Limits
+	now     int64
 
-	database *schema.Database
-	isNew    bool // database is new
-	byName   map[string]*tablePlan
-	ordered  []*tablePlan // tables with something new, in the order of the change
+	lastDatabase int // the last ids, as they will be
+	lastTable    int
+
+	database  *schema.Database
+	isNew     bool // database is new
+	newTables int
+	byName    map[string]*tablePlan
+	ordered   []*tablePlan // tables with something new, in the order of the change
 }
 
 // tablePlan is what a change adds to one table.
@@ -72,29 +70,56 @@ type tablePlan struct {
 	types map[string]schema.ColumnType
 }
 
+// newPlanLocked begins a plan for what is defined now; mu is held.
+func (c *Catalog) newPlanLocked() *plan {
+	return &plan{
+		current: c.schema.Load(), limits: c.limits, now: c.now().UnixNano(),
+		lastDatabase: c.mu.databases, lastTable: c.mu.tables, byName: make(map[string]*tablePlan),
+	}
+}
+
+// executeLocked makes a plan durable, then visible; mu is held.
+func (c *Catalog) executeLocked(p *plan) (*schema.Snapshot, error) {
+	b := c.store.newBatch()
+	databases, tables := p.write(b)
+	if err := c.commitLocked(b, "define in database %q", p.database.Name); err != nil {
+		return nil, err
+	}
+	next := p.current.With(databases, tables)
+	c.schema.Store(next)
+	c.mu.databases, c.mu.tables = p.lastDatabase, p.lastTable
+	return next, nil
+}
+
 func (p *plan) isEmpty() bool { return !p.isNew && len(p.ordered) == 0 }
 
-func (p *plan) add(current *schema.Snapshot, change Change) error {
-	if err := checkName("database", change.Database); err != nil {
+func (p *plan) add(change Change) error {
+	if err := p.setDatabase(change.Database); err != nil {
 		return err
 	}
-	db, ok := current.Database(change.Database)
-	if !ok {
-		if p.databases >= p.limits.Databases {
-			return &LimitError{
-				Kind: LimitDatabases, Database: change.Database,
-				Have: p.databases, Limit: p.limits.Databases,
-			}
-		}
-		p.databases++
-		db = &schema.Database{ID: schema.DatabaseID(p.databases), Name: change.Database}
-		p.isNew = true
-	}
-	p.database = db
 	for i := range change.Tables {
 		if err := p.addTable(&change.Tables[i]); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// setDatabase finds the database of the plan, or makes it.
+func (p *plan) setDatabase(name string) error {
+	if err := checkName("database", name); err != nil {
+		return err
+	}
+	if d, ok := p.current.Database(name); ok {
+		p.database = d
+		return nil
+	}
+	p.lastDatabase++
+	p.isNew = true
+	p.database = &schema.Database{ID: schema.DatabaseID(p.lastDatabase), Name: name, Created: p.now}
+	have, limit := p.current.LimitedDatabaseCount(), p.limits.Databases
+	if have >= limit && !p.database.IsInternal() {
+		return &LimitError{Kind: LimitDatabases, Database: name, Have: have, Limit: limit}
 	}
 	return nil
 }
@@ -109,8 +134,13 @@ func (p *plan) addTable(change *TableChange) error {
 			return err
 		}
 	}
-	if !t.isNew && len(t.added) > 0 && p.byName[change.Name] == nil {
-		p.remember(t)
+	isKnown := p.byName[change.Name] != nil
+	if err := t.setKey(change.Key, t.isNew && !isKnown); err != nil {
+		return err
+	}
+	if !isKnown && (t.isNew || len(t.added) > 0) {
+		p.byName[change.Name] = t
+		p.ordered = append(p.ordered, t)
 	}
 	return nil
 }
@@ -127,21 +157,36 @@ func (p *plan) table(name string) (*tablePlan, error) {
 	if err := checkName("table", name); err != nil {
 		return nil, err
 	}
-	if p.tables >= p.limits.Tables {
-		return nil, &LimitError{
-			Kind: LimitTables, Database: p.database.Name, Table: name,
-			Have: p.tables, Limit: p.limits.Tables,
-		}
+	have, limit := p.current.LimitedTableCount()+p.newTables, p.limits.Tables
+	if have >= limit && !p.database.IsInternal() {
+		return nil, &LimitError{Kind: LimitTables, Database: p.database.Name, Table: name, Have: have, Limit: limit}
 	}
-	p.tables++
-	t := &tablePlan{base: schema.NewTable(schema.TableID(p.tables), p.database.ID, name, nil), isNew: true}
-	p.remember(t)
-	return t, nil
+	p.newTables++
+	p.lastTable++
+	base := schema.NewTable(schema.TableID(p.lastTable), p.database.ID, name, nil)
+	base.Created = p.now
+	return &tablePlan{base: base, isNew: true}, nil
 }
 
-func (p *plan) remember(t *tablePlan) {
-	p.byName[t.base.Name] = t
-	p.ordered = append(p.ordered, t)
+// setKey gives the key to a table that the change has just begun; one that has a key
+// already keeps it.
+func (t *tablePlan) setKey(key schema.TableKey, fresh bool) error {
+	if !fresh {
+		if key != (schema.TableKey{}) && key != t.base.Key {
+			return fmt.Errorf("%w: table %q has the key %+v, not %+v", ErrInvalidChange, t.base.Name, t.base.Key, key)
+		}
+		return nil
+	}
+	switch {
+	case !key.Rule.Valid():
+		return fmt.Errorf("%w: table %q: unknown key rule %s", ErrInvalidChange, t.base.Name, key.Rule)
+	case key.Rule == schema.PointKey && key.Tag != "":
+		return fmt.Errorf("%w: table %q: a point key has no tag, but %q is given", ErrInvalidChange, t.base.Name, key.Tag)
+	case key.Rule != schema.PointKey && t.types[key.Tag] != schema.Tag:
+		return fmt.Errorf("%w: table %q: the key's tag %q is not among the columns", ErrInvalidChange, t.base.Name, key.Tag)
+	}
+	t.base.Key = key
+	return nil
 }
 
 func (p *plan) addColumn(t *tablePlan, want NewColumn) error {
@@ -168,7 +213,7 @@ func (p *plan) addColumn(t *tablePlan, want NewColumn) error {
 		t.types = make(map[string]schema.ColumnType)
 	}
 	t.types[want.Name] = want.Type
-	t.added = append(t.added, schema.Column{Name: want.Name, Type: want.Type})
+	t.added = append(t.added, schema.Column{Name: want.Name, Type: want.Type, Created: p.now})
 	return nil
 }
 
@@ -177,12 +222,14 @@ func (p *plan) write(b *batch) (databases []*schema.Database, tables []*schema.T
 	if p.isNew {
 		databases = []*schema.Database{p.database}
 		b.put(databaseKey(p.database.ID), appendDatabase(nil, p.database.Name))
+		b.put(databaseStateKey(p.database.ID), appendDatabaseState(nil, stateOfDatabase(p.database, nil)))
 	}
 	tables = make([]*schema.Table, len(p.ordered))
 	for i, planned := range p.ordered {
 		t := planned.base.With(planned.added)
 		if planned.isNew {
 			b.put(tableKey(t.ID), appendTable(nil, t.Database, t.Name))
+			b.put(tableStateKey(t.ID), appendTableState(nil, stateOfTable(t, nil)))
 		}
 		for _, col := range t.Columns[len(planned.base.Columns):] {
 			b.put(columnKey(t.ID, col.ID), appendColumn(nil, col))

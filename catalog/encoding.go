@@ -21,12 +21,18 @@ import (
 // Numbers are varints in their shortest form, so that each value has exactly one
 // encoding; lengths are checked against the bytes at hand before anything is allocated.
 
-// recordVersion is the version byte of every value but the header's.
-const recordVersion = 1
+// recordVersion is the version byte of every value but the header's, and those of
+// columns whose time of creation is known: these have columnVersion.
+const (
+	recordVersion = 1
+	columnVersion = 2
+)
 
 // formatVersion is the version of the catalog as a whole, kept in the header record.
-// It grows when an older program must not touch the directory.
-const formatVersion = 1
+// It grows when an older program must not touch the directory. Version 2 brought states
+// of databases and tables, tokens, datasources, event ids, and columnVersion; what it
+// left alone reads as in version 1, and Open raises a directory to it.
+const formatVersion = 2
 
 // headerMagic marks a Pebble store as a catalog. It and the format version that
 // follows keep their place in all formats, so that any program can refuse a newer one.
@@ -44,6 +50,8 @@ var (
 	errLength     = errors.New("length exceeds its bound")
 	errFlags      = errors.New("unknown flags")
 	errColumnType = errors.New("unknown column type")
+	errLongForm   = errors.New("there is a shorter form of the value")
+	errKeyRule    = errors.New("unknown key rule")
 	errMagic      = errors.New("not a catalog")
 )
 
@@ -113,18 +121,30 @@ func decodeTable(value []byte) (db schema.DatabaseID, name string, err error) {
 	return db, name, d.finish()
 }
 
+// appendColumn leaves out the id, which is in the key.
 func appendColumn(b []byte, c schema.Column) []byte {
-	return appendString(append(b, recordVersion, byte(c.Type)), c.Name)
+	if c.Created == 0 {
+		return appendString(append(b, recordVersion, byte(c.Type)), c.Name)
+	}
+	b = appendString(append(b, columnVersion, byte(c.Type)), c.Name)
+	return binary.AppendVarint(b, c.Created)
 }
 
-func decodeColumn(value []byte) (name string, typ schema.ColumnType, err error) {
-	d := newDecoder(value)
-	typ = schema.ColumnType(d.byte())
-	name = string(d.bytes(MaxNameBytes))
-	if d.err == nil && !typ.Valid() {
-		d.err = errColumnType
+func decodeColumn(id schema.ColumnID, value []byte) (schema.Column, error) {
+	d := decoder{rest: value}
+	version := d.version(columnVersion)
+	c := schema.Column{ID: id, Type: schema.ColumnType(d.byte()), Name: string(d.bytes(MaxNameBytes))}
+	if version == columnVersion {
+		c.Created = d.varint()
 	}
-	return name, typ, d.finish()
+	switch {
+	case d.err != nil:
+	case !c.Type.Valid():
+		d.err = errColumnType
+	case version == columnVersion && c.Created == 0:
+		d.err = errLongForm
+	}
+	return c, d.finish()
 }
 
 // Flags of a column's statistics: which of the bounds are known.

@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siltstone-db/siltstone/schema"
@@ -24,16 +28,52 @@ type recordSample struct {
 func recordSamples() []recordSample {
 	instance := instanceID{0xf0, 0xe1, 0xd2, 0xc3, 0xb4, 0xa5, 0x46, 0x87, 0x98, 0x69, 0x5a, 0x4b, 0x3c, 0x2d, 0x1e, 0x0f}
 	before1970 := schema.PartitionKey{Database: 1, Table: 2, Day: -3}
+	deletion := &schema.Deletion{At: 1_700_000_000_000_000_000, PurgeAt: 1_700_000_060_000_000_000}
 	return []recordSample{
-		{"header", headerKey, appendHeader(nil, header{format: 1, instance: instance})},
+		{"header", headerKey, appendHeader(nil, header{format: formatVersion, instance: instance})},
 		{"run", runKey, appendNumber(nil, 3)},
 		{"position", positionKey, appendNumber(nil, 1_000_000)},
+		{"last-token", lastTokenKey, appendNumber(nil, 300)},
 		{"database", databaseKey(1), appendDatabase(nil, "weather")},
+		{"database", databaseKey(2), appendDatabase(nil, "deleted")},
+		{"database", databaseKey(3), appendDatabase(nil, "purged")},
 		{"table", tableKey(2), appendTable(nil, 1, "température")},
+		{"table", tableKey(3), appendTable(nil, 3, "purged")},
 		{"column", columnKey(2, 258), appendColumn(nil, schema.Column{Name: "host", Type: schema.Tag})},
+		{"column", columnKey(2, 259), appendColumn(nil, schema.Column{Name: "rack", Type: schema.Tag, Created: 1 << 60})},
+		{"database-state", databaseStateKey(1), appendDatabaseState(nil, &databaseState{
+			created: 1 << 60, retention: 24 * time.Hour,
+		})},
+		{"database-state", databaseStateKey(2), appendDatabaseState(nil, &databaseState{deleted: deletion})},
+		{"database-state", databaseStateKey(3), appendDatabaseState(nil, &databaseState{purged: true})},
+		{"table-state", tableStateKey(1), appendTableState(nil, &tableState{created: -1})},
+		{"table-state", tableStateKey(2), appendTableState(nil, &tableState{
+			created: 1 << 60, rule: schema.LatestByTag, tag: 259, deleted: deletion,
+		})},
+		{"table-state", tableStateKey(3), appendTableState(nil, &tableState{purged: true})},
 		{"file", fileKey(1<<runShift + 7), appendFile(nil, goldenFile())},
 		{"flushed", flushedKey(before1970), appendNumber(nil, 1_000_005)},
+		{"token", tokenKey(258), appendToken(nil, goldenToken())},
+		{"datasource", datasourceKey(1), appendDatasource(nil, goldenDatasource())},
 	}
+}
+
+func goldenToken() *schema.Token {
+	t := &schema.Token{
+		ID: 258, Name: "télégraf", Admin: true, Created: 1 << 60, Expiry: 1<<60 + 1,
+		Permissions: []schema.Permission{
+			{Database: schema.AllDatabases, Read: true},
+			{Database: "weather", Read: true, Write: true},
+		},
+	}
+	for i := range t.Hash {
+		t.Hash[i] = byte(i)
+	}
+	return t
+}
+
+func goldenDatasource() *schema.Datasource {
+	return &schema.Datasource{Project: "p", Name: "d", Database: "weather", Created: 1 << 60}
 }
 
 func goldenFile() *schema.File {
@@ -49,13 +89,15 @@ func goldenFile() *schema.File {
 	}
 }
 
-// TestRecordsMatchGolden pins the bytes of format 1; see docs/format/catalog.md.
+// TestRecordsMatchGolden pins the bytes of format 2; see docs/format/catalog.md.
 func TestRecordsMatchGolden(t *testing.T) {
-	const path = "testdata/format1.txt"
+	const path = "testdata/format2.txt"
 	var b strings.Builder
 	for _, s := range recordSamples() {
 		fmt.Fprintf(&b, "%s %x %x\n", s.name, s.key, sealed(s.key, s.value))
 	}
+	event := eventKey(2, [eventIDBytes]byte{0: 1, 15: 2})
+	fmt.Fprintf(&b, "event %x %x\n", event, sealed(event, eventValue))
 	if *rewrite {
 		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -70,54 +112,104 @@ func TestRecordsMatchGolden(t *testing.T) {
 	}
 }
 
-// TestGoldenRecordsLoad reads the golden bytes, which have to stay readable when the
-// encoder has moved on.
+// TestGoldenRecordsLoad reads the golden bytes of each format, which have to stay
+// readable when the encoder has moved on.
 func TestGoldenRecordsLoad(t *testing.T) {
-	l := goldenLoader(t)
-	if got := l.header.instance.String(); got != "f0e1d2c3-b4a5-4687-9869-5a4b3c2d1e0f" {
-		t.Errorf("instance id %s", got)
-	}
-	if l.run != 3 || l.position != 1_000_000 {
-		t.Errorf("run %d, position %d", l.run, l.position)
-	}
-	if l.databases[0].Name != "weather" || l.tables[1].name != "température" || l.tables[1].database != 1 {
-		t.Errorf("databases %v, tables %v", l.databases, l.tables)
-	}
-	if col := l.tables[1].columns[257]; col != (schema.Column{ID: 258, Name: "host", Type: schema.Tag}) {
-		t.Errorf("column %v", col)
-	}
-	if diff := cmp.Diff(goldenFile(), l.files[0]); diff != "" {
-		t.Errorf("file (-want +got):\n%s", diff)
-	}
-	want := map[schema.PartitionKey]schema.Seq{{Database: 1, Table: 2, Day: -3}: 1_000_005}
-	if diff := cmp.Diff(want, l.flushed); diff != "" {
-		t.Errorf("flushed (-want +got):\n%s", diff)
+	for _, format := range []string{"testdata/format1.txt", "testdata/format2.txt"} {
+		t.Run(format, func(t *testing.T) {
+			l := loadGolden(t, format)
+			if got := l.header.instance.String(); got != "f0e1d2c3-b4a5-4687-9869-5a4b3c2d1e0f" {
+				t.Errorf("instance id %s", got)
+			}
+			if l.run != 3 || l.position != 1_000_000 {
+				t.Errorf("run %d, position %d", l.run, l.position)
+			}
+			if l.databases[0].name != "weather" || l.tables[1].name != "température" || l.tables[1].database != 1 {
+				t.Errorf("databases %v, tables %v", l.databases, l.tables)
+			}
+			if col := l.tables[1].columns[257]; col != (schema.Column{ID: 258, Name: "host", Type: schema.Tag}) {
+				t.Errorf("column %v", col)
+			}
+			if diff := cmp.Diff(goldenFile(), l.files[0]); diff != "" {
+				t.Errorf("file (-want +got):\n%s", diff)
+			}
+			want := map[schema.PartitionKey]schema.Seq{{Database: 1, Table: 2, Day: -3}: 1_000_005}
+			if diff := cmp.Diff(want, l.flushed); diff != "" {
+				t.Errorf("flushed (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
-// goldenLoader loads the golden records, with stand-ins for the ids before theirs.
-func goldenLoader(t *testing.T) *loader {
+func TestGoldenStatesLoad(t *testing.T) {
+	l := loadGolden(t, "testdata/format2.txt")
+	deletion := schema.Deletion{At: 1_700_000_000_000_000_000, PurgeAt: 1_700_000_060_000_000_000}
+	weather, ok := l.snapshot.Database("weather")
+	if !ok || weather.Created != 1<<60 || weather.Retention != 24*time.Hour {
+		t.Errorf("database %+v", weather)
+	}
+	deleted := l.snapshot.DeletedDatabases()
+	if len(deleted) != 1 || deleted[0].Name != "deleted" || deleted[0].Deleted != deletion {
+		t.Errorf("deleted databases %+v", deleted)
+	}
+	if first, ok := l.snapshot.TableByID(1); !ok || first.Created != -1 || first.Deleted != nil {
+		t.Errorf("table 1 is %+v", first)
+	}
+	second, ok := l.snapshot.TableByID(2)
+	key := schema.TableKey{Rule: schema.LatestByTag, Tag: "rack"}
+	if !ok || second.Created != 1<<60 || second.Key != key || second.Deleted == nil || *second.Deleted != deletion {
+		t.Errorf("table 2 is %+v", second)
+	}
+	if got := second.Columns[258].Created; got != 1<<60 {
+		t.Errorf("column 259 was created at %d", got)
+	}
+	if !l.snapshot.IsPurged(3) || l.snapshot.DatabaseName(3) != "" {
+		t.Error("something is left of table or database 3")
+	}
+	if diff := cmp.Diff([]*schema.Token{goldenToken()}, l.tokens); diff != "" || l.lastToken != 300 {
+		t.Errorf("tokens up to %d (-want +got):\n%s", l.lastToken, diff)
+	}
+	if diff := cmp.Diff([]*schema.Datasource{goldenDatasource()}, l.datasources); diff != "" {
+		t.Errorf("datasources (-want +got):\n%s", diff)
+	}
+}
+
+// golden returns the records of a golden file, with stand-ins for the ids before theirs:
+// table 1, and the columns 1 to 257 of table 2.
+func golden(t *testing.T, path string) []recordSample {
 	t.Helper()
-	golden, err := os.ReadFile("testdata/format1.txt")
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &loader{
-		empty: true, flushed: make(map[schema.PartitionKey]schema.Seq),
-		tables: []tableRecord{{database: 1, name: "first"}},
+	records := []recordSample{{"", tableKey(1), sealed(tableKey(1), appendTable(nil, 1, "first"))}}
+	for i := range schema.ColumnID(257) {
+		key := columnKey(2, i+1)
+		value := appendColumn(nil, schema.Column{Name: fmt.Sprint(i), Type: schema.Bool})
+		records = append(records, recordSample{"", key, sealed(key, value)})
 	}
-	for line := range strings.Lines(string(golden)) {
+	for line := range strings.Lines(string(text)) {
 		var name, key, value string
 		if _, err := fmt.Sscan(line, &name, &key, &value); err != nil {
 			t.Fatal(err)
 		}
-		if name == "column" {
-			for i := range 257 {
-				c := schema.Column{ID: schema.ColumnID(i + 1), Name: fmt.Sprint(i), Type: schema.Bool}
-				l.tables[1].columns = append(l.tables[1].columns, c)
+		records = append(records, recordSample{name, unhex(t, key), unhex(t, value)})
+	}
+	slices.SortFunc(records, func(a, b recordSample) int { return bytes.Compare(a.key, b.key) })
+	return records
+}
+
+func loadGolden(t *testing.T, path string) *loader {
+	t.Helper()
+	l := newLoader()
+	for _, r := range golden(t, path) {
+		if r.name == "event" { // not loaded
+			if err := checkEvent(r.key, r.value); err != nil {
+				t.Error(err)
 			}
+			continue
 		}
-		if err := l.record(testDir, unhex(t, key), unhex(t, value)); err != nil {
+		if err := l.record(testDir, r.key, r.value); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,6 +217,38 @@ func goldenLoader(t *testing.T) *loader {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// TestFormat1IsRaised opens a directory of format 1 and crashes at once: the catalog must
+// have what was in it, under the header of this format.
+func TestFormat1IsRaised(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	db := rawOpen(t, disk)
+	for _, r := range golden(t, "testdata/format1.txt") {
+		mustDo(t, db.Set(r.key, r.value, pebble.NoSync))
+	}
+	mustDo(t, db.Close())
+	c := mustOpen(t, disk)
+	want := observe(c)
+	wreck := disk.CrashClone(vfs.CrashCloneCfg{})
+	mustClose(t, c)
+	if len(want.Files) != 1 || len(want.Tables) != 2 || len(want.Tables[2].Columns) != 258 {
+		t.Errorf("%d files, %d tables, %d columns", len(want.Files), len(want.Tables), len(want.Tables[2].Columns))
+	}
+	stored := rawRecords(t, wreck)[string(headerKey)]
+	value, err := unseal(headerKey, []byte(stored))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, err := decodeHeader(value); err != nil || h.format != 2 || h.instance.String() != c.InstanceID() {
+		t.Errorf("the header is %+v (%v)", h, err)
+	}
+	c = mustOpen(t, wreck)
+	defer mustClose(t, c)
+	mustHave(t, c, want)
+	if _, err := c.Define(table("weather", "température", "of format 2")); err != nil {
+		t.Error(err)
+	}
 }
 
 func unhex(t *testing.T, s string) []byte {
@@ -181,6 +305,11 @@ func TestHugeLengthsAreRefusedBeforeAllocating(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	token := appendToken(nil, &schema.Token{Name: "t"})
+	token = append(token[:len(token)-1], 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01)
+	if _, err := decodeToken(1, token); !errors.Is(err, errLength) {
+		t.Errorf("2⁶⁴-1 permissions: got %v, want errLength", err)
+	}
 	value := append(bytes.Clone(file), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01)
 	if n := testing.AllocsPerRun(10, func() {
 		if _, err := decodeFile(1, value); !errors.Is(err, errLength) {
@@ -188,6 +317,31 @@ func TestHugeLengthsAreRefusedBeforeAllocating(t *testing.T) {
 		}
 	}); n > 2 { // the schema.File and the copy of the value
 		t.Errorf("refusing took %v allocations", n)
+	}
+}
+
+// TestOneValueHasOneForm has values that say what a shorter one says, or contradict
+// themselves.
+func TestOneValueHasOneForm(t *testing.T) {
+	token := appendToken(nil, &schema.Token{Permissions: make([]schema.Permission, 1)})
+	token[len(token)-1] = permissionAllBits + 1
+	for name, test := range map[string]struct {
+		kind  kind
+		value []byte
+		cause error
+	}{
+		"a column created at 0 in version 2": {kindColumn, []byte{columnVersion, byte(schema.Tag), 1, 'x', 0}, errLongForm},
+		"a column of version 3":              {kindColumn, []byte{columnVersion + 1, byte(schema.Tag), 1, 'x', 2}, errVersion},
+		"a column of version 0":              {kindColumn, []byte{0, byte(schema.Tag), 1, 'x'}, errVersion},
+		"deleted and purged":                 {kindDatabaseState, []byte{recordVersion, stateDeleted | statePurged}, errFlags},
+		"an unknown state":                   {kindTableState, []byte{recordVersion, 1 << 2, 0, 0}, errFlags},
+		"a purged table that was created":    {kindTableState, []byte{recordVersion, statePurged, 0}, errTrailing},
+		"an unknown key rule":                {kindTableState, []byte{recordVersion, 0, 0, 3, 1}, errKeyRule},
+		"an unknown permission":              {kindToken, token, errFlags},
+	} {
+		if err := decodeValue(test.kind, test.value); !errors.Is(err, test.cause) {
+			t.Errorf("%s: got %v, want %v", name, err, test.cause)
+		}
 	}
 }
 
@@ -252,8 +406,20 @@ func reencode(k kind, value []byte) ([]byte, error) {
 		db, name, err := decodeTable(value)
 		return appendTable(nil, db, name), err
 	case kindColumn:
-		name, typ, err := decodeColumn(value)
-		return appendColumn(nil, schema.Column{Name: name, Type: typ}), err
+		c, err := decodeColumn(1, value)
+		return appendColumn(nil, c), err
+	case kindDatabaseState:
+		s, err := decodeDatabaseState(value)
+		return appendDatabaseState(nil, &s), err
+	case kindTableState:
+		s, err := decodeTableState(value)
+		return appendTableState(nil, &s), err
+	case kindToken:
+		t, err := decodeToken(1, value)
+		return appendToken(nil, t), err
+	case kindDatasource:
+		d, err := decodeDatasource(value)
+		return appendDatasource(nil, d), err
 	case kindFile:
 		f, err := decodeFile(1, value)
 		if err != nil {
@@ -273,7 +439,7 @@ func FuzzDecodeValue(f *testing.F) {
 		f.Add(s.key[0], s.value)
 	}
 	f.Add(byte(kindFile), []byte{recordVersion})
-	f.Add(byte(kindHeader), append([]byte(headerMagic), 2))
+	f.Add(byte(kindHeader), append([]byte(headerMagic), formatVersion+1))
 	f.Fuzz(func(t *testing.T, k byte, value []byte) {
 		again, err := reencode(kind(k), value)
 		if err != nil {
@@ -298,19 +464,30 @@ func FuzzLoadRecord(f *testing.F) {
 	}
 	f.Add([]byte{}, []byte{})
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		l := &loader{empty: true, flushed: make(map[schema.PartitionKey]schema.Seq)}
+		l := newLoader()
 		h := appendHeader(nil, header{format: formatVersion})
 		if err := l.record(testDir, headerKey, sealed(headerKey, h)); err != nil {
 			t.Fatal(err)
 		}
 		l.run = 1 << 20
-		l.databases = []*schema.Database{{ID: 1, Name: "db"}}
-		l.tables = []tableRecord{{database: 1, name: "a"}, {database: 1, name: "b"}}
+		l.lastToken = 1 << 10
+		l.databases = []databaseRecord{{name: "db"}, {name: "gone", state: databaseState{deleted: &schema.Deletion{At: 1}}}}
+		l.tables = []tableRecord{{database: 1, name: "a"}, {database: 1, name: "b"}, {database: 2, name: "a"}}
+		l.tables[0].columns = []schema.Column{{ID: 1, Name: "tag", Type: schema.Tag}}
 		if err := l.record(testDir, key, sealed(key, value)); err != nil {
 			return
 		}
-		if err := l.finish(testDir); err == nil && l.snapshot.TableCount() != len(l.tables) {
-			t.Errorf("%d tables were loaded, the snapshot has %d", len(l.tables), l.snapshot.TableCount())
+		if err := l.finish(testDir); err != nil {
+			return
+		}
+		for i := range l.tables {
+			id := schema.TableID(i + 1)
+			if _, ok := l.snapshot.TableByID(id); ok == l.snapshot.IsPurged(id) {
+				t.Errorf("table %d: found %v, purged %v", id, ok, !ok)
+			}
+		}
+		if err := checkNames(l.snapshot, schema.TableID(len(l.tables))); err != nil {
+			t.Error(err)
 		}
 	})
 }

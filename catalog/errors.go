@@ -8,19 +8,59 @@ import (
 )
 
 var (
-	// ErrClosed is returned by Define and Commit after Close.
+	// ErrClosed is returned after Close by all that would use the storage.
 	ErrClosed = errors.New("catalog is closed")
 	// ErrFailed is returned by the call whose write failed and by every later one:
 	// the storage refused a write, so nothing more is accepted until the catalog is
 	// opened again (C6). It wraps the cause.
 	ErrFailed = errors.New("catalog storage failed; it must be opened again")
-	// ErrInvalidChange is returned by Define for a change that no sound caller
-	// makes: an empty or overlong name, an unknown type, the reserved name "time".
+	// ErrInvalidChange is returned for a change of the schema that no sound caller
+	// makes: an empty or overlong name, an unknown type, the reserved name "time", a
+	// negative retention period, another key for a table, a purge of what is not deleted.
 	ErrInvalidChange = errors.New("invalid schema change")
-	// ErrInvalidEdit is returned by Commit for an edit that contradicts the catalog:
-	// an id that occurs twice, a file that does not exist, a position that goes back.
+	// ErrExists is matched by an *ExistsError.
+	ErrExists = errors.New("exists already")
+	// ErrNotFound is matched by a *NotFoundError.
+	ErrNotFound = errors.New("does not exist")
+	// ErrInvalidToken is returned by PutToken for a token without a usable name, or
+	// with a permission for no database.
+	ErrInvalidToken = errors.New("invalid token")
+	// ErrInvalidEdit is returned by Commit and Remember for an edit that contradicts the
+	// catalog: an id that occurs twice, a file or table that does not exist, a position
+	// that goes back.
 	ErrInvalidEdit = errors.New("invalid catalog edit")
 )
+
+// ObjectKind names what an ExistsError or a NotFoundError is about.
+type ObjectKind string
+
+// The kinds of objects.
+const (
+	ObjectDatabase   ObjectKind = "database"
+	ObjectTable      ObjectKind = "table"
+	ObjectToken      ObjectKind = "token"
+	ObjectDatasource ObjectKind = "datasource"
+)
+
+// ExistsError says that the name of something new is taken. Nothing was changed. It
+// matches ErrExists.
+type ExistsError struct {
+	Kind ObjectKind
+	Name string
+}
+
+func (e *ExistsError) Error() string { return fmt.Sprintf("%s %q %v", e.Kind, e.Name, ErrExists) }
+func (e *ExistsError) Unwrap() error { return ErrExists }
+
+// NotFoundError says that there is nothing of the name. Nothing was changed. It matches
+// ErrNotFound.
+type NotFoundError struct {
+	Kind ObjectKind
+	Name string
+}
+
+func (e *NotFoundError) Error() string { return fmt.Sprintf("%s %q %v", e.Kind, e.Name, ErrNotFound) }
+func (e *NotFoundError) Unwrap() error { return ErrNotFound }
 
 // ConflictError says that a column exists with another type than the change wants:
 // another writer came first, or the change contradicts itself. Nothing was changed.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -51,17 +52,20 @@ func TestErrorAtAnyOperationLeavesASoundCatalog(t *testing.T) {
 }
 
 func failEachOperation(t *testing.T, existing, persistent bool) {
-	for n := int64(1); ; n++ {
-		disk, w := vfs.NewCrashableMem(), &witness{known: newState()}
-		if existing {
-			c := mustOpen(t, disk)
-			if err := w.runUntilError(c, 1); err != nil {
-				t.Fatal(err)
-			}
-			mustClose(t, c)
+	prepared, witnessed := vfs.NewCrashableMem(), &witness{known: newState()}
+	if existing {
+		c := mustOpen(t, prepared)
+		if err := witnessed.runUntilError(t, c, 1); err != nil {
+			t.Fatal(err)
 		}
+		mustClose(t, c)
+		witnessed.closed()
+	}
+	whole := vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}
+	for n := int64(1); ; n++ {
+		w := witnessed.copy()
 		f := &faults{n: n, persistent: persistent}
-		f.run(t, disk, w)
+		f.run(t, prepared.CrashClone(whole), &w)
 		if t.Failed() {
 			t.Fatalf("with an error at operation %d", n)
 		}
@@ -80,7 +84,7 @@ func (f *faults) run(t *testing.T, disk *vfs.MemFS, w *witness) {
 		t.Errorf("the error of Open is not that of the disk: %v", err)
 	}
 	if err == nil {
-		if err := w.runUntilError(c, 2); err != nil {
+		if err := w.runUntilError(t, c, 2); err != nil {
 			mustStayFailed(t, c, disk, err)
 		}
 		mustClose(t, c)
@@ -101,26 +105,24 @@ func (f *faults) run(t *testing.T, disk *vfs.MemFS, w *witness) {
 	}
 }
 
-// runUntilError is a fixed workload for each seed, so that the nth operation is the
+// runUntilError is a fixed workload for each seed, so that the nth operation is much the
 // same in each run.
-func (w *witness) runUntilError(c *Catalog, seed uint64) error {
+func (w *witness) runUntilError(t *testing.T, c *Catalog, seed uint64) error {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for i := range 12 {
-		if i%2 == 0 {
-			change := table("db", fmt.Sprint("table ", seed, "/", i), "a", "b")
-			next, _ := w.known.define(change, Limits{100, 100, 100})
-			w.begin(next)
-			if _, err := c.Define(change); err != nil {
-				return err
-			}
-		} else {
-			e := randomEdit(rng, w.known, func() schema.FileID { return w.allocate(c) })
-			w.begin(w.known.commit(e))
-			if err := c.Commit(e); err != nil {
-				return err
-			}
+	allocate := func() schema.FileID { return w.allocate(c) }
+	for i := range 16 {
+		change := table("db", fmt.Sprint("table ", seed, "/", i), "a", "b")
+		o := defineOperation(w.known, change, noLimits)
+		if i%2 == 1 {
+			o = randomOperation(rng, w.known, noLimits, allocate)
 		}
-		w.end()
+		if err := w.do(t, c, o); err != nil {
+			return err
+		}
+		if err := w.remember(c, rng, 100); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -133,16 +135,42 @@ func mustStayFailed(t *testing.T, c *Catalog, disk *vfs.MemFS, err error) {
 		t.Errorf("got %v, want ErrFailed and its cause", err)
 	}
 	before, picture := observe(c), disk.String()
-	if _, err := c.Define(table("another db", "t")); !errors.Is(err, ErrFailed) {
-		t.Errorf("Define after a failure: %v", err)
-	}
-	if err := c.Commit(Edit{Position: 1_000}); !errors.Is(err, ErrFailed) {
-		t.Errorf("Commit after a failure: %v", err)
+	for name, call := range everyCall {
+		if err := call(c); !errors.Is(err, ErrFailed) {
+			t.Errorf("%s after a failure: %v", name, err)
+		}
 	}
 	mustHave(t, c, before)
 	if disk.String() != picture {
 		t.Error("the disk has changed after a failure")
 	}
+}
+
+// everyCall has one call of each method that uses the storage.
+var everyCall = map[string]func(*Catalog) error{
+	"Define": func(c *Catalog) error {
+		_, err := c.Define(table("db", "not there yet"))
+		return err
+	},
+	"Commit":         func(c *Catalog) error { return c.Commit(Edit{Position: 1_000}) },
+	"CreateDatabase": func(c *Catalog) error { return c.CreateDatabase("another db", 0) },
+	"SetRetention":   func(c *Catalog) error { return c.SetRetention("db", time.Hour) },
+	"DeleteDatabase": func(c *Catalog) error { return c.DeleteDatabase("db", 0) },
+	"DeleteTable":    func(c *Catalog) error { return c.DeleteTable("db", "t", 0) },
+	"Purge":          func(c *Catalog) error { return c.Purge([]schema.TableID{1}, nil) },
+	"PutToken": func(c *Catalog) error {
+		_, err := c.PutToken(schema.Token{Name: "a new token"})
+		return err
+	},
+	"DeleteToken": func(c *Catalog) error { return c.DeleteToken("token") },
+	"CreateDatasource": func(c *Catalog) error {
+		return c.CreateDatasource(schema.Datasource{Project: "a new project", Name: "d", Database: "db"})
+	},
+	"Remember": func(c *Catalog) error { return c.Remember(1, [][eventIDBytes]byte{eventID(0)}) },
+	"Seen": func(c *Catalog) error {
+		_, err := c.Seen(1, eventID(0))
+		return err
+	},
 }
 
 // TestFailedSyncIsNotAcknowledged is the case in which Pebble reports success when its
@@ -193,11 +221,7 @@ func TestFailureToRotateTheLogIsSurvived(t *testing.T) {
 	for i := 0; err == nil; i++ {
 		change := manyTables(50)
 		change.Database = fmt.Sprint("db", i)
-		next, _ := w.known.define(change, Limits{1_000, 1_000_000, 100})
-		w.begin(next)
-		if _, err = c.Define(change); err == nil {
-			w.end()
-		}
+		err = w.do(t, c, defineOperation(w.known, change, noLimits))
 	}
 	if !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v, want ErrFailed and ENOSPC", err)

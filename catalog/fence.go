@@ -35,8 +35,8 @@ import (
 //   - Pebble goes on in the belief that all is well, and thereby meets none of the
 //     paths above. The directory stays as a crash at that moment would have left it
 //     (C6), and recovering from a crash is what Pebble is good at.
-//   - After each commit, and after Open, the fence is looked at, because Pebble's own
-//     result says nothing then. Open means that every write and sync up to here has
+//   - After each commit, each lookup, and Open, the fence is looked at, because Pebble's
+//     own result says nothing then. Open means that every write and sync up to here has
 //     really happened, so the commit is durable; closed means ErrFailed. A closed
 //     fence is never opened again.
 //

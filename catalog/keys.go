@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -13,23 +14,30 @@ import (
 type kind byte
 
 const (
-	kindHeader   kind = 0x01 // no id
-	kindRun      kind = 0x02 // no id
-	kindPosition kind = 0x03 // no id
-	kindDatabase kind = 0x10 // database
-	kindTable    kind = 0x11 // table
-	kindColumn   kind = 0x12 // table, column
-	kindFile     kind = 0x20 // file
-	kindFlushed  kind = 0x30 // database, table, day
+	kindHeader        kind = 0x01 // no id
+	kindRun           kind = 0x02 // no id
+	kindPosition      kind = 0x03 // no id
+	kindLastToken     kind = 0x04 // no id
+	kindDatabase      kind = 0x10 // database
+	kindTable         kind = 0x11 // table
+	kindColumn        kind = 0x12 // table, column
+	kindDatabaseState kind = 0x13 // database
+	kindTableState    kind = 0x14 // table
+	kindFile          kind = 0x20 // file
+	kindFlushed       kind = 0x30 // database, table, day
+	kindToken         kind = 0x40 // token
+	kindDatasource    kind = 0x50 // number of the datasource
+	kindEvent         kind = 0x60 // table, event id; these are not loaded
 )
 
 // errBadKey says that a key has the wrong length for its kind, or no known kind.
 var errBadKey = errors.New("malformed key")
 
 var (
-	headerKey   = []byte{byte(kindHeader)}
-	runKey      = []byte{byte(kindRun)}
-	positionKey = []byte{byte(kindPosition)}
+	headerKey    = []byte{byte(kindHeader)}
+	runKey       = []byte{byte(kindRun)}
+	positionKey  = []byte{byte(kindPosition)}
+	lastTokenKey = []byte{byte(kindLastToken)}
 )
 
 func databaseKey(id schema.DatabaseID) []byte { return key32(kindDatabase, uint32(id)) }
@@ -40,8 +48,33 @@ func columnKey(t schema.TableID, c schema.ColumnID) []byte {
 	return key32(kindColumn, uint32(t), uint32(c))
 }
 
-func fileKey(id schema.FileID) []byte {
-	return binary.BigEndian.AppendUint64([]byte{byte(kindFile)}, uint64(id))
+func databaseStateKey(id schema.DatabaseID) []byte { return key32(kindDatabaseState, uint32(id)) }
+
+func tableStateKey(id schema.TableID) []byte { return key32(kindTableState, uint32(id)) }
+
+func fileKey(id schema.FileID) []byte { return key64(kindFile, uint64(id)) }
+
+func tokenKey(id uint64) []byte { return key64(kindToken, id) }
+
+// datasourceKey takes the number of the datasource, counted from 1.
+func datasourceKey(number int) []byte { return key32(kindDatasource, uint32(number)) }
+
+// eventPrefix starts the keys of the event ids of a table.
+func eventPrefix(t schema.TableID) []byte { return key32(kindEvent, uint32(t)) }
+
+func eventKey(t schema.TableID, id [eventIDBytes]byte) []byte {
+	return append(eventPrefix(t), id[:]...)
+}
+
+// prefixEnd returns the least key behind all that start with the prefix, whose first
+// byte is not 0xff.
+func prefixEnd(prefix []byte) []byte {
+	end := bytes.Clone(prefix)
+	for i := len(end) - 1; ; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
 }
 
 // dayBias flips the sign bit, so that days before 1970 sort before later ones.
@@ -71,11 +104,16 @@ func key32IDs(key []byte, ids ...*uint32) error {
 	return nil
 }
 
-func parseFileKey(key []byte) (schema.FileID, error) {
+func key64(k kind, id uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{byte(k)}, id)
+}
+
+// key64ID is the inverse of key64; it does not check the kind.
+func key64ID(key []byte) (uint64, error) {
 	if len(key) != 9 {
 		return 0, errBadKey
 	}
-	return schema.FileID(binary.BigEndian.Uint64(key[1:])), nil
+	return binary.BigEndian.Uint64(key[1:]), nil
 }
 
 func parseFlushedKey(key []byte) (schema.PartitionKey, error) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -14,19 +16,32 @@ type loader struct {
 	header    header
 	run       uint64
 	position  schema.Seq
-	databases []*schema.Database // the database with id n is at n-1
-	tables    []tableRecord      // the table with id n is at n-1
+	lastToken uint64
+	databases []databaseRecord // the database with id n is at n-1
+	tables    []tableRecord    // the table with id n is at n-1
 	files     []*schema.File
 	flushed   map[schema.PartitionKey]schema.Seq
+
+	tokens          []*schema.Token // by id
+	tokenNames      map[string]bool
+	datasources     []*schema.Datasource // number n is at n-1
+	datasourceNames map[datasourceName]bool
 
 	snapshot *schema.Snapshot // set by finish
 }
 
-// tableRecord collects a table's columns until all of them were seen.
+// databaseRecord is what the records say about a database itself.
+type databaseRecord struct {
+	name  string
+	state databaseState
+}
+
+// tableRecord collects what the records say about a table.
 type tableRecord struct {
 	database schema.DatabaseID
 	name     string
 	columns  []schema.Column
+	state    tableState
 }
 
 // Faults between records; they reach callers wrapped in a CorruptError.
@@ -38,27 +53,53 @@ var (
 	errDuplicate = errors.New("the name exists already")
 	errRun       = errors.New("the file's id was never handed out")
 	errStale     = errors.New("the partition is not flushed further than the whole catalog")
+	errPurged    = errors.New("something is left of what was purged")
+	errToken     = errors.New("the token's id was never handed out")
 )
 
-// load reads every record of the store.
+// loadedRanges are the keys that Open reads: all but event ids, of which there may be
+// very many.
+var loadedRanges = []pebble.IterOptions{
+	{UpperBound: []byte{byte(kindEvent)}},
+	{LowerBound: prefixEnd([]byte{byte(kindEvent)})},
+}
+
+// load reads every record of the store but event ids.
 func load(s *store, dir string) (*loader, error) {
-	it, err := s.db.NewIter(nil)
-	if err != nil {
-		return nil, fmt.Errorf("read catalog %s: %w", dir, err)
-	}
-	l := &loader{empty: true, flushed: make(map[schema.PartitionKey]schema.Seq)}
-	for it.First(); it.Valid(); it.Next() {
-		if err := l.record(dir, it.Key(), it.Value()); err != nil {
-			return nil, errors.Join(err, it.Close())
+	l := newLoader()
+	for i := range loadedRanges {
+		if err := l.read(s, dir, &loadedRanges[i]); err != nil {
+			return nil, err
 		}
-	}
-	if err := it.Close(); err != nil { // reports a failed read too
-		return nil, fmt.Errorf("read catalog %s: %w", dir, err)
 	}
 	if err := l.finish(dir); err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+func newLoader() *loader {
+	return &loader{
+		empty: true, flushed: make(map[schema.PartitionKey]schema.Seq),
+		tokenNames: make(map[string]bool), datasourceNames: make(map[datasourceName]bool),
+	}
+}
+
+// read takes the records of a range of keys.
+func (l *loader) read(s *store, dir string, keys *pebble.IterOptions) error {
+	it, err := s.db.NewIter(keys)
+	if err != nil {
+		return fmt.Errorf("read catalog %s: %w", dir, err)
+	}
+	for it.First(); it.Valid(); it.Next() {
+		if err := l.record(dir, it.Key(), it.Value()); err != nil {
+			return errors.Join(err, it.Close())
+		}
+	}
+	if err := it.Close(); err != nil { // reports a failed read too
+		return fmt.Errorf("read catalog %s: %w", dir, err)
+	}
+	return nil
 }
 
 // record takes one record. The header comes first, so that a newer format is refused
@@ -92,16 +133,26 @@ func (l *loader) decode(key, value []byte) error {
 		return decodeSingle(key, value, &l.run)
 	case kindPosition:
 		return decodeSingle(key, value, (*uint64)(&l.position))
+	case kindLastToken:
+		return decodeSingle(key, value, &l.lastToken)
 	case kindDatabase:
 		return l.decodeDatabase(key, value)
 	case kindTable:
 		return l.decodeTable(key, value)
 	case kindColumn:
 		return l.decodeColumn(key, value)
+	case kindDatabaseState:
+		return l.decodeDatabaseState(key, value)
+	case kindTableState:
+		return l.decodeTableState(key, value)
 	case kindFile:
 		return l.decodeFile(key, value)
 	case kindFlushed:
 		return l.decodeFlushed(key, value)
+	case kindToken:
+		return l.decodeToken(key, value)
+	case kindDatasource:
+		return l.decodeDatasource(key, value)
 	}
 	return errBadKey
 }
@@ -135,7 +186,7 @@ func (l *loader) decodeDatabase(key, value []byte) error {
 	if int(id) != len(l.databases)+1 {
 		return errGap
 	}
-	l.databases = append(l.databases, &schema.Database{ID: schema.DatabaseID(id), Name: name})
+	l.databases = append(l.databases, databaseRecord{name: name})
 	return nil
 }
 
@@ -162,7 +213,7 @@ func (l *loader) decodeColumn(key, value []byte) error {
 	if err := key32IDs(key, &table, &id); err != nil {
 		return err
 	}
-	name, typ, err := decodeColumn(value)
+	c, err := decodeColumn(schema.ColumnID(id), value)
 	if err != nil {
 		return err
 	}
@@ -173,20 +224,63 @@ func (l *loader) decodeColumn(key, value []byte) error {
 	if int(id) != len(t.columns)+1 {
 		return errGap
 	}
-	t.columns = append(t.columns, schema.Column{ID: schema.ColumnID(id), Name: name, Type: typ})
+	t.columns = append(t.columns, c)
 	return nil
 }
 
+func (l *loader) decodeDatabaseState(key, value []byte) error {
+	var id uint32
+	if err := key32IDs(key, &id); err != nil {
+		return err
+	}
+	state, err := decodeDatabaseState(value)
+	switch {
+	case err != nil:
+		return err
+	case id == 0 || int(id) > len(l.databases):
+		return errUnknown
+	}
+	l.databases[id-1].state = state
+	return nil
+}
+
+func (l *loader) decodeTableState(key, value []byte) error {
+	var id uint32
+	if err := key32IDs(key, &id); err != nil {
+		return err
+	}
+	state, err := decodeTableState(value)
+	switch {
+	case err != nil:
+		return err
+	case id == 0 || int(id) > len(l.tables):
+		return errUnknown
+	}
+	t := &l.tables[id-1]
+	switch {
+	case state.purged && len(t.columns) > 0:
+		return errPurged
+	case state.rule != schema.PointKey && !t.hasTag(state.tag):
+		return errUnknown
+	}
+	t.state = state
+	return nil
+}
+
+func (t *tableRecord) hasTag(id schema.ColumnID) bool {
+	return id > 0 && int(id) <= len(t.columns) && t.columns[id-1].Type == schema.Tag
+}
+
 func (l *loader) decodeFile(key, value []byte) error {
-	id, err := parseFileKey(key)
+	id, err := key64ID(key)
 	if err != nil {
 		return err
 	}
-	f, err := decodeFile(id, value)
+	f, err := decodeFile(schema.FileID(id), value)
 	if err != nil {
 		return err
 	}
-	if id == 0 || uint64(id)>>runShift >= l.run {
+	if id == 0 || id>>runShift >= l.run {
 		return errRun
 	}
 	l.files = append(l.files, f)
@@ -209,6 +303,44 @@ func (l *loader) decodeFlushed(key, value []byte) error {
 	return nil
 }
 
+func (l *loader) decodeToken(key, value []byte) error {
+	id, err := key64ID(key)
+	if err != nil {
+		return err
+	}
+	t, err := decodeToken(id, value)
+	switch {
+	case err != nil:
+		return err
+	case id == 0 || id > l.lastToken:
+		return errToken
+	case l.tokenNames[t.Name]:
+		return errDuplicate
+	}
+	l.tokenNames[t.Name] = true
+	l.tokens = append(l.tokens, t)
+	return nil
+}
+
+func (l *loader) decodeDatasource(key, value []byte) error {
+	var number uint32
+	if err := key32IDs(key, &number); err != nil {
+		return err
+	}
+	d, err := decodeDatasource(value)
+	switch {
+	case err != nil:
+		return err
+	case int(number) != len(l.datasources)+1:
+		return errGap
+	case l.datasourceNames[nameOf(d)]:
+		return errDuplicate
+	}
+	l.datasourceNames[nameOf(d)] = true
+	l.datasources = append(l.datasources, d)
+	return nil
+}
+
 // finish builds the snapshot and checks what can only be checked with all of it.
 func (l *loader) finish(dir string) error {
 	if !l.empty && l.run == 0 {
@@ -228,35 +360,5 @@ func (l *loader) finish(dir string) error {
 		}
 	}
 	slices.SortFunc(l.files, compareFiles)
-	return nil
-}
-
-// buildSnapshot makes the schema and refuses names that occur twice, of which a
-// snapshot would keep only one.
-func (l *loader) buildSnapshot(dir string) error {
-	databases := make(map[string]bool, len(l.databases))
-	for _, d := range l.databases {
-		if databases[d.Name] {
-			return &CorruptError{Dir: dir, Key: databaseKey(d.ID), Err: errDuplicate}
-		}
-		databases[d.Name] = true
-	}
-	tables := make([]*schema.Table, len(l.tables))
-	for i, r := range l.tables {
-		t := schema.NewTable(schema.TableID(i+1), r.database, r.name, r.columns)
-		for _, c := range t.Columns {
-			if found, _ := t.Column(c.Name); found.ID != c.ID {
-				return &CorruptError{Dir: dir, Key: columnKey(t.ID, found.ID), Err: errDuplicate}
-			}
-		}
-		tables[i] = t
-	}
-	l.snapshot = new(schema.Snapshot).With(l.databases, tables)
-	for _, t := range tables {
-		d, _ := l.snapshot.Database(l.databases[t.Database-1].Name)
-		if found, _ := d.Table(t.Name); found != t {
-			return &CorruptError{Dir: dir, Key: tableKey(found.ID), Err: errDuplicate}
-		}
-	}
 	return nil
 }

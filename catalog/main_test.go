@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const testDir = "/data/catalog"
 
-func testOptions(fs vfs.FS) Options { return Options{FS: fs, Dir: testDir} }
+func testOptions(fs vfs.FS) Options { return Options{FS: fs, Dir: testDir, Now: testNow} }
 
 func mustOpen(t testing.TB, fs vfs.FS) *Catalog {
 	t.Helper()
@@ -39,6 +39,13 @@ func mustOpen(t testing.TB, fs vfs.FS) *Catalog {
 func mustClose(t testing.TB, c *Catalog) {
 	t.Helper()
 	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustDo(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -64,6 +71,9 @@ func mustHave(t testing.TB, c *Catalog, want *state) {
 	t.Helper()
 	if got := observe(c); !reflect.DeepEqual(want, got) { // cmp is slow on thousands of tables
 		t.Fatalf("the catalog differs from the model (-model +catalog):\n%s", cmp.Diff(want, got))
+	}
+	if err := checkNames(c.Schema(), want.LastTable); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -14,7 +15,7 @@ import (
 const (
 	// DefaultMaxDatabases costs some 6 MB of memory when reached.
 	DefaultMaxDatabases = 10_000
-	// DefaultMaxTables costs some 650 MB of memory when each table has five columns.
+	// DefaultMaxTables costs some 730 MB of memory when each table has five columns.
 	DefaultMaxTables = 1_000_000
 	// DefaultMaxColumns keeps a definition below 1 MB and the footers of its files readable.
 	DefaultMaxColumns = 10_000
@@ -32,8 +33,10 @@ type Options struct {
 	// Logger receives storage failures as errors and Pebble's reports at debug
 	// level; nil discards both.
 	Logger *slog.Logger
-	// Limits bound what Define accepts.
+	// Limits bound what Define and CreateDatabase accept.
 	Limits Limits
+	// Now is the clock that Created and Deleted are taken from; nil is time.Now.
+	Now func() time.Time
 }
 
 // Limits bound what may be defined. What exists already stays when a limit is lowered.
@@ -50,6 +53,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Limits.Databases == 0 {
 		o.Limits.Databases = DefaultMaxDatabases

@@ -35,14 +35,24 @@ func TestRandomWorkloadMatchesModel(t *testing.T) {
 			lastID = id
 			return id
 		}
+		var events []remembered
 		rt.Repeat(map[string]func(*rapid.T){
-			"define": func(rt *rapid.T) { model = checkDefine(rt, c, model, randomChange(rng)) },
-			"commit": func(rt *rapid.T) {
-				e := randomEdit(rng, model, allocate)
-				if err := c.Commit(e); err != nil {
+			"change": func(rt *rapid.T) {
+				op := randomOperation(rng, model, smallLimits, allocate)
+				if err := op.check(op.call(c)); err != nil {
 					rt.Fatal(err)
 				}
-				model = model.commit(e)
+				model = op.next
+			},
+			"remember": func(rt *rapid.T) {
+				r, ok := randomRemembered(rng, model, events, logChange)
+				if !ok {
+					rt.Skip()
+				}
+				if err := c.Remember(r.table, r.ids()); err != nil {
+					rt.Fatal(err)
+				}
+				events = append(events, r)
 			},
 			"lose an id": func(*rapid.T) { allocate() },
 			"reopen": func(rt *rapid.T) {
@@ -54,24 +64,14 @@ func TestRandomWorkloadMatchesModel(t *testing.T) {
 					rt.Fatalf("the instance id was %s and is %s", instance, c.InstanceID())
 				}
 			},
-			"": func(*rapid.T) { mustHave(t, c, model) },
+			"": func(rt *rapid.T) {
+				mustHave(t, c, model)
+				if err := checkEvents(c, events, len(events)); err != nil {
+					rt.Fatal(err)
+				}
+			},
 		})
 	})
-}
-
-// checkDefine makes a change and compares the outcome with the model's.
-func checkDefine(rt *rapid.T, c *Catalog, model *state, change Change) *state {
-	next, valid := model.define(change, smallLimits)
-	_, err := c.Define(change)
-	var conflict *ConflictError
-	var limit *LimitError
-	switch {
-	case valid && err != nil:
-		rt.Fatalf("refused the valid change %+v: %v", change, err)
-	case !valid && !errors.As(err, &conflict) && !errors.As(err, &limit):
-		rt.Fatalf("answered %v to the invalid change %+v", err, change)
-	}
-	return next
 }
 
 func TestFilesAreSortedByOrderThenID(t *testing.T) {
@@ -116,11 +116,10 @@ func TestClosedCatalogRefusesChangesAndStillReads(t *testing.T) {
 	mustDefine(t, c, table("db", "t", "f"))
 	mustClose(t, c)
 	mustClose(t, c)
-	if _, err := c.Define(table("db", "u")); !errors.Is(err, ErrClosed) {
-		t.Errorf("Define after Close: %v", err)
-	}
-	if err := c.Commit(Edit{Position: 1}); !errors.Is(err, ErrClosed) {
-		t.Errorf("Commit after Close: %v", err)
+	for name, call := range everyCall {
+		if err := call(c); !errors.Is(err, ErrClosed) {
+			t.Errorf("%s after Close: %v", name, err)
+		}
 	}
 	if _, ok := c.Schema().TableByID(1); !ok {
 		t.Error("the schema is gone after Close")

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -26,8 +27,19 @@ func (s *tableShards) shard(name string) map[string]*Table { return s[shardOf(na
 // Snapshot is an immutable picture of every database and table. The zero value is empty.
 type Snapshot struct {
 	databases map[string]*Database
-	tables    []*Table // every table of every database, indexed by id; nil where there is none
+	byID      []*Database        // the same, indexed by id; nil where there is none
+	deleted   []*DeletedDatabase // by id
+	tables    []*Table           // every table of every database, indexed by id; nil where there is none
+
+	all, limited counts
+	deletions    uint64
 }
+
+// counts are the numbers of databases and tables that exist.
+type counts struct{ databases, tables int }
+
+// purgedTable takes the place of a purged table in Snapshot.tables.
+var purgedTable = &Table{Name: "purged"}
 
 // Database finds a database by name.
 func (s *Snapshot) Database(name string) (*Database, bool) {
@@ -35,81 +47,81 @@ func (s *Snapshot) Database(name string) (*Database, bool) {
 	return d, ok
 }
 
-// TableByID finds a table of any database.
+// TableByID finds a table of any database. Deleted tables and those of deleted
+// databases are found too, with Deleted set, until they are purged.
 func (s *Snapshot) TableByID(id TableID) (*Table, bool) {
-	if int(id) >= len(s.tables) || s.tables[id] == nil {
+	if int(id) >= len(s.tables) || s.tables[id] == nil || s.tables[id] == purgedTable {
 		return nil, false
 	}
 	return s.tables[id], true
 }
 
-// DatabaseName returns the name of a database, empty if there is none with the id.
+// IsPurged reports whether there was a table with the id of which nothing is left.
+func (s *Snapshot) IsPurged(id TableID) bool {
+	return int(id) < len(s.tables) && s.tables[id] == purgedTable
+}
+
+// DatabaseName returns the name of a database, also of a deleted one; it is empty if
+// there is none with the id, or no more.
 func (s *Snapshot) DatabaseName(id DatabaseID) string {
-	for name, d := range s.databases {
-		if d.ID == id {
-			return name
-		}
+	if d := s.databaseByID(id); d != nil {
+		return d.Name
+	}
+	if d, ok := s.DeletedDatabase(id); ok {
+		return d.Name
 	}
 	return ""
 }
 
-// Databases returns every database, ordered by name.
+func (s *Snapshot) databaseByID(id DatabaseID) *Database {
+	if int(id) >= len(s.byID) {
+		return nil
+	}
+	return s.byID[id]
+}
+
+// findDeleted returns where the deleted database is, or would be, in s.deleted.
+func (s *Snapshot) findDeleted(id DatabaseID) (int, bool) {
+	return slices.BinarySearchFunc(s.deleted, id, func(d *DeletedDatabase, id DatabaseID) int {
+		return cmp.Compare(d.ID, id)
+	})
+}
+
+// Databases returns every database that exists, ordered by name.
 func (s *Snapshot) Databases() []*Database {
 	all := slices.Collect(maps.Values(s.databases))
 	slices.SortFunc(all, func(a, b *Database) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
-// TableCount returns the number of tables in all databases.
-func (s *Snapshot) TableCount() int {
-	n := 0
-	for _, t := range s.tables {
-		if t != nil {
-			n++
-		}
+// DeletedDatabases returns the databases that were deleted and not yet purged, ordered
+// by id.
+func (s *Snapshot) DeletedDatabases() []*DeletedDatabase { return slices.Clone(s.deleted) }
+
+// Deletions counts the tables and databases that were deleted in the life of this
+// picture's predecessors: as long as it stays the same, a name that was looked up
+// still means the same table.
+func (s *Snapshot) Deletions() uint64 { return s.deletions }
+
+// DeletedDatabase finds a database that was deleted and not yet purged.
+func (s *Snapshot) DeletedDatabase(id DatabaseID) (*DeletedDatabase, bool) {
+	at, ok := s.findDeleted(id)
+	if !ok {
+		return nil, false
 	}
-	return n
+	return s.deleted[at], true
 }
 
-// With returns a snapshot in which the given databases exist and the given tables
-// are defined as given, new or replaced. Each table's database must exist afterwards.
-func (s *Snapshot) With(databases []*Database, tables []*Table) *Snapshot {
-	next := &Snapshot{databases: maps.Clone(s.databases), tables: slices.Clone(s.tables)}
-	if next.databases == nil {
-		next.databases = make(map[string]*Database)
-	}
-	byID := make(map[DatabaseID]*Database, len(next.databases))
-	for _, d := range databases {
-		next.databases[d.Name] = d
-	}
-	for _, d := range next.databases {
-		byID[d.ID] = d
-	}
-	fresh := make(map[DatabaseID]*Database)
-	copied := make(map[*map[string]*Table]bool)
-	for _, t := range tables {
-		d := fresh[t.Database]
-		if d == nil {
-			c := *byID[t.Database]
-			d = &c
-			fresh[t.Database], next.databases[d.Name] = d, d
-		}
-		shard := &d.tables[shardOf(t.Name)]
-		if !copied[shard] {
-			*shard, copied[shard] = cloneOrMake(*shard), true
-		}
-		(*shard)[t.Name] = t
-		for int(t.ID) >= len(next.tables) {
-			next.tables = append(next.tables, nil)
-		}
-		next.tables[t.ID] = t
-	}
-	return next
-}
+// DatabaseCount returns the number of databases that exist.
+func (s *Snapshot) DatabaseCount() int { return s.all.databases }
 
-func cloneOrMake(m map[string]*Table) map[string]*Table {
-	if m == nil {
-		return make(map[string]*Table)
-	}
-	return maps.Clone(m)
-}
+// TableCount returns the number of tables that exist, in all databases.
+func (s *Snapshot) TableCount() int { return s.all.tables }
+
+// LimitedDatabaseCount is DatabaseCount without internal databases: what counts
+// against a limit.
+func (s *Snapshot) LimitedDatabaseCount() int { return s.limited.databases }
+
+// LimitedTableCount is TableCount without the tables of internal databases: what
+// counts against a limit.
+func (s *Snapshot) LimitedTableCount() int { return s.limited.tables }

@@ -132,7 +132,7 @@ func TestEmptySnapshotHasNothing(t *testing.T) {
 }
 
 func TestLookupsOfBytesDoNotAllocate(t *testing.T) {
-	table := NewTable(1, 1, "cpu", []Column{{1, "host", Tag}})
+	table := NewTable(1, 1, "cpu", []Column{{ID: 1, Name: "host", Type: Tag}})
 	s := new(Snapshot).With([]*Database{{ID: 1, Name: "db"}}, []*Table{table})
 	d, _ := s.Database("db")
 	tableName, columnName := []byte("cpu"), []byte("host")

@@ -3,7 +3,6 @@ package schema
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // TimeColumn is the name of the column that every table has besides its tags and
@@ -51,6 +50,10 @@ type Column struct {
 	ID   ColumnID
 	Name string
 	Type ColumnType
+	// Created is when the column was first accepted, in nanoseconds since the Unix
+	// epoch; 0 where that is not known. Columns that were read from a file do not know
+	// it, so that columns are told apart by ID, never with ==.
+	Created int64
 }
 
 // Table is an immutable definition of a table.
@@ -61,8 +64,65 @@ type Table struct {
 	// Columns are the tags and fields in the order of their ids, which is the
 	// order in which they were first accepted. IDs are 1, 2, 3, ….
 	Columns []Column
+	// Key says what identifies a row.
+	Key TableKey
+	// Created is when the table was defined, in nanoseconds since the Unix epoch; 0
+	// where that is not known.
+	Created int64
+	// Deleted is nil for a table that exists. A deleted one is found by its id only,
+	// until it is purged, because its rows and log records are still there.
+	Deleted *Deletion
 
 	byName map[string]int
+}
+
+// TableKey says what identifies a row of a table beyond its tags and time, and which
+// of the rows with one identity counts.
+type TableKey struct {
+	Rule KeyRule
+	// Tag is the tag column that FirstByTag and LatestByTag go by; empty for PointKey.
+	Tag string
+}
+
+// KeyRule is the kind of a TableKey. Values are part of the catalog's format.
+type KeyRule uint8
+
+const (
+	// PointKey is the rule of time series: tags and time identify a row, and the later
+	// write wins, field by field.
+	PointKey KeyRule = iota
+	// FirstByTag is the rule of events: a row whose value of the tag is stored already
+	// is discarded.
+	FirstByTag
+	// LatestByTag is the rule of records that change: rows are versions. For each value
+	// of the tag a query sees the row with the greatest time, and none when the bool
+	// field DeletedColumn of that row is true.
+	LatestByTag
+)
+
+// DeletedColumn is the name of the bool field that ends a record of a LatestByTag table.
+const DeletedColumn = "_deleted"
+
+// Valid reports whether r is one of the declared rules.
+func (r KeyRule) Valid() bool { return r <= LatestByTag }
+
+func (r KeyRule) String() string {
+	switch r {
+	case PointKey:
+		return "point"
+	case FirstByTag:
+		return "first by tag"
+	case LatestByTag:
+		return "latest by tag"
+	}
+	return fmt.Sprintf("KeyRule(%d)", uint8(r))
+}
+
+// Deletion says that a table or database was deleted, and when its data goes. Both are
+// in nanoseconds since the Unix epoch.
+type Deletion struct {
+	At      int64
+	PurgeAt int64 // 0: never
 }
 
 // NewTable returns a table with the given columns, which must be in id order,
@@ -116,45 +176,18 @@ func (t *Table) With(columns []Column) *Table {
 		c.ID = ColumnID(len(all) + 1)
 		all = append(all, c)
 	}
-	return NewTable(t.ID, t.Database, t.Name, all)
+	next := NewTable(t.ID, t.Database, t.Name, all)
+	next.Key, next.Created, next.Deleted = t.Key, t.Created, t.Deleted
+	return next
 }
 
-// Database is an immutable view of one database and its tables.
-type Database struct {
-	ID     DatabaseID
-	Name   string
-	tables tableShards
-}
-
-// Table finds a table by name.
-func (d *Database) Table(name string) (*Table, bool) {
-	t, ok := d.tables.shard(name)[name]
-	return t, ok
-}
-
-// TableBytes is Table for a name that is still a byte slice; it does not allocate.
-func (d *Database) TableBytes(name []byte) (*Table, bool) {
-	t, ok := d.tables[shardOf(name)][string(name)]
-	return t, ok
-}
-
-// Tables returns every table, ordered by name.
-func (d *Database) Tables() []*Table {
-	var all []*Table
-	for _, m := range d.tables {
-		for _, t := range m {
-			all = append(all, t)
-		}
+// Delete returns the table as it is after its deletion. One that is deleted already
+// stays as it is.
+func (t *Table) Delete(d Deletion) *Table {
+	if t.Deleted != nil {
+		return t
 	}
-	slices.SortFunc(all, func(a, b *Table) int { return strings.Compare(a.Name, b.Name) })
-	return all
-}
-
-// TableCount returns the number of tables.
-func (d *Database) TableCount() int {
-	n := 0
-	for _, m := range d.tables {
-		n += len(m)
-	}
-	return n
+	next := *t
+	next.Deleted = &d
+	return &next
 }

@@ -9,7 +9,7 @@ func TestColumnsAreFoundByNameAndID(t *testing.T) {
 	table := NewTable(7, 3, "cpu", nil).
 		With([]Column{{Name: "host", Type: Tag}, {Name: "usage", Type: Float64}}).
 		With([]Column{{Name: "region", Type: Tag}})
-	for i, want := range []Column{{1, "host", Tag}, {2, "usage", Float64}, {3, "region", Tag}} {
+	for i, want := range []Column{{ID: 1, Name: "host", Type: Tag}, {ID: 2, Name: "usage", Type: Float64}, {ID: 3, Name: "region", Type: Tag}} {
 		byName, _ := table.Column(want.Name)
 		byBytes, _ := table.ColumnBytes([]byte(want.Name))
 		byID, _ := table.ColumnByID(want.ID)
@@ -17,7 +17,7 @@ func TestColumnsAreFoundByNameAndID(t *testing.T) {
 			t.Errorf("column %d: by name %v, by bytes %v, by id %v, want %v", i, byName, byBytes, byID, want)
 		}
 	}
-	if got := table.Tags(); !slices.Equal(got, []Column{{1, "host", Tag}, {3, "region", Tag}}) {
+	if got := table.Tags(); !slices.Equal(got, []Column{{ID: 1, Name: "host", Type: Tag}, {ID: 3, Name: "region", Type: Tag}}) {
 		t.Errorf("the tags are %v", got)
 	}
 	for _, id := range []ColumnID{0, 4, 1 << 31} {
@@ -31,7 +31,7 @@ func TestColumnsAreFoundByNameAndID(t *testing.T) {
 }
 
 func TestWithLeavesTheTableAsItIs(t *testing.T) {
-	before := NewTable(1, 1, "t", []Column{{1, "a", Tag}})
+	before := NewTable(1, 1, "t", []Column{{ID: 1, Name: "a", Type: Tag}})
 	one := before.With([]Column{{Name: "b", Type: Int64}})
 	two := before.With([]Column{{Name: "c", Type: Bool}})
 	if len(before.Columns) != 1 || one.Columns[1].Name != "b" || two.Columns[1].Name != "c" {
@@ -40,15 +40,15 @@ func TestWithLeavesTheTableAsItIs(t *testing.T) {
 }
 
 func TestTagsAreACopy(t *testing.T) {
-	table := NewTable(1, 1, "t", []Column{{1, "f", Int64}, {2, "a", Tag}, {3, "b", Tag}})
+	table := NewTable(1, 1, "t", []Column{{ID: 1, Name: "f", Type: Int64}, {ID: 2, Name: "a", Type: Tag}, {ID: 3, Name: "b", Type: Tag}})
 	table.Tags()[0].Name = "changed"
-	if !slices.Equal(table.Columns, []Column{{1, "f", Int64}, {2, "a", Tag}, {3, "b", Tag}}) {
+	if !slices.Equal(table.Columns, []Column{{ID: 1, Name: "f", Type: Int64}, {ID: 2, Name: "a", Type: Tag}, {ID: 3, Name: "b", Type: Tag}}) {
 		t.Errorf("the columns are %v", table.Columns)
 	}
 }
 
 func TestNewTableRefusesGapsInIds(t *testing.T) {
-	for _, columns := range [][]Column{{{2, "a", Tag}}, {{0, "a", Tag}}, {{1, "a", Tag}, {1, "b", Tag}}, {{1, "a", Tag}, {3, "b", Tag}}} {
+	for _, columns := range [][]Column{{{ID: 2, Name: "a", Type: Tag}}, {{ID: 0, Name: "a", Type: Tag}}, {{ID: 1, Name: "a", Type: Tag}, {ID: 1, Name: "b", Type: Tag}}, {{ID: 1, Name: "a", Type: Tag}, {ID: 3, Name: "b", Type: Tag}}} {
 		func() {
 			defer func() {
 				if recover() == nil {

@@ -1,0 +1,122 @@
+package catalog
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// CreateDatabase makes a database that keeps its rows for the given time, 0 being for
+// ever. The errors are *ExistsError, *LimitError, ErrInvalidChange, ErrFailed and ErrClosed.
+func (c *Catalog) CreateDatabase(name string, retention time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.usableLocked(); err != nil {
+		return err
+	}
+	if err := checkRetention(name, retention); err != nil {
+		return err
+	}
+	p := c.newPlanLocked()
+	if err := p.setDatabase(name); err != nil {
+		return err
+	}
+	if !p.isNew {
+		return &ExistsError{ObjectDatabase, name}
+	}
+	p.database.Retention = retention
+	_, err := c.executeLocked(p)
+	return err
+}
+
+// SetRetention changes how long a database keeps its rows; 0 is for ever. The errors are
+// *NotFoundError, ErrInvalidChange, ErrFailed and ErrClosed.
+func (c *Catalog) SetRetention(name string, retention time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, err := c.databaseLocked(name)
+	if err != nil {
+		return err
+	}
+	if err := checkRetention(name, retention); err != nil {
+		return err
+	}
+	if d.Retention == retention {
+		return nil
+	}
+	d = d.WithRetention(retention)
+	b := c.store.newBatch()
+	b.put(databaseStateKey(d.ID), appendDatabaseState(nil, stateOfDatabase(d, nil)))
+	if err := c.commitLocked(b, "set the retention period of database %q", name); err != nil {
+		return err
+	}
+	c.schema.Store(c.schema.Load().With([]*schema.Database{d}, nil))
+	return nil
+}
+
+// DeleteDatabase deletes a database with its tables and frees its name. Its data is
+// due to be purged at purgeAt, in nanoseconds since the Unix epoch; 0 is never. The
+// errors are *NotFoundError, ErrFailed and ErrClosed.
+func (c *Catalog) DeleteDatabase(name string, purgeAt int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, err := c.databaseLocked(name)
+	if err != nil {
+		return err
+	}
+	deletion := c.deletion(purgeAt)
+	b := c.store.newBatch()
+	b.put(databaseStateKey(d.ID), appendDatabaseState(nil, stateOfDatabase(d, &deletion)))
+	if err := c.commitLocked(b, "delete database %q", name); err != nil {
+		return err
+	}
+	c.schema.Store(c.schema.Load().WithDeleted([]*schema.DeletedDatabase{d.Delete(deletion)}))
+	return nil
+}
+
+// DeleteTable deletes a table and frees its name, as DeleteDatabase does for a database.
+// The errors are *NotFoundError, for either name, ErrFailed and ErrClosed.
+func (c *Catalog) DeleteTable(database, table string, purgeAt int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, err := c.databaseLocked(database)
+	if err != nil {
+		return err
+	}
+	t, ok := d.Table(table)
+	if !ok {
+		return &NotFoundError{ObjectTable, table}
+	}
+	deletion := c.deletion(purgeAt)
+	b := c.store.newBatch()
+	b.put(tableStateKey(t.ID), appendTableState(nil, stateOfTable(t, &deletion)))
+	if err := c.commitLocked(b, "delete table %q of database %q", table, database); err != nil {
+		return err
+	}
+	c.schema.Store(c.schema.Load().With(nil, []*schema.Table{t.Delete(deletion)}))
+	return nil
+}
+
+// databaseLocked finds a database that is about to be changed; mu is held.
+func (c *Catalog) databaseLocked(name string) (*schema.Database, error) {
+	if err := c.usableLocked(); err != nil {
+		return nil, err
+	}
+	d, ok := c.schema.Load().Database(name)
+	if !ok {
+		return nil, &NotFoundError{ObjectDatabase, name}
+	}
+	return d, nil
+}
+
+func (c *Catalog) deletion(purgeAt int64) schema.Deletion {
+	return schema.Deletion{At: c.now().UnixNano(), PurgeAt: purgeAt}
+}
+
+func checkRetention(database string, retention time.Duration) error {
+	if retention < 0 {
+		return fmt.Errorf("%w: the retention period of database %q is negative: %s", ErrInvalidChange, database, retention)
+	}
+	return nil
+}
