@@ -24,6 +24,7 @@ type Engine struct {
 	buffers    *share // of the memory pool
 	persisting *share
 	ingesters  *ingesters
+	firsts     firsts
 	flusher    *flusher
 	metrics    *metrics
 	applied    atomic.Uint64 // the last log position that is in the buffers
@@ -50,10 +51,11 @@ func Open(opts Options) (*Engine, error) {
 		opts:       opts,
 		buffers:    newShare(opts.PoolBytes, buffersPercent),
 		persisting: newShare(opts.PoolBytes, persistPercent),
-		ingesters:  &ingesters{limits: opts.Limits},
+		ingesters:  &ingesters{limits: opts.Limits, logsRejected: opts.RejectedRetention > 0},
 		metrics:    newMetrics(opts.Registerer),
 	}
 	e.tables = newTables(e.buffers)
+	e.ingesters.isStored = e.isStored
 	e.flusher = newFlusher(e)
 	e.closeOnce = sync.OnceValue(e.close)
 	if err := e.recover(); err != nil {

@@ -26,6 +26,12 @@ var (
 	ErrUnavailable = errors.New("the engine does not accept writes")
 	// ErrInvalidDatabaseName is wrapped by the reason why a name is refused.
 	ErrInvalidDatabaseName = errors.New("invalid database name")
+	// ErrExists is wrapped by the refusal to create what exists already.
+	ErrExists = catalog.ErrExists
+	// ErrInvalidTable is wrapped by the reason why CreateTable refuses a description.
+	ErrInvalidTable = errors.New("invalid table")
+	// ErrTokenNotFound is returned by DeleteToken for a name that no token has.
+	ErrTokenNotFound = errors.New("token not found")
 	// ErrInUse is returned by Open when another process has the data directory.
 	ErrInUse = errors.New("the data directory is in use")
 	// ErrDamaged is returned by Open when files and catalog do not belong together.
@@ -46,7 +52,21 @@ type LineError struct {
 	Column   int    // 1-based byte of that line where the fault was found
 	Original string // the line as sent, cut at MaxOriginalBytes
 	Message  string // what is wrong, in InfluxDB 3's wording
+	Hint     string // the fix, where it is known
+	Syntax   bool   // the line is not line protocol
 	Limit    bool   // a limit on tables or columns was hit; the line itself is fine
+	Expired  bool   // the time is outside the retention period
+
+	plain string // Message with other quotes; empty where it is the same
+}
+
+// PlainMessage is Message with straight single quotes around what it repeats of the
+// line, as InfluxDB's cloud services word it.
+func (e LineError) PlainMessage() string {
+	if e.plain != "" {
+		return e.plain
+	}
+	return e.Message
 }
 
 // Bounds of what an answer says about rejected lines.

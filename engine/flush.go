@@ -68,11 +68,18 @@ func (f *flusher) run() {
 		defer ticker.Stop()
 		tick = ticker.C
 	}
+	purge := time.NewTicker(purgeInterval)
+	defer purge.Stop()
 	for {
+		if err := f.e.purgeDue(); err != nil {
+			f.e.opts.Logger.Error("purging what was deleted failed; it is tried again in a minute", "error", err)
+		}
 		mode := flushAll
 		select {
 		case <-f.quit:
 			return
+		case <-purge.C:
+			continue
 		case <-tick:
 		case <-f.kicked:
 			mode = flushLargest
@@ -102,6 +109,9 @@ func (f *flusher) flush(ctx context.Context, mode flushMode) error {
 		}
 	}
 	if err := f.e.advance(); err != nil {
+		return err
+	}
+	if err := f.e.trimRejected(); err != nil {
 		return err
 	}
 	if len(units) > 0 {

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/lineprotocol"
@@ -46,6 +48,15 @@ type ingester struct {
 	result   WriteResult
 
 	slotsBefore int // slots of the line's table before the line added any
+
+	retention  time.Duration         // of the database; 0 is for ever
+	oldest     int64                 // the first instant within the retention period
+	rejected   rejectedLog           // of the request
+	seen       map[firstKey]struct{} // keys of FirstByTag tables in the request
+	isStored   func(firstKey) (bool, error)
+	isInternal bool   // the database is InternalDatabase, to which no limits apply
+	failure    error  // looking up a key failed
+	deletions  uint64 // of the snapshot that everything remembered belongs to
 }
 
 // staged is one field value of the line being read.
@@ -73,18 +84,21 @@ const (
 	slotOverhead  = 120 // a slot, its place in the map, a predicted key
 )
 
-func newIngester(limits catalog.Limits) *ingester {
-	return &ingester{limits: limits, databases: make(map[string]*ingestDatabase)}
+func newIngester(s *ingesters) *ingester {
+	return &ingester{
+		limits: s.limits, isStored: s.isStored,
+		databases: make(map[string]*ingestDatabase), seen: make(map[firstKey]struct{}),
+		rejected: rejectedLog{isOn: s.logsRejected},
+	}
 }
 
-// read parses the body of req into out against a snapshot of the schema. now is the
-// time of points without one, in nanoseconds.
-func (in *ingester) read(req *WriteRequest, snapshot *schema.Snapshot, now int64, out *writeSet) {
-	in.begin(req.Database, snapshot, out)
+// read parses the body of req into out against a snapshot of the schema.
+func (in *ingester) read(req *WriteRequest, snapshot *schema.Snapshot, out *writeSet) {
+	in.begin(req, snapshot, out)
 	in.reader.Reset(req.Body)
-	for in.reader.Next() {
+	for in.failure == nil && in.reader.Next() {
 		in.line++
-		if fault := in.readLine(req.Precision, now); fault != nil {
+		if fault := in.readLine(req.Precision, req.Now); fault != nil {
 			in.reject(fault)
 		}
 	}
@@ -93,58 +107,86 @@ func (in *ingester) read(req *WriteRequest, snapshot *schema.Snapshot, now int64
 	}
 }
 
-func (in *ingester) begin(database string, snapshot *schema.Snapshot, out *writeSet) {
-	in.db = in.databases[database]
+func (in *ingester) begin(req *WriteRequest, snapshot *schema.Snapshot, out *writeSet) {
+	if n := snapshot.Deletions(); n != in.deletions {
+		in.forget() // a name may mean another table now
+		in.deletions = n
+	}
+	in.db = in.databases[req.Database]
 	if in.db == nil {
 		in.db = &ingestDatabase{tables: make(map[string]*ingestTable), series: make(map[string]*seriesEntry)}
-		in.databases[database] = in.db
+		in.databases[req.Database] = in.db
 	}
 	in.snapshot, in.out = snapshot, out
-	in.schema, _ = snapshot.Database(database)
+	in.schema, _ = snapshot.Database(req.Database)
 	in.request++
 	in.touched, in.created, in.fresh = in.touched[:0], 0, in.fresh[:0]
-	in.result = WriteResult{}
+	in.result, in.failure = WriteResult{}, nil
+	in.retention, in.oldest = 0, math.MinInt64
+	if in.schema != nil && in.schema.Retention > 0 {
+		in.retention = in.schema.Retention
+		if oldest := req.Now - int64(in.retention); oldest < req.Now { // did not overflow
+			in.oldest = oldest
+		}
+	}
+	in.isInternal = req.Database == InternalDatabase
+	in.rejected.begin(req)
+	clear(in.seen)
 }
 
 // end drops what refers to the request, and everything remembered if it has become too
 // much: a body may have brought a new series with each line.
 func (in *ingester) end() {
 	if in.cached > maxCachedBytes {
-		clear(in.databases)
-		in.cached = 0
+		in.forget()
 	}
 	clear(in.touched)
 	clear(in.fresh)
 	in.db, in.snapshot, in.schema, in.out, in.result = nil, nil, nil, nil, WriteResult{}
 	in.reader.Reset(nil)
+	in.rejected.end()
+}
+
+func (in *ingester) forget() {
+	clear(in.databases)
+	in.cached = 0
 }
 
 // fault is what is wrong with a line.
 type fault struct {
 	line, column int
 	message      string
+	hint         string
+	plain        string // message with other quotes, where it has quotes
+	syntax       bool
 	limit        bool
+	expired      bool
 }
 
 func syntaxFault(e *lineprotocol.Error) *fault {
-	return &fault{line: e.Line, column: e.Column, message: e.Error()}
+	return &fault{line: e.Line, column: e.Column, message: e.Error(), plain: e.Plain(), hint: syntaxHint(e.Kind), syntax: true}
 }
 
 // faultHere describes a fault that the schema or a limit finds in the current line.
-func (in *ingester) faultHere(message string) *fault {
-	return &fault{line: in.reader.Line(), column: in.reader.Column(), message: message}
+func (in *ingester) faultHere(message, hint string) *fault {
+	return &fault{line: in.reader.Line(), column: in.reader.Column(), message: message, hint: hint}
 }
 
 // reject records a fault and moves on to the next line.
 func (in *ingester) reject(f *fault) {
 	in.result.Rejected++
+	if f.expired {
+		in.result.Expired++
+	}
+	raw := in.reader.Raw()
 	if len(in.result.Errors) < MaxReportedErrors {
-		raw := in.reader.Raw()
 		in.result.Errors = append(in.result.Errors, LineError{
-			Line: f.line, Column: f.column, Message: f.message, Limit: f.limit,
+			Line: f.line, Column: f.column, Message: f.message, plain: f.plain, Hint: f.hint,
+			Syntax: f.syntax, Limit: f.limit, Expired: f.expired,
 			Original: string(raw[:min(len(raw), MaxOriginalBytes)]),
 		})
 	}
+	in.rejected.add(f, raw)
 	in.reader.Skip()
 }
 
@@ -159,6 +201,16 @@ func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault
 	var ns int64
 	if f == nil {
 		ns, f = in.readTime(precision, now)
+	}
+	if f == nil && t.keeps() != 0 {
+		isRepeated, g := in.checkKey(entry)
+		if isRepeated {
+			t.dropSlots(in.slotsBefore)
+			in.result.Accepted++
+			in.result.Discarded++
+			return nil
+		}
+		f = g
 	}
 	if f == nil {
 		f = in.checkNewTable(t)
@@ -223,9 +275,9 @@ func (in *ingester) stageValue(t *ingestTable, slot int32, name []byte) *fault {
 	s := &t.slots[slot]
 	switch {
 	case s.kind != in.value.Type:
-		return in.faultHere(fmt.Sprintf("invalid column type for column '%s', expected %s, got %s", s.name, s.kind, in.value.Type))
+		return in.typeFault(t, s, in.value.Type)
 	case s.line == in.line:
-		return in.faultHere(fmt.Sprintf("invalid line protocol - multiple instances of '%s' field found", s.name))
+		return in.faultHere(fmt.Sprintf("invalid line protocol - multiple instances of '%s' field found", s.name), "leave one of them")
 	}
 	s.line = in.line
 	v := staged{slot: slot, bits: in.value.Bits}
@@ -249,6 +301,9 @@ func (in *ingester) readTime(precision lineprotocol.Precision, now int64) (int64
 	ns, ok := precision.Nanoseconds(digits)
 	if !ok {
 		return 0, syntaxFault(in.reader.OutOfRange(digits, precision))
+	}
+	if ns < in.oldest {
+		return 0, in.expiredFault(ns)
 	}
 	return ns, nil
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/siltstone-db/siltstone/partition"
@@ -98,7 +97,7 @@ func (in *ingester) tagSlot(t *ingestTable, name []byte) (int32, *fault) {
 		return in.addSlot(t, name, schema.Tag)
 	}
 	if s := &t.slots[slot]; s.kind != schema.Tag {
-		return 0, in.faultHere(fmt.Sprintf("invalid column type for column '%s', expected %s, got %s", s.name, s.kind, schema.Tag))
+		return 0, in.typeFault(t, s, schema.Tag)
 	}
 	return slot, nil
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -29,7 +30,9 @@ type slot struct {
 	name string
 	kind schema.ColumnType
 	id   schema.ColumnID // 0 while provisional
-	line uint64          // the last line that staged a value, to find duplicates
+	// since is the line of the request that brought the column, 0 for one that exists.
+	since int
+	line  uint64 // the last line that staged a value, to find duplicates
 }
 
 type predictedKey struct {
@@ -64,7 +67,7 @@ func (t *ingestTable) define(def *schema.Table) {
 	t.def = def
 	for _, c := range def.Columns {
 		if i, ok := t.byName[c.Name]; ok {
-			t.slots[i].id = c.ID
+			t.slots[i].id, t.slots[i].since = c.ID, 0
 			continue
 		}
 		t.byName[c.Name] = int32(len(t.slots))
@@ -79,6 +82,15 @@ func (t *ingestTable) dropSlots(n int) {
 	}
 	t.slots = t.slots[:n]
 	t.predicted = slices.DeleteFunc(t.predicted, func(p predictedKey) bool { return int(p.slot) >= n })
+}
+
+// keeps returns the tag of whose values the table keeps the first row, 0 if it has none.
+func (t *ingestTable) keeps() schema.ColumnID {
+	if t.def == nil || t.def.Key.Rule != schema.FirstByTag {
+		return 0
+	}
+	c, _ := t.def.Column(t.def.Key.Tag)
+	return c.ID
 }
 
 // provisional returns the columns that the catalog must define.
@@ -116,16 +128,16 @@ func (t *ingestTable) refuseTime(kind schema.ColumnType) string {
 // addSlot makes a provisional column.
 func (in *ingester) addSlot(t *ingestTable, name []byte, kind schema.ColumnType) (int32, *fault) {
 	if string(name) == schema.TimeColumn {
-		return 0, in.faultHere(t.refuseTime(kind))
+		return 0, in.faultHere(t.refuseTime(kind), "a line's time stamp is its last item; give the column another name")
 	}
 	if len(t.slots) >= in.limits.Columns {
 		limit := catalog.LimitError{Kind: catalog.LimitColumns, Table: t.name, Limit: in.limits.Columns}
-		f := in.faultHere(limit.Error())
+		f := in.faultHere(limit.Error(), fmt.Sprintf("column %q would be one too many for table %q; start the server with a greater --max-columns, or write to another table", name, t.name))
 		f.limit = true
 		return 0, f
 	}
 	in.cached += slotOverhead + 2*int64(len(name))
-	t.slots = append(t.slots, slot{name: string(name), kind: kind})
+	t.slots = append(t.slots, slot{name: string(name), kind: kind, since: in.reader.Line()})
 	t.byName[string(name)] = int32(len(t.slots) - 1)
 	return int32(len(t.slots) - 1), nil
 }
@@ -135,10 +147,10 @@ func (in *ingester) checkNewTable(t *ingestTable) *fault {
 	if t.touched == in.request {
 		return nil
 	}
-	if t.def == nil {
-		if have := in.snapshot.TableCount() + in.created; have >= in.limits.Tables {
+	if t.def == nil && !in.isInternal {
+		if have := in.snapshot.LimitedTableCount() + in.created; have >= in.limits.Tables {
 			limit := catalog.LimitError{Kind: catalog.LimitTables, Table: t.name, Have: have, Limit: in.limits.Tables}
-			f := in.faultHere(limit.Error())
+			f := in.faultHere(limit.Error(), "start the server with a greater --max-tables, or delete tables that nobody needs")
 			f.limit = true
 			return f
 		}
@@ -161,16 +173,22 @@ func (in *ingester) change(database string) (change catalog.Change, ok bool) {
 	return change, len(change.Tables) > 0
 }
 
+// errTableReplaced says that a table was deleted while a request was read against it.
+var errTableReplaced = errors.New("deleted while it was written to")
+
 // settle makes the request's provisional columns real.
 func (in *ingester) settle(snapshot *schema.Snapshot, database string) error {
 	db, ok := snapshot.Database(database)
 	if !ok {
-		return fmt.Errorf("database %q is missing after its definition", database)
+		return fmt.Errorf("%w: database %q", errTableReplaced, database)
 	}
 	for _, t := range in.touched {
 		def, ok := db.Table(t.name)
 		if !ok {
-			return fmt.Errorf("table %q is missing after its definition", t.name)
+			return fmt.Errorf("%w: table %q", errTableReplaced, t.name)
+		}
+		if t.def != nil && t.def.ID != def.ID {
+			return fmt.Errorf("%w: table %q", errTableReplaced, t.name)
 		}
 		t.define(def)
 	}

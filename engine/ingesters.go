@@ -10,8 +10,11 @@ import (
 // ingesters is a stock of ingesters. It keeps as many as can run at once; what they
 // remember is worth more the fewer there are, so that the one used last goes first.
 type ingesters struct {
-	limits catalog.Limits
-	mu     struct {
+	limits       catalog.Limits
+	isStored     func(firstKey) (bool, error)
+	logsRejected bool
+
+	mu struct {
 		sync.Mutex
 		idle []*ingester
 	}
@@ -22,7 +25,7 @@ func (s *ingesters) get() *ingester {
 	defer s.mu.Unlock()
 	n := len(s.mu.idle)
 	if n == 0 {
-		return newIngester(s.limits)
+		return newIngester(s)
 	}
 	in := s.mu.idle[n-1]
 	s.mu.idle = s.mu.idle[:n-1]

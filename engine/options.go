@@ -32,6 +32,12 @@ type Options struct {
 	PoolBytes int64
 	// Limits bound what may be defined; zero fields are the catalog's defaults.
 	Limits catalog.Limits
+	// RejectedRetention is how long rejected points are kept in InternalDatabase; 0
+	// keeps none.
+	RejectedRetention time.Duration
+	// RejectedMaxBytes bounds the files of the rejected points; the oldest go first. 0
+	// is DefaultRejectedMaxBytes.
+	RejectedMaxBytes int64
 	// WALSegmentBytes is the size of a log segment; 0 is the log's default.
 	WALSegmentBytes int64
 }
@@ -41,6 +47,9 @@ const (
 	DefaultGen1Duration = 10 * time.Minute
 	// DefaultPoolBytes is for callers that do not look at the machine's memory.
 	DefaultPoolBytes = 1 << 30
+	// DefaultRejectedMaxBytes has room for a million typical lines: Parquet keeps
+	// similar lines at some 60 bytes each.
+	DefaultRejectedMaxBytes = 64 << 20
 	// MinPoolBytes leaves each share enough for one row group and a few chunks.
 	MinPoolBytes = 16 << 20
 )
@@ -65,6 +74,9 @@ func (o *Options) EnsureDefaults() {
 	if o.PoolBytes == 0 {
 		o.PoolBytes = DefaultPoolBytes
 	}
+	if o.RejectedMaxBytes == 0 {
+		o.RejectedMaxBytes = DefaultRejectedMaxBytes
+	}
 	limits := catalog.Options{Limits: o.Limits}
 	limits.EnsureDefaults()
 	o.Limits = limits.Limits
@@ -78,6 +90,9 @@ func (o *Options) Validate() error {
 	}
 	if o.PoolBytes < MinPoolBytes {
 		faults = append(faults, fmt.Errorf("the memory pool of %d bytes is below the minimum of %d", o.PoolBytes, MinPoolBytes))
+	}
+	if o.RejectedRetention < 0 || o.RejectedMaxBytes < 0 {
+		faults = append(faults, errors.New("the retention and size of the rejected-points log must not be negative"))
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("engine options: %w", errors.Join(faults...))

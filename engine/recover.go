@@ -63,7 +63,7 @@ func (e *Engine) openCatalog() error {
 			}
 		}
 	}
-	c, err := catalog.Open(catalog.Options{FS: fs, Dir: e.path(catalogDir), Logger: e.opts.Logger, Limits: e.opts.Limits})
+	c, err := catalog.Open(catalog.Options{FS: fs, Dir: e.path(catalogDir), Logger: e.opts.Logger, Limits: e.opts.Limits, Now: e.opts.Now})
 	if err != nil {
 		return fmt.Errorf("opening the catalog: %w", err)
 	}
@@ -186,11 +186,11 @@ func (e *Engine) openLog() (rows int, err error) {
 	var decoder partition.Decoder
 	replay := func(seq schema.Seq, record []byte) error {
 		err := decoder.Decode(record, func(b *partition.Batch) error {
-			if seq > flushed[b.Key] {
-				rows += b.Rows()
-				return e.replayBatch(b, seq)
+			if seq <= flushed[b.Key] || e.catalog.Schema().IsPurged(b.Key.Table) {
+				return nil
 			}
-			return nil
+			rows += b.Rows()
+			return e.replayBatch(b, seq)
 		})
 		if err != nil {
 			return fmt.Errorf("log record %d: %w", seq, err)
@@ -222,6 +222,7 @@ func (e *Engine) replayBatch(b *partition.Batch, seq schema.Seq) error {
 		}
 	}
 	e.tables.findOrCreate(b.Key.Database, b.Key.Table).append(b, seq)
+	e.rememberKeys(keysOf(def, b))
 	return nil
 }
 

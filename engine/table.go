@@ -46,6 +46,15 @@ func (ts *tables) findOrCreate(db schema.DatabaseID, id schema.TableID) *table {
 	return t
 }
 
+// remove takes a table out of the set and returns it, nil if it was not there.
+func (ts *tables) remove(id schema.TableID) *table {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	t := ts.mu.byID[id]
+	delete(ts.mu.byID, id)
+	return t
+}
+
 // all returns every table, by id.
 func (ts *tables) all() []*table {
 	ts.mu.RLock()
@@ -71,6 +80,9 @@ type table struct {
 		// buffered lists active and frozen buffers in the order in which they were made.
 		buffered []*buffer
 		files    []*schema.File // by Order; replaced, never changed in place
+		views    int            // that have the table pinned
+		// doomed are files that the catalog has given up and that a view may still read.
+		doomed []*schema.File
 	}
 }
 
@@ -161,6 +173,7 @@ func (t *table) addFilesLocked(files []*schema.File) {
 func (t *table) pin() (files []*schema.File, snapshots []*partition.Snapshot, pinned []*buffer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.mu.views++
 	for _, b := range t.mu.buffered {
 		b.pins++
 		snapshots = append(snapshots, b.partition.Snapshot())
@@ -168,12 +181,54 @@ func (t *table) pin() (files []*schema.File, snapshots []*partition.Snapshot, pi
 	return t.mu.files, snapshots, slices.Clone(t.mu.buffered)
 }
 
-func (t *table) unpin(pinned []*buffer) {
+// unpin ends a view and returns the files that nobody reads any more.
+func (t *table) unpin(pinned []*buffer) (unread []*schema.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, b := range pinned {
 		t.unpinLocked(b)
 	}
+	t.mu.views--
+	return t.takeDoomedLocked()
+}
+
+// doom takes files that the catalog has given up out of view, and returns those that
+// nobody reads any more; the others follow when the last view ends.
+func (t *table) doom(files []*schema.File) (unread []*schema.File) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.files = slices.DeleteFunc(slices.Clone(t.mu.files), func(f *schema.File) bool { return slices.Contains(files, f) })
+	t.mu.doomed = append(t.mu.doomed, files...)
+	return t.takeDoomedLocked()
+}
+
+func (t *table) takeDoomedLocked() []*schema.File {
+	if t.mu.views > 0 {
+		return nil
+	}
+	unread := t.mu.doomed
+	t.mu.doomed = nil
+	return unread
+}
+
+// discard drops all that the table holds, and returns the files that nobody reads.
+func (t *table) discard() (unread []*schema.File) {
+	t.mu.Lock()
+	buffered, files := t.mu.buffered, t.mu.files
+	t.mu.buffered = nil
+	clear(t.mu.active)
+	for _, b := range buffered {
+		t.unpinLocked(b)
+	}
+	t.mu.Unlock()
+	return t.doom(files)
+}
+
+// allFiles returns the files in view.
+func (t *table) allFiles() []*schema.File {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mu.files
 }
 
 func (t *table) unpinLocked(b *buffer) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
@@ -45,8 +46,15 @@ func (v *View) Close() {
 // View pins the named tables of a database, or all of them when names is nil. The
 // errors are ErrDatabaseNotFound and *TableNotFoundError.
 func (e *Engine) View(database string, names []string) (*View, error) {
+	// Writes that were answered before they were synced are to be seen. A log that
+	// failed has lost them, and queries go on.
+	_ = e.log.Barrier(context.Background())
 	db, ok := e.catalog.Schema().Database(database)
-	if !ok {
+	switch {
+	case ok:
+	case database == InternalDatabase: // is made with the first row, and always there to read
+		db = &schema.Database{Name: InternalDatabase}
+	default:
 		return nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, database)
 	}
 	defs, err := tableDefs(db, names)
@@ -99,8 +107,11 @@ func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
 		tv.Files = append(tv.Files, FileRef{f, e.path(filePath(f))})
 	}
 	tv.Buffers = snapshots
-	return tv, func() { t.unpin(pinned) }
+	return tv, func() { e.removeDoomed(t.unpin(pinned)) }
 }
+
+// Schema returns everything that is defined.
+func (e *Engine) Schema() *schema.Snapshot { return e.catalog.Schema() }
 
 // Databases returns the names of all databases, in order.
 func (e *Engine) Databases() []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/lineprotocol"
@@ -33,43 +34,56 @@ type WriteRequest struct {
 	// AcceptPartial stores the valid lines of a body that has bad ones; without it
 	// one bad line rejects them all.
 	AcceptPartial bool
+	// NoSync answers when the record is queued for the log's next sync: a crash right
+	// after the answer may lose it. Views wait for what is queued, so that it is
+	// queryable at once. Tables with Key.Rule FirstByTag are synced all the same.
+	NoSync bool
+	// MustExist refuses to create the database.
+	MustExist bool
+	// Now is the time of points without one, in nanoseconds; 0 is the clock's.
+	Now int64
+	// RequestID and Token name the request and its sender in the rejected-points log.
+	RequestID, Token string
+
+	isRetry bool // the rejected-points log has the lines already
 }
 
 // WriteResult says what became of the lines.
 type WriteResult struct {
 	Accepted int
-	Rejected int
+	// Discarded counts those of Accepted that changed nothing, because a table that
+	// keeps the first row of each key has one already.
+	Discarded int
+	Rejected  int
+	// Expired counts those of Rejected whose time is outside the retention period.
+	Expired int
 	// Errors describes the rejected lines in order, at most MaxReportedErrors of them.
 	Errors []LineError
 }
 
 // Write stores the points of a body. When it returns without error, every accepted
-// point is durable and visible (E1), and the result describes every rejected line.
+// point is durable and visible (E1; see NoSync), the result describes every rejected
+// line, and the rejected-points log holds them.
 //
-// The errors are ErrEmptyWrite, ErrInvalidDatabaseName, ErrTooLarge, ErrOverloaded,
-// ErrUnavailable, *LimitError for a database too many, and the context's; with any of
-// them no point of the body was acknowledged.
+// The errors are ErrEmptyWrite, ErrInvalidDatabaseName, ErrDatabaseNotFound,
+// ErrTooLarge, ErrOverloaded, ErrUnavailable, *LimitError for a database too many, and
+// the context's; with any of them no point of the body was acknowledged.
 func (e *Engine) Write(ctx context.Context, req WriteRequest) (WriteResult, error) {
 	if err := ValidateDatabaseName(req.Database); err != nil {
 		return WriteResult{}, err
+	}
+	if req.Now == 0 {
+		req.Now = e.opts.Now().UnixNano()
 	}
 	if err := e.enter(); err != nil {
 		return WriteResult{}, err
 	}
 	defer e.leave()
-	out := writeSets.Get().(*writeSet)
-	defer func() {
-		out.reset()
-		writeSets.Put(out)
-	}()
-	result, record, err := e.prepare(&req, out)
-	if err != nil || record == nil {
-		return result, err
-	}
-	if err := ctx.Err(); err != nil {
+	result, rejected, err := e.write(ctx, &req)
+	if err != nil {
 		return WriteResult{}, err
 	}
-	if err := e.store(record, out); err != nil {
+	if err := e.keepRejected(ctx, rejected); err != nil {
 		return WriteResult{}, err
 	}
 	e.metrics.accepted.Add(float64(result.Accepted))
@@ -77,36 +91,87 @@ func (e *Engine) Write(ctx context.Context, req WriteRequest) (WriteResult, erro
 	return result, nil
 }
 
-// prepare parses the body, defines what it needs, and returns the log record of its
-// accepted points, nil when there is none to store.
-func (e *Engine) prepare(req *WriteRequest, out *writeSet) (WriteResult, []byte, error) {
+// write stores the accepted points of a body and returns the rejected ones as line
+// protocol for their log, nil when there are none or the log is off.
+func (e *Engine) write(ctx context.Context, req *WriteRequest) (result WriteResult, rejected []byte, err error) {
+	w := writing{engine: e, req: req, set: writeSets.Get().(*writeSet)}
+	defer w.end()
+	result, rejected, err = w.prepare()
+	if err != nil || len(w.set.batches) == 0 {
+		return result, rejected, err
+	}
+	if err := ctx.Err(); err != nil {
+		return result, nil, err
+	}
+	return result, rejected, w.store()
+}
+
+// writing is one call of write.
+type writing struct {
+	engine *Engine
+	req    *WriteRequest
+	set    *writeSet
+	record []byte
+	firsts *sync.Mutex // held from reading the keys of FirstByTag tables to applying them
+}
+
+// end gives back what the call holds. A set that is queued is given back by whoever
+// applies it.
+func (w *writing) end() {
+	if w.firsts != nil {
+		w.firsts.Unlock()
+	}
+	if w.set != nil {
+		w.set.release()
+	}
+}
+
+// prepare parses the body, defines what it needs, and makes the log record of its
+// accepted points; the set has no batches when there is none to store.
+func (w *writing) prepare() (WriteResult, []byte, error) {
+	e := w.engine
 	in := e.ingesters.get()
 	defer e.ingesters.put(in)
 	for {
-		in.read(req, e.catalog.Schema(), e.opts.Now().UnixNano(), out)
-		result := in.result
+		snapshot := e.catalog.Schema()
+		if _, ok := snapshot.Database(w.req.Database); !ok && w.req.MustExist {
+			return WriteResult{}, nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, w.req.Database)
+		}
+		in.read(w.req, snapshot, w.set)
+		result, rejected := in.result, in.rejected.text()
+		if in.failure != nil {
+			in.abandon()
+			return WriteResult{}, nil, fmt.Errorf("%w: %w", ErrUnavailable, in.failure)
+		}
 		switch {
 		case result.Accepted+result.Rejected == 0:
 			return result, nil, ErrEmptyWrite
-		case result.Accepted == 0, result.Rejected > 0 && !req.AcceptPartial:
+		case result.Accepted == 0, result.Rejected > 0 && !w.req.AcceptPartial:
 			in.abandon()
+			w.set.reset()
 			result.Rejected += result.Accepted
-			result.Accepted = 0
-			e.metrics.rejected.Add(float64(result.Rejected))
-			return result, nil, nil
+			result.Accepted, result.Discarded = 0, 0
+			return result, rejected, nil
+		case len(w.set.keys) > 0 && w.firsts == nil:
+			// Read again under the lock, so that no other request stores one of the keys
+			// between the look-up and the record.
+			in.abandon()
+			w.set.reset()
+			w.firsts = e.firsts.lock(w.req.Database)
+			continue
 		}
-		err := e.define(in, req.Database)
+		err := e.define(in, w.req.Database)
 		if err == nil {
-			record, err := out.seal()
-			return result, record, err
+			w.record, err = w.set.seal()
+			return result, rejected, err
 		}
 		in.abandon()
 		if !e.isRetryable(err) {
 			return WriteResult{}, nil, err
 		}
-		// Another writer defined a column first. Read against what it defined, the
-		// lines that contradict it are rejected one by one.
-		out.reset()
+		// Another writer defined a column first, or the table was deleted and made anew.
+		// Read against what there is now, lines that contradict it are rejected one by one.
+		w.set.reset()
 	}
 }
 
@@ -118,12 +183,17 @@ func (e *Engine) define(in *ingester, database string) error {
 	}
 	snapshot, err := e.catalog.Define(change)
 	if err != nil {
-		if errors.Is(err, catalog.ErrFailed) || errors.Is(err, catalog.ErrClosed) {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		return err
+		return catalogError(err)
 	}
 	return in.settle(snapshot, database)
+}
+
+// catalogError says of a failed catalog that writes are not accepted.
+func catalogError(err error) error {
+	if errors.Is(err, catalog.ErrFailed) || errors.Is(err, catalog.ErrClosed) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
 }
 
 // isRetryable reports whether a definition was refused only because the schema moved
@@ -131,19 +201,35 @@ func (e *Engine) define(in *ingester, database string) error {
 func (e *Engine) isRetryable(err error) bool {
 	var conflict *catalog.ConflictError
 	var limit *catalog.LimitError
-	return errors.As(err, &conflict) || errors.As(err, &limit) && limit.Kind != catalog.LimitDatabases
+	return errors.Is(err, errTableReplaced) || errors.As(err, &conflict) ||
+		errors.As(err, &limit) && limit.Kind != catalog.LimitDatabases
 }
 
 // store logs the record and applies it.
-func (e *Engine) store(record []byte, out *writeSet) error {
-	size := out.memoryBytes()
+func (w *writing) store() error {
+	e, set := w.engine, w.set
+	size := set.memoryBytes()
 	if !e.buffers.reserve(size) {
 		e.flusher.kick()
 		e.metrics.overloaded.Inc()
 		return fmt.Errorf("%w: %d of %d bytes are in use and the request needs about %d", ErrOverloaded, e.buffers.used.Load(), e.buffers.limit, size)
 	}
-	_, err := e.log.Commit(record, func(seq schema.Seq) { e.apply(out, seq) })
-	e.buffers.release(size)
+	apply := func(seq schema.Seq) { e.apply(set, seq) }
+	var err error
+	if w.req.NoSync && w.firsts == nil {
+		err = e.log.CommitAsync(w.record, apply, func(error) {
+			e.buffers.release(size)
+			set.release()
+		})
+		if err == nil {
+			w.set = nil
+		}
+	} else {
+		_, err = e.log.Commit(w.record, apply)
+	}
+	if w.set != nil {
+		e.buffers.release(size)
+	}
 	if errors.Is(err, wal.ErrPayloadTooLarge) {
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
@@ -157,11 +243,15 @@ func (e *Engine) store(record []byte, out *writeSet) error {
 }
 
 // apply makes a durable record visible. The log calls it in order, one at a time.
-func (e *Engine) apply(out *writeSet, seq schema.Seq) {
+func (e *Engine) apply(set *writeSet, seq schema.Seq) {
 	e.applying.Lock()
 	defer e.applying.Unlock()
-	for _, b := range out.batches {
-		e.tables.findOrCreate(b.Key.Database, b.Key.Table).append(&b.Batch, seq)
+	purged := e.catalog.Schema()
+	for _, b := range set.batches {
+		if !purged.IsPurged(b.Key.Table) {
+			e.tables.findOrCreate(b.Key.Database, b.Key.Table).append(&b.Batch, seq)
+		}
 	}
+	e.rememberKeys(set.keys)
 	e.applied.Store(uint64(seq))
 }

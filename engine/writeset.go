@@ -13,6 +13,7 @@ type writeSet struct {
 	spare   []*batchBuilder
 	refs    []*partition.Batch
 	encoder partition.Encoder
+	keys    []firstKey // that the rows bring to FirstByTag tables
 }
 
 var writeSets = sync.Pool{New: func() any { return new(writeSet) }}
@@ -27,7 +28,13 @@ func (w *writeSet) reset() {
 		}
 	}
 	clear(w.batches)
-	w.batches = w.batches[:0]
+	w.batches, w.keys = w.batches[:0], w.keys[:0]
+}
+
+// release gives the set back when nobody uses it any more.
+func (w *writeSet) release() {
+	w.reset()
+	writeSets.Put(w)
 }
 
 // newBatch returns an empty batch, the last of the set.

@@ -41,6 +41,21 @@ func AppendTag(key []byte, id schema.ColumnID, value []byte) []byte {
 	return append(key, value...)
 }
 
+// TagValue finds the value of a tag in a canonical series key; it aliases the key.
+func TagValue(key []byte, id schema.ColumnID) (value []byte, ok bool) {
+	for len(key) > 0 {
+		next, value, rest, ok := nextTag(key)
+		if !ok || next > id {
+			return nil, false
+		}
+		if next == id {
+			return value, true
+		}
+		key = rest
+	}
+	return nil, false
+}
+
 // nextTag splits the first tag off a canonical series key.
 func nextTag(key []byte) (id schema.ColumnID, value, rest []byte, ok bool) {
 	v, n := shortUvarint(key)

@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// TableSpec describes a table that CreateTable makes.
+type TableSpec struct {
+	Name    string
+	Key     schema.TableKey
+	Columns []ColumnSpec
+}
+
+// ColumnSpec is a column of a TableSpec.
+type ColumnSpec struct {
+	Name string
+	Type schema.ColumnType
+}
+
+// CreateDatabase makes a database that keeps points for the given time, for ever if it
+// is 0. The errors are ErrExists, ErrInvalidDatabaseName, *LimitError and ErrUnavailable.
+func (e *Engine) CreateDatabase(name string, retention time.Duration) error {
+	if err := ValidateDatabaseName(name); err != nil {
+		return err
+	}
+	return catalogError(e.catalog.CreateDatabase(name, retention))
+}
+
+// SetRetention changes how long a database keeps points; 0 is for ever. The errors are
+// ErrDatabaseNotFound and ErrUnavailable.
+func (e *Engine) SetRetention(name string, d time.Duration) error {
+	if err := e.checkUserDatabase(name); err != nil {
+		return err
+	}
+	return notFound(e.catalog.SetRetention(name, d), ErrDatabaseNotFound)
+}
+
+// DeleteDatabase takes a database out of sight, and purges it at the given time; the
+// zero time is never. The errors are ErrDatabaseNotFound and ErrUnavailable.
+func (e *Engine) DeleteDatabase(name string, purgeAt time.Time) error {
+	if err := e.checkUserDatabase(name); err != nil {
+		return err
+	}
+	if err := e.catalog.DeleteDatabase(name, purgeTime(purgeAt)); err != nil {
+		return notFound(err, ErrDatabaseNotFound)
+	}
+	return e.purgeDue()
+}
+
+// checkUserDatabase keeps InternalDatabase out of users' hands.
+func (e *Engine) checkUserDatabase(name string) error {
+	if err := ValidateDatabaseName(name); err != nil {
+		return fmt.Errorf("%w: %s", ErrDatabaseNotFound, name)
+	}
+	return nil
+}
+
+// CreateTable makes a table, and its database if that does not exist. The errors are
+// ErrExists, ErrInvalidDatabaseName, *LimitError, ErrInvalidTable and ErrUnavailable.
+func (e *Engine) CreateTable(database string, spec TableSpec) error {
+	if err := ValidateDatabaseName(database); err != nil {
+		return err
+	}
+	if db, ok := e.catalog.Schema().Database(database); ok {
+		if _, ok := db.Table(spec.Name); ok {
+			return fmt.Errorf("table %q: %w", spec.Name, ErrExists)
+		}
+	}
+	change := catalog.TableChange{Name: spec.Name, Key: spec.Key}
+	for _, c := range spec.Columns {
+		change.Columns = append(change.Columns, catalog.NewColumn{Name: c.Name, Type: c.Type})
+	}
+	_, err := e.catalog.Define(catalog.Change{Database: database, Tables: []catalog.TableChange{change}})
+	if errors.Is(err, catalog.ErrInvalidChange) {
+		return fmt.Errorf("%w: %w", ErrInvalidTable, err)
+	}
+	return catalogError(err)
+}
+
+// DeleteTable takes a table out of sight, and purges it at the given time; the zero
+// time is never. The errors are ErrDatabaseNotFound, *TableNotFoundError and
+// ErrUnavailable.
+func (e *Engine) DeleteTable(database, table string, purgeAt time.Time) error {
+	if err := e.checkUserDatabase(database); err != nil {
+		return err
+	}
+	db, ok := e.catalog.Schema().Database(database)
+	if !ok {
+		return fmt.Errorf("%w: %s", ErrDatabaseNotFound, database)
+	}
+	if _, ok := db.Table(table); !ok {
+		return &TableNotFoundError{table}
+	}
+	if err := e.catalog.DeleteTable(database, table, purgeTime(purgeAt)); err != nil {
+		return notFound(err, ErrDatabaseNotFound)
+	}
+	return e.purgeDue()
+}
+
+// Tokens returns all tokens; the slice is shared and must not be changed.
+func (e *Engine) Tokens() []*schema.Token { return e.catalog.Tokens() }
+
+// CreateToken stores a token and returns it with its id; one with an id replaces the
+// token of that id. The errors are ErrExists for a name that is taken, and ErrUnavailable.
+func (e *Engine) CreateToken(t schema.Token) (schema.Token, error) {
+	stored, err := e.catalog.PutToken(t)
+	return stored, catalogError(err)
+}
+
+// DeleteToken removes a token. The errors are ErrTokenNotFound and ErrUnavailable.
+func (e *Engine) DeleteToken(name string) error {
+	return notFound(e.catalog.DeleteToken(name), ErrTokenNotFound)
+}
+
+// CreateDatasource makes a datasource of the Ingest API and its database, which is
+// called project/datasource. The errors are ErrExists, ErrInvalidDatabaseName,
+// *LimitError and ErrUnavailable.
+func (e *Engine) CreateDatasource(project, name string) (schema.Datasource, error) {
+	if _, ok := e.Datasource(project, name); ok {
+		return schema.Datasource{}, fmt.Errorf("datasource %s of project %s: %w", name, project, ErrExists)
+	}
+	ds := schema.Datasource{Project: project, Name: name, Database: project + "/" + name, Created: e.opts.Now().UnixNano()}
+	if err := checkDatasource(ds); err != nil {
+		return ds, err
+	}
+	if err := e.CreateDatabase(ds.Database, 0); err != nil && !errors.Is(err, ErrExists) {
+		return ds, err
+	}
+	err := e.catalog.CreateDatasource(ds)
+	if errors.Is(err, ErrExists) { // its database had been deleted
+		err = nil
+	}
+	return ds, catalogError(err)
+}
+
+func checkDatasource(ds schema.Datasource) error {
+	if err := ValidateDatabaseName(ds.Project); err != nil {
+		return err
+	}
+	if err := ValidateDatabaseName(ds.Name); err != nil {
+		return err
+	}
+	return ValidateDatabaseName(ds.Database)
+}
+
+// Datasource finds a datasource whose database exists.
+func (e *Engine) Datasource(project, name string) (schema.Datasource, bool) {
+	all := e.catalog.Datasources()
+	i := slices.IndexFunc(all, func(d *schema.Datasource) bool { return d.Project == project && d.Name == name })
+	if i < 0 {
+		return schema.Datasource{}, false
+	}
+	_, ok := e.catalog.Schema().Database(all[i].Database)
+	return *all[i], ok
+}
+
+// Datasources returns all datasources; the slice is shared and must not be changed.
+func (e *Engine) Datasources() []*schema.Datasource { return e.catalog.Datasources() }
