@@ -14,12 +14,13 @@ var (
 	// ErrEmptyWrite is returned by Write for a body without a single line.
 	ErrEmptyWrite = errors.New("incoming write was empty")
 	// ErrOverloaded is returned by Write when the buffers' share of the memory pool is
-	// full because flushing does not keep up, or when the request alone needs more
-	// than the share. Nothing was written; trying again later helps.
+	// full because flushing does not keep up. Nothing was written; trying again later
+	// helps.
 	ErrOverloaded = errors.New("the memory pool is full")
 	// ErrTooLarge is returned by Write for a body whose points do not fit one log
-	// record. Smaller bodies help.
-	ErrTooLarge = errors.New("the request's points do not fit one log record; split it")
+	// record, or need more than the buffers' share of the memory pool. Smaller bodies
+	// help.
+	ErrTooLarge = errors.New("the request has too many points")
 	// ErrUnavailable is returned by Write when the log or catalog has failed or the
 	// engine is closing. After a failure of the storage the points of the request may
 	// or may not be there after a restart; writing them again is safe.

@@ -57,15 +57,18 @@ func (f *firsts) lock(database string) *sync.Mutex {
 	return m
 }
 
-// checkKey reports whether the line's row repeats a key of its FirstByTag table, and
-// notes the key when it is new.
+// checkKey looks at the key of a row whose table has one. It reports whether the row
+// repeats a key of a FirstByTag table, and notes the key when it is new.
 func (in *ingester) checkKey(entry *seriesEntry) (isRepeated bool, f *fault) {
 	t := entry.table
-	value, ok := entry.tag(t.keeps())
+	value, ok := entry.tag(t.keyTag())
 	if !ok {
 		return false, in.faultHere(
 			fmt.Sprintf("tag '%s' is missing, by which table '%s' tells rows apart", t.def.Key.Tag, t.name),
 			fmt.Sprintf("add %s=<id> to the tags", t.def.Key.Tag))
+	}
+	if t.def.Key.Rule != schema.FirstByTag {
+		return false, nil
 	}
 	key := hashKey(t.def.ID, value)
 	if _, ok := in.seen[key]; ok {

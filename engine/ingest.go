@@ -202,7 +202,7 @@ func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault
 	if f == nil {
 		ns, f = in.readTime(precision, now)
 	}
-	if f == nil && t.keeps() != 0 {
+	if f == nil && t.keyTag() != 0 {
 		isRepeated, g := in.checkKey(entry)
 		if isRepeated {
 			t.dropSlots(in.slotsBefore)

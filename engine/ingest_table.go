@@ -84,9 +84,9 @@ func (t *ingestTable) dropSlots(n int) {
 	t.predicted = slices.DeleteFunc(t.predicted, func(p predictedKey) bool { return int(p.slot) >= n })
 }
 
-// keeps returns the tag of whose values the table keeps the first row, 0 if it has none.
-func (t *ingestTable) keeps() schema.ColumnID {
-	if t.def == nil || t.def.Key.Rule != schema.FirstByTag {
+// keyTag returns the tag by which the table tells rows apart, 0 if tags and time do.
+func (t *ingestTable) keyTag() schema.ColumnID {
+	if t.def == nil || t.def.Key.Rule == schema.PointKey {
 		return 0
 	}
 	c, _ := t.def.Column(t.def.Key.Tag)

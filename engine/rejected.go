@@ -69,7 +69,7 @@ func (l *rejectedLog) add(f *fault, raw []byte) {
 	b = append(b, l.req.Database...) // has nothing to escape
 	b = appendTagText(append(b, ",id="...), rejectedID(l.req.RequestID, line))
 	b = append(append(append(b, " line="...), line...), 'i')
-	b = append(strconv.AppendInt(append(b, ",column="...), int64(f.column), 10), 'i')
+	b = append(strconv.AppendInt(append(b, ",line_column="...), int64(f.column), 10), 'i')
 	b = appendString(append(b, ",raw="...), text)
 	b = strconv.AppendBool(append(b, ",quoted="...), isQuoted)
 	b = strconv.AppendBool(append(b, ",truncated="...), isTruncated)

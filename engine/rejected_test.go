@@ -26,7 +26,7 @@ func TestRejectedPointsAreKept(t *testing.T) {
 	at := fmt.Sprint(noon.UnixNano())
 	row := func(line, column int, raw string, quoted bool, reason, hint string) map[string]any {
 		return map[string]any{
-			"line": int64(line), "column": int64(column), "raw": raw, "quoted": quoted, "truncated": false, "reason": reason, "hint": hint,
+			"line": int64(line), "line_column": int64(column), "raw": raw, "quoted": quoted, "truncated": false, "reason": reason, "hint": hint,
 			"token": "tok", "precision": "auto", "status": "rejected",
 		}
 	}

@@ -1,11 +1,11 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // RejectedLine is a point of the rejected-points log that is to be written after all.
@@ -35,7 +35,7 @@ func (e *Engine) RetryRejected(ctx context.Context, database string, lines []Rej
 	var results []RetriedLine
 	for len(lines) > 0 {
 		n := 1
-		for n < min(len(lines), maxRetryBody) && lines[n].Time == lines[0].Time && lines[n].Precision == lines[0].Precision {
+		for n < min(len(lines), maxRetryBody) && lines[n].mayFollow(&lines[n-1]) {
 			n++
 		}
 		done, err := e.retry(ctx, database, lines[:n])
@@ -48,11 +48,20 @@ func (e *Engine) RetryRejected(ctx context.Context, database string, lines []Rej
 	return results, nil
 }
 
+// mayFollow reports whether two lines may be written as one body: they were rejected by
+// the same request, and the first ends where it ends. One with a quote or backslash may
+// swallow what comes behind it.
+func (l *RejectedLine) mayFollow(before *RejectedLine) bool {
+	return l.Time == before.Time && l.Precision == before.Precision && l.isPlain() && before.isPlain()
+}
+
+func (l *RejectedLine) isPlain() bool { return !l.Quoted && !strings.ContainsAny(l.Raw, "\"\\\n") }
+
 // retry writes lines that were rejected at the same time and in the same precision.
 func (e *Engine) retry(ctx context.Context, database string, lines []RejectedLine) ([]RetriedLine, error) {
 	results := make([]RetriedLine, len(lines))
 	var body []byte
-	var owner []int // by physical line of the body, from 0
+	var owner []int // by line of the body, from 0
 	for i, l := range lines {
 		results[i].ID = l.ID
 		raw, err := l.text()
@@ -61,9 +70,7 @@ func (e *Engine) retry(ctx context.Context, database string, lines []RejectedLin
 			continue
 		}
 		body = append(append(body, raw...), '\n')
-		for range bytes.Count([]byte(raw), []byte("\n")) + 1 {
-			owner = append(owner, i)
-		}
+		owner = append(owner, i)
 	}
 	if len(body) > 0 {
 		result, err := e.Write(ctx, WriteRequest{
@@ -74,7 +81,7 @@ func (e *Engine) retry(ctx context.Context, database string, lines []RejectedLin
 			return nil, err
 		}
 		for _, f := range result.Errors {
-			r := &results[owner[f.Line-1]]
+			r := &results[owner[min(f.Line, len(owner))-1]] // a line alone may have line breaks
 			r.Message, r.Hint = f.Message, f.Hint
 		}
 	}

@@ -26,6 +26,21 @@ const (
 	Hour        = lineprotocol.Hour
 )
 
+// PrecisionSet is the set of precisions that a write API knows; see package lineprotocol.
+type PrecisionSet = lineprotocol.PrecisionSet
+
+// The sets; see package lineprotocol.
+const (
+	V1Precisions = lineprotocol.V1Precisions
+	V2Precisions = lineprotocol.V2Precisions
+	V3Precisions = lineprotocol.V3Precisions
+)
+
+// ParsePrecision understands the names of a set; see package lineprotocol.
+func ParsePrecision(name string, set PrecisionSet) (Precision, error) {
+	return lineprotocol.ParsePrecision(name, set)
+}
+
 // WriteRequest is one body of line protocol.
 type WriteRequest struct {
 	Database  string
@@ -209,6 +224,9 @@ func (e *Engine) isRetryable(err error) bool {
 func (w *writing) store() error {
 	e, set := w.engine, w.set
 	size := set.memoryBytes()
+	if size > e.buffers.limit {
+		return fmt.Errorf("%w: they need about %d bytes of memory, and the buffers have %d; split the request, or start the server with a larger --exec-mem-pool-bytes", ErrTooLarge, size, e.buffers.limit)
+	}
 	if !e.buffers.reserve(size) {
 		e.flusher.kick()
 		e.metrics.overloaded.Inc()

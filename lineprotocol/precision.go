@@ -39,7 +39,8 @@ const (
 )
 
 // spellings are the names of each precision, the one for messages first, in
-// InfluxDB 3's order.
+// InfluxDB 3's order. The micro sign and the Greek letter look the same; InfluxDB 1 takes
+// the former, and the Go client for InfluxDB 3 sends µs.
 var spellings = [...]struct {
 	precision Precision
 	sets      PrecisionSet
@@ -48,7 +49,7 @@ var spellings = [...]struct {
 	{Auto, V3Precisions, []string{"auto"}},
 	{Second, V1Precisions | V2Precisions | V3Precisions, []string{"second", "s"}},
 	{Millisecond, V1Precisions | V2Precisions | V3Precisions, []string{"millisecond", "ms"}},
-	{Microsecond, V1Precisions | V2Precisions | V3Precisions, []string{"microsecond", "us", "u"}},
+	{Microsecond, V1Precisions | V2Precisions | V3Precisions, []string{"microsecond", "us", "u", "µs", "μs", "µ", "μ"}},
 	{Nanosecond, V1Precisions | V2Precisions | V3Precisions, []string{"nanosecond", "ns", "n"}},
 	{Minute, V1Precisions, []string{"minute", "m"}},
 	{Hour, V1Precisions, []string{"hour", "h"}},

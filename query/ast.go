@@ -116,8 +116,8 @@ type checker struct {
 // tableRef is one place in the tree that names a table.
 type tableRef struct {
 	node   node
-	name   string
-	system bool // of information_schema
+	name   string       // as written
+	system *systemTable // nil for a user's table
 }
 
 // value visits any JSON value. depth counts the expressions and queries around it.
@@ -243,9 +243,10 @@ func (c *checker) table(n node, s *scope) error {
 	case (catalog == "" || catalog == "public") && schema == "iox":
 		c.tables = append(c.tables, tableRef{node: n, name: name})
 		return nil
-	case (catalog == "" || catalog == "public") && strings.EqualFold(schema, "information_schema"):
-		c.tables = append(c.tables, tableRef{node: n, name: strings.ToLower(name), system: true})
-		return nil
+	case (catalog == "" || catalog == "public") && isSystemSchema(schema):
+		system, err := findSystemTable(schema, name)
+		c.tables = append(c.tables, tableRef{node: n, name: name, system: system})
+		return err
 	}
 	return refuse("schema %q not found", strings.TrimPrefix(catalog+"."+schema, "."))
 }

@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,6 +156,113 @@ func BenchmarkTiny(b *testing.B) {
 	addBenchBuffer(v, epoch+int64(240*time.Hour), 10_000)
 	b.Run("fileAndBuffer", func(b *testing.B) { benchQuery(b, q, "SELECT time, f0"+where) })
 	b.Run("one", func(b *testing.B) { benchQuery(b, q, "SELECT 1") })
+}
+
+// benchRecords and benchVersions are what a list of contacts may have.
+const (
+	benchRecords  = 100_000
+	benchVersions = 5
+)
+
+// benchContacts is a table of records with ten attributes.
+func benchContacts(s *store) *engine.TableView {
+	columns := "_user_id:tag _deleted:bool"
+	for i := range 5 {
+		columns += fmt.Sprintf(" s%d:string f%d:float", i, i)
+	}
+	return s.latestTable("db", "contacts", "_user_id", columns)
+}
+
+// contactID is the id of a record, in Go and in SQL.
+func contactID(i int) string { return fmt.Sprintf("user-%08x-long-id", i) }
+
+// addContactFile writes as many versions as there are records, each of a random one, in an
+// hour of their own.
+func addContactFile(s *store, v *engine.TableView) {
+	begin := epoch + int64(len(v.Files))*int64(time.Hour)
+	file := &schema.File{
+		Order: uint64(len(v.Files) + 1), Rows: benchRecords, Time: schema.TimeRange{Min: begin, Max: begin + benchRecords - 1},
+	}
+	selected := fmt.Sprintf("make_timestamp_ns(%d + i) AS t, i %% 50 = 7 AS _deleted, format('user-{:08x}-long-id', hash(i, %d) %% %d) AS _user_id",
+		begin, file.Order, benchRecords)
+	ids := fmt.Sprintf("t: %d", timeFieldID)
+	for _, c := range v.Table.Columns {
+		file.Columns = append(file.Columns, schema.ColumnStats{Column: c.ID})
+		ids += fmt.Sprintf(", %s: %d", c.Name, c.ID)
+		switch c.Type {
+		case schema.String:
+			selected += fmt.Sprintf(", 'value ' || (hash(i, %d) %% 1000) AS %s", c.ID, c.Name)
+		case schema.Float64:
+			selected += fmt.Sprintf(", (hash(i, %d) %% 1000) / 10 AS %s", c.ID, c.Name)
+		}
+	}
+	path := fmt.Sprintf("%s/contacts-%d.parquet", s.dir, file.Order)
+	unlocked(s.t, fmt.Sprintf("COPY (SELECT %s FROM range(%d) x(i) ORDER BY _user_id, t) TO %s (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480, FIELD_IDS {%s})",
+		selected, benchRecords, quoteLiteral(path), ids))
+	v.Files = append(v.Files, engine.FileRef{File: file, Path: path})
+}
+
+// addContactBuffer adds versions of each record, later than those of all files.
+func addContactBuffer(v *engine.TableView, versions int) {
+	begin := epoch + int64(240*time.Hour)
+	rows := benchRecords * versions
+	snapshot := &partition.Snapshot{Rows: rows, SeriesCount: benchRecords, Time: schema.TimeRange{Min: begin, Max: begin + int64(rows) - 1}}
+	tag := partition.TagColumn{ID: 1}
+	for i := range benchRecords {
+		tag.Values = append(tag.Values, contactID(i))
+		tag.Index = append(tag.Index, uint32(i+1))
+	}
+	snapshot.Tags = []partition.TagColumn{tag}
+	const chunkRows = 1 << 16
+	for done := 0; done < rows; done += chunkRows {
+		n := min(chunkRows, rows-done)
+		chunk := partition.Chunk{Rows: n, Range: schema.TimeRange{Min: begin + int64(done), Max: begin + int64(done+n) - 1}}
+		for i := done; i < done+n; i++ {
+			chunk.Time = append(chunk.Time, begin+int64(i))
+			chunk.Series = append(chunk.Series, uint32(i%benchRecords))
+		}
+		for _, c := range v.Table.Columns {
+			f := partition.Field{ID: c.ID, Type: c.Type, Offsets: []uint32{0}}
+			for i := done; i < done+n && c.Type != schema.Tag; i++ {
+				f.Float64 = append(f.Float64, float64(i%1000)/10)
+				f.Bool = append(f.Bool, 0)
+				f.Data = fmt.Appendf(f.Data, "value %d", i%1000)
+				f.Offsets = append(f.Offsets, uint32(len(f.Data)))
+			}
+			if c.Type != schema.Tag {
+				chunk.Fields = append(chunk.Fields, f)
+			}
+		}
+		snapshot.Chunks = append(snapshot.Chunks, chunk)
+	}
+	v.Buffers = append(v.Buffers, snapshot)
+}
+
+func BenchmarkLatest(b *testing.B) {
+	many := make([]string, 100)
+	for i := range many {
+		many[i] = quoteLiteral(contactID(i * 700))
+	}
+	for name, files := range map[string]int{"files": benchVersions, "union": benchVersions - 2, "buffer": 0} {
+		s := newStore(b)
+		v := benchContacts(s)
+		for range files {
+			addContactFile(s, v)
+		}
+		if files < benchVersions {
+			addContactBuffer(v, benchVersions-files)
+		}
+		q := s.querier()
+		for shape, sql := range map[string]string{
+			"all":    "SELECT * FROM contacts",
+			"count":  "SELECT count(*) FROM contacts",
+			"filter": "SELECT _user_id, s0 FROM contacts WHERE s1 = 'value 17'",
+			"one":    "SELECT * FROM contacts WHERE _user_id = " + many[50],
+			"many":   "SELECT * FROM contacts WHERE _user_id IN (" + strings.Join(many, ", ") + ")",
+		} {
+			b.Run(name+"/"+shape, func(b *testing.B) { benchQuery(b, q, sql) })
+		}
+	}
 }
 
 func BenchmarkGate(b *testing.B) {

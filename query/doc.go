@@ -5,7 +5,8 @@
 //	Q1  A query sees one view: every row that was acknowledged before it began,
 //	    each once, and of rows with the same tags and time one row in which every
 //	    field has the value written last, whichever file or buffer holds it and
-//	    whichever plan DuckDB chooses.
+//	    whichever plan DuckDB chooses. Of a LatestByTag table it sees each record as
+//	    its newest version says, and no deleted one.
 //	Q2  What a user sends can only read. DuckDB runs no text of a user: the text is
 //	    parsed, its syntax tree is checked against lists of what is allowed, the
 //	    tables in it are replaced by our scans, and only the text that is printed
@@ -15,6 +16,8 @@
 //	Q4  A cancelled query ends within milliseconds, and its view is unpinned when
 //	    its Result is closed.
 //	Q5  Memory, spill and the number of running queries are bounded.
+//	Q6  A query in a database is told nothing about another one, by no system table
+//	    either; only the internal database tells about all.
 //
 // It leaves to package engine what a view pins, to package persist what a Parquet
 // file looks like (columns are found by field_id, never by name), and to package
@@ -34,7 +37,9 @@
 //  3. run.go pins the view, and prune.go extracts from the WHERE clauses, for each
 //     scan, bounds on time and wanted tag values.
 //  4. overlap.go finds the windows of time that more than one source covers, and
-//     rows.go the buffered rows that lie there; scan.go writes the scan's SQL.
+//     rows.go the buffered rows that lie there; scan.go writes the scan's SQL, and
+//     latest.go what it takes for a table whose rows are versions of records. system.go
+//     writes down what tables of system and information_schema hold.
 //  5. The scans become common table expressions before the printed tree. There are no
 //     catalog objects for a query, so concurrent queries cannot meet (and a scan
 //     is bound once; temporary views, bound twice, cost 0.4 ms more a query).

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // Options configure a Querier. Zero values mean the default.
@@ -15,6 +16,11 @@ type Options struct {
 	// View pins the named tables of a database; Engine.View is one. With an empty,
 	// non-nil list it pins nothing and only answers what is defined. Required.
 	View func(database string, tables []string) (*engine.View, error)
+	// Schema answers what all databases are, for the system tables of the internal one;
+	// Engine.Schema is one. With nil they tell about the internal database only.
+	Schema func() *schema.Snapshot
+	// Tokens answers which tokens exist; Engine.Tokens is one. With nil there are none.
+	Tokens func() []*schema.Token
 	// DataDir is the directory below which all Parquet files lie. Required.
 	DataDir string
 	// TempDir holds the directory "query-spill" for what does not fit into memory;

@@ -46,7 +46,7 @@ func mayContain(s *schema.ColumnStats, value string) bool {
 }
 
 // constraints extracts, for each scan of the statement, what its WHERE clauses demand. The
-// tables are those of the scans, nil for one of information_schema.
+// tables are those of the scans, nil for one that is generated.
 func (s *statement) constraints(tables []*schema.Table) []constraint {
 	p := pruner{found: make([]constraint, len(tables)), tables: tables}
 	for i := range p.found {
@@ -227,13 +227,18 @@ func (c *constraint) narrowTag(t *schema.Table, name string, values []any) {
 		}
 		wanted = append(wanted, s)
 	}
-	if old, ok := c.tags[tag.ID]; ok {
-		wanted = slices.DeleteFunc(wanted, func(v string) bool { return !slices.Contains(old, v) })
+	c.narrowValues(tag.ID, wanted)
+}
+
+// narrowValues intersects the wanted values of a tag.
+func (c *constraint) narrowValues(tag schema.ColumnID, values []string) {
+	if old, ok := c.tags[tag]; ok {
+		values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !slices.Contains(old, v) })
 	}
 	if c.tags == nil {
 		c.tags = make(map[schema.ColumnID][]string)
 	}
-	c.tags[tag.ID] = wanted
+	c.tags[tag] = values
 }
 
 func stringConstant(n node) (string, bool) {

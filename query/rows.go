@@ -60,8 +60,9 @@ func (b *buffer) selectSeries() bool {
 		}
 		tag := &b.Tags[i]
 		wantedIndex := make([]bool, len(tag.Values)+1)
+		isWanted := memberOf(values)
 		for k, v := range tag.Values {
-			wantedIndex[k+1] = slices.Contains(values, v)
+			wantedIndex[k+1] = isWanted(v)
 		}
 		series := make([]bool, b.SeriesCount)
 		for s := range min(b.SeriesCount, len(tag.Index)) {
@@ -70,6 +71,19 @@ func (b *buffer) selectSeries() bool {
 		b.wanted = series
 	}
 	return b.wanted == nil || slices.Contains(b.wanted, true)
+}
+
+// memberOf returns a function that reports whether a value is one of those given. Comparing
+// with each costs less than a map up to some ten of them.
+func memberOf(values []string) func(string) bool {
+	if len(values) <= 10 {
+		return func(v string) bool { return slices.Contains(values, v) }
+	}
+	set := make(map[string]struct{}, len(values))
+	for _, v := range values {
+		set[v] = struct{}{}
+	}
+	return func(v string) bool { _, ok := set[v]; return ok }
 }
 
 // wants reports whether a row meets the constraint.

@@ -11,13 +11,14 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// running is what a query holds: a slot, the view and its buffered rows, and a stream.
+// running is what a query holds: a slot, views and their buffered rows, and a stream.
 type running struct {
-	querier *Querier
-	view    *engine.View
-	handles []string
-	sources []*bufferSource
-	stream  *stream
+	querier  *Querier
+	view     *engine.View
+	internal map[string]*engine.View // of the internal database's tables that system tables show
+	handles  []string
+	sources  []*bufferSource
+	stream   *stream
 }
 
 // close releases everything in reverse order. DuckDB must be done with the rows before they
@@ -28,6 +29,9 @@ func (r *running) close() {
 	}
 	for _, h := range r.handles {
 		r.querier.buffers.release(h)
+	}
+	for _, v := range r.internal {
+		v.Close()
 	}
 	if r.view != nil {
 		r.view.Close()
@@ -67,15 +71,15 @@ func (r *running) start(ctx context.Context, database string, stmt *statement, u
 	return newResult(r)
 }
 
-// pin opens the view and returns the tables of the statement's scans, nil for those of
-// information_schema.
+// pin opens the views and returns the tables of the statement's scans, nil for those that
+// are generated or do not exist yet.
 func (r *running) pin(database string, stmt *statement) ([]*engine.TableView, error) {
 	names := make([]string, 0, len(stmt.tables)+1)
 	if stmt.describes != "" {
 		names = append(names, stmt.describes)
 	}
 	for _, t := range stmt.tables {
-		if !t.system {
+		if t.system == nil {
 			names = append(names, t.name)
 		}
 	}
@@ -89,8 +93,12 @@ func (r *running) pin(database string, stmt *statement) ([]*engine.TableView, er
 	}
 	tables := make([]*engine.TableView, len(stmt.tables))
 	for i, t := range stmt.tables {
-		if !t.system {
+		if t.system == nil {
 			tables[i] = byName[actual[t.name]]
+			continue
+		}
+		if tables[i], err = r.pinSystem(t.system); err != nil {
+			return nil, err
 		}
 	}
 	return tables, nil
@@ -149,23 +157,30 @@ func (r *running) scans(stmt *statement, tables []*engine.TableView, used *colum
 	constraints := stmt.constraints(definitions)
 	var scans []string
 	for i, t := range tables {
-		var sql string
-		if t == nil {
-			var ok bool
-			if sql, ok = schemaScan(r.view.Database, stmt.tables[i].name); !ok {
-				return nil, refuse("table 'public.information_schema.%s' not found", stmt.tables[i].name)
-			}
-		} else {
-			files, err := absolute(t.Files)
-			if err != nil {
-				return nil, err
-			}
-			pinned := engine.TableView{Table: t.Table, Files: files, Buffers: t.Buffers}
-			sql = planScan(&pinned, &constraints[i], used).sql(r.register)
+		sql, err := r.scan(stmt.tables[i].system, t, &constraints[i], used)
+		if err != nil {
+			return nil, err
 		}
 		scans = append(scans, fmt.Sprintf("%s AS NOT MATERIALIZED (%s)", scanName(i), sql))
 	}
 	return scans, nil
+}
+
+// scan writes the scan of one table, pinned where it has rows.
+func (r *running) scan(system *systemTable, t *engine.TableView, c *constraint, used *columnNames) (string, error) {
+	if system != nil {
+		return r.systemScan(system, t, c)
+	}
+	return r.tableScan(t, c, used)
+}
+
+func (r *running) tableScan(t *engine.TableView, c *constraint, used *columnNames) (string, error) {
+	files, err := absolute(t.Files)
+	if err != nil {
+		return "", err
+	}
+	pinned := engine.TableView{Table: t.Table, Files: files, Buffers: t.Buffers}
+	return planScan(&pinned, c, used).sql(r.register), nil
 }
 
 func (r *running) register(rows []rowRun, columns []schema.Column, withOrder bool) string {

@@ -42,6 +42,8 @@ import (
 // only if it is on the grouping columns, the tags and time. A filter on a field stays above,
 // where it sees the merged value; a replaced value can never match.
 //
+// A LatestByTag table needs one more step: latest.go.
+//
 // Inside a scan the columns are called by their ids: a user's column may be called
 // "file_index" or differ from another one in nothing but case.
 
@@ -54,7 +56,10 @@ const orderColumn = "o"
 // scanPlan is what a scan consists of.
 type scanPlan struct {
 	columns []schema.Column // those that the query can mean, in order of SELECT *; time has id 0
+	read    []schema.Column // those and what else the scan itself needs
 	tags    []schema.Column // all of the table
+	latest  *latestRule     // nil unless the table's key is LatestByTag
+	wanted  string          // a condition on rows of files; empty for all
 	windows []schema.TimeRange
 
 	clean, partial, dirty []engine.FileRef
@@ -66,6 +71,13 @@ func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
 	p := &scanPlan{tags: t.Table.Tags(), columns: sortedColumns(t.Table)}
 	if !haveTwins(p.columns) { // their names depend on each other
 		p.columns = slices.DeleteFunc(p.columns, func(c schema.Column) bool { return c.ID != 0 && !used.has(c.Name) })
+	}
+	p.read = p.columns
+	if t.Table.Key.Rule == schema.LatestByTag {
+		p.latest = newLatestRule(t.Table)
+		p.read = p.latest.addColumns(p.columns)
+		c = p.latest.narrow(c)
+		p.wanted = p.latest.wanted(c)
 	}
 	var files []engine.FileRef
 	var ranges []schema.TimeRange
@@ -129,19 +141,36 @@ func representable(windows []schema.TimeRange) []schema.TimeRange {
 	return mergeRanges(windows)
 }
 
-// sql writes the scan. register makes buffered rows available to the table function and
-// returns their handle; withOrder asks for the order column too.
-func (p *scanPlan) sql(register func(rows []rowRun, columns []schema.Column, withOrder bool) string) string {
+// registerFunc makes buffered rows available to the table function and returns their
+// handle; withOrder asks for the order column too.
+type registerFunc func(rows []rowRun, columns []schema.Column, withOrder bool) (handle string)
+
+// sql writes the scan.
+func (p *scanPlan) sql(register registerFunc) string {
+	if p.latest == nil {
+		return p.renamed() + " FROM (" + p.points(register) + ")"
+	}
+	var handles []string
+	points := p.points(func(rows []rowRun, columns []schema.Column, withOrder bool) string {
+		handle := register(rows, columns, withOrder)
+		handles = append(handles, handle)
+		return handle
+	})
+	return p.renamed() + " FROM (" + p.newest(points, handles) + ")" + where(p.latest.isShown())
+}
+
+// points writes the rows, one for each point.
+func (p *scanPlan) points(register registerFunc) string {
 	var parts []string
 	if len(p.clean) > 0 {
-		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.clean, p.columns))
+		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.clean, p.read)+where(p.wanted))
 	}
 	if len(p.partial) > 0 {
-		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.partial, p.columns)+
-			" WHERE "+timeCondition(complement(p.windows)))
+		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.partial, p.read)+
+			where(p.wanted, timeCondition(complement(p.windows))))
 	}
 	if len(p.rows.clean) > 0 {
-		parts = append(parts, "SELECT "+p.names()+" FROM "+readBuffer(register(p.rows.clean, p.columns, false)))
+		parts = append(parts, "SELECT "+p.names()+" FROM "+readBuffer(register(p.rows.clean, p.read, false)))
 	}
 	if len(p.dirty) > 0 || len(p.rows.dirty) > 0 {
 		parts = append(parts, p.merged(register))
@@ -149,13 +178,22 @@ func (p *scanPlan) sql(register func(rows []rowRun, columns []schema.Column, wit
 	if len(parts) == 0 {
 		parts = append(parts, p.nothing())
 	}
-	return p.renamed() + " FROM (" + strings.Join(parts, " UNION ALL ") + ")"
+	return strings.Join(parts, " UNION ALL ")
+}
+
+// where writes a WHERE clause of the conditions that are not empty.
+func where(conditions ...string) string {
+	conditions = slices.DeleteFunc(conditions, func(c string) bool { return c == "" })
+	if len(conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(conditions, " AND ")
 }
 
 // merged writes the part in which rows are grouped.
-func (p *scanPlan) merged(register func([]rowRun, []schema.Column, bool) string) string {
+func (p *scanPlan) merged(register registerFunc) string {
 	columns := slices.Clone(p.tags)
-	for _, c := range p.columns {
+	for _, c := range p.read {
 		if c.Type != schema.Tag || c.ID == 0 {
 			columns = append(columns, c)
 		}
@@ -169,15 +207,15 @@ func (p *scanPlan) merged(register func([]rowRun, []schema.Column, bool) string)
 	}
 	var sources []string
 	if len(p.dirty) > 0 {
-		sources = append(sources, fmt.Sprintf("SELECT %s, file_index::BIGINT AS %s FROM %s WHERE %s",
-			strings.Join(all, ", "), orderColumn, readParquet(p.dirty, columns), timeCondition(p.windows)))
+		sources = append(sources, fmt.Sprintf("SELECT %s, file_index::BIGINT AS %s FROM %s%s",
+			strings.Join(all, ", "), orderColumn, readParquet(p.dirty, columns), where(p.wanted, timeCondition(p.windows))))
 	}
 	if len(p.rows.dirty) > 0 {
 		sources = append(sources, fmt.Sprintf("SELECT %s, %s FROM %s",
 			strings.Join(all, ", "), orderColumn, readBuffer(register(p.rows.dirty, columns, true))))
 	}
 	var selected []string
-	for _, c := range p.columns {
+	for _, c := range p.read {
 		name := columnName(c)
 		if c.Type != schema.Tag && c.ID != 0 {
 			name = fmt.Sprintf("arg_max(%s, %s) AS %s", name, orderColumn, name)
@@ -191,16 +229,16 @@ func (p *scanPlan) merged(register func([]rowRun, []schema.Column, bool) string)
 // nothing writes a table without rows.
 func (p *scanPlan) nothing() string {
 	var nulls []string
-	for _, c := range p.columns {
+	for _, c := range p.read {
 		nulls = append(nulls, "NULL::"+sqlType(c)+" AS "+columnName(c))
 	}
 	return "SELECT " + strings.Join(nulls, ", ") + " WHERE false"
 }
 
-// names lists the columns by their internal names.
+// names lists the columns that are read by their internal names.
 func (p *scanPlan) names() string {
-	names := make([]string, len(p.columns))
-	for i, c := range p.columns {
+	names := make([]string, len(p.read))
+	for i, c := range p.read {
 		names[i] = columnName(c)
 	}
 	return strings.Join(names, ", ")

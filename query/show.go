@@ -9,15 +9,14 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// The statements about the schema are rewritten to queries of information_schema, whose
-// tables are written down as constants of the query (schemaScan).
+// The statements about the schema are rewritten to queries of information_schema. A system
+// table, which that does not list, is described by constants in the same form.
 const (
 	showTablesSQL = `SELECT table_catalog, table_schema, table_name, table_type
 		FROM information_schema.tables ORDER BY table_name`
 	showColumnsSQL = `SELECT table_catalog, table_schema, table_name, column_name, data_type, is_nullable
-		FROM information_schema.columns WHERE table_name = %s ORDER BY ordinal_position`
-	describeSQL = `SELECT column_name, data_type, is_nullable
-		FROM information_schema.columns WHERE table_name = %s ORDER BY ordinal_position`
+		FROM %s ORDER BY ordinal_position`
+	describeSQL = `SELECT column_name, data_type, is_nullable FROM %s ORDER BY ordinal_position`
 )
 
 // show handles what DuckDB parses as a SHOW: SHOW TABLES and DESCRIBE of a table.
@@ -25,6 +24,21 @@ func (g *gate) show(ctx context.Context, prefix string, ref node) (*statement, e
 	if ref.str("show_type") == "SHOW_UNQUALIFIED" && strings.EqualFold(ref.str("table_name"), `"tables"`) {
 		return g.parse(ctx, prefix+showTablesSQL)
 	}
+	return g.describe(ctx, prefix, describeSQL, ref)
+}
+
+// showColumns handles SHOW COLUMNS FROM, which DuckDB does not parse: the table's name is
+// parsed as that of a DESCRIBE.
+func (g *gate) showColumns(ctx context.Context, prefix, table string) (*statement, error) {
+	_, query, err := g.tree(ctx, "DESCRIBE "+table)
+	if err != nil {
+		return nil, err
+	}
+	return g.describe(ctx, prefix, showColumnsSQL, query.child("from_table"))
+}
+
+// describe makes a statement about the columns of the table that a DESCRIBE names.
+func (g *gate) describe(ctx context.Context, prefix, sql string, ref node) (*statement, error) {
 	c := checker{}
 	described := ref.child("query").child("from_table")
 	if ref.str("show_type") != "DESCRIBE" || described.str("type") != "BASE_TABLE" {
@@ -33,31 +47,16 @@ func (g *gate) show(ctx context.Context, prefix string, ref node) (*statement, e
 	if err := c.table(described, nil); err != nil {
 		return nil, err
 	}
-	if c.tables[0].system {
-		return nil, refuse("information_schema cannot be described")
+	table := c.tables[0]
+	if table.system != nil {
+		return g.parse(ctx, prefix+fmt.Sprintf(sql, "("+table.system.describe()+")"))
 	}
-	return g.describe(ctx, prefix, describeSQL, c.tables[0].name)
-}
-
-// showColumns handles SHOW COLUMNS FROM, which DuckDB does not parse: the table's name is
-// parsed as that of a DESCRIBE.
-func (g *gate) showColumns(ctx context.Context, prefix, table string) (*statement, error) {
-	stmt, err := g.parse(ctx, "DESCRIBE "+table)
+	stmt, err := g.parse(ctx, prefix+fmt.Sprintf(sql,
+		"information_schema.columns WHERE table_name = "+quoteLiteral(table.name)))
 	if err != nil {
 		return nil, err
 	}
-	if stmt.describes == "" {
-		return nil, refuse("SHOW COLUMNS needs a table")
-	}
-	return g.describe(ctx, prefix, showColumnsSQL, stmt.describes)
-}
-
-func (g *gate) describe(ctx context.Context, prefix, sql, table string) (*statement, error) {
-	stmt, err := g.parse(ctx, prefix+fmt.Sprintf(sql, quoteLiteral(table)))
-	if err != nil {
-		return nil, err
-	}
-	stmt.describes = table
+	stmt.describes = table.name
 	return stmt, nil
 }
 
@@ -120,37 +119,11 @@ func skipSpace(text string) string {
 	}
 }
 
-// schemaScan returns the SQL of a table of information_schema, or false where
-// there is none of that name.
-func schemaScan(db *schema.Database, table string) (sql string, ok bool) {
-	var b strings.Builder
-	switch table {
-	case "tables":
-		b.WriteString("SELECT * FROM (VALUES (NULL, NULL, NULL, NULL)")
-		for _, t := range db.Tables() {
-			fmt.Fprintf(&b, ", ('public', 'iox', %s, 'BASE TABLE')", quoteLiteral(t.Name))
-		}
-		b.WriteString(") t(table_catalog, table_schema, table_name, table_type) WHERE table_name IS NOT NULL")
-	case "columns":
-		b.WriteString("SELECT * FROM (VALUES (NULL, NULL, NULL, NULL, NULL, NULL, NULL)")
-		for _, t := range db.Tables() {
-			for i, c := range sortedColumns(t) {
-				fmt.Fprintf(&b, ", ('public', 'iox', %s, %s, %d, '%s', '%s')",
-					quoteLiteral(t.Name), quoteLiteral(c.Name), i, arrowTypeName(c), nullable(c))
-			}
-		}
-		b.WriteString(`) t(table_catalog, table_schema, table_name, column_name, ordinal_position, data_type, is_nullable)
-			WHERE table_name IS NOT NULL`)
-	default:
-		return "", false
-	}
-	return b.String(), true
-}
-
-// sortedColumns returns a table's columns, time among them, in the order of their names
-// and so of SELECT *. Time has the id 0 here.
+// sortedColumns returns the columns of a table that a query sees, time among them, in the
+// order of their names and so of SELECT *. Time has the id 0 here.
 func sortedColumns(t *schema.Table) []schema.Column {
 	all := append(slices.Clone(t.Columns), schema.Column{Name: schema.TimeColumn})
+	all = slices.DeleteFunc(all, func(c schema.Column) bool { return isDeletionMark(t, c) })
 	slices.SortFunc(all, func(a, b schema.Column) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
