@@ -6,12 +6,9 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 // bodyReader reads request bodies into pooled buffers within two bounds: one for a
@@ -21,9 +18,8 @@ type bodyReader struct {
 	maxBytes    int64
 	maxBuffered int64
 
-	buffered atomic.Int64 // capacity of the buffers in use
+	buffered atomic.Int64 // capacity of the buffers in use, and what decoders hold
 	buffers  sync.Pool    // of *[]byte
-	inflate  sync.Pool    // of *gzip.Reader
 }
 
 const (
@@ -50,20 +46,28 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) (*body, error)
 		conn:  http.NewResponseController(w),
 		start: time.Now(),
 	}
-	size := r.ContentLength
-	switch encoding := r.Header.Get("Content-Encoding"); strings.ToLower(encoding) {
-	case "", "identity":
-	case "gzip":
-		zr, err := b.gunzip(src)
-		if err != nil {
-			return nil, err
-		}
-		defer b.inflate.Put(zr)
-		src, size = gzipBody{zr}, -1
-	default:
-		return nil, badRequest("unacceptable content-encoding: %s", encoding)
+	coding, err := codingOf(r.Header)
+	if err != nil {
+		return nil, err
 	}
-	return b.readAll(src, size)
+	if coding != nil {
+		return b.decode(coding, src)
+	}
+	return b.readAll(src, r.ContentLength)
+}
+
+// decode reads a compressed body.
+func (b *bodyReader) decode(coding *contentCoding, src io.Reader) (*body, error) {
+	defer b.buffered.Add(-coding.memoryBytes)
+	if b.buffered.Add(coding.memoryBytes) > b.maxBuffered {
+		return nil, errBodiesFull
+	}
+	decoded, err := coding.open(src)
+	if err != nil {
+		return nil, err
+	}
+	defer decoded.close()
+	return b.readAll(decoded, -1)
 }
 
 // readAll reads src to its end; size is its length, or -1 when that is unknown.
@@ -108,19 +112,6 @@ func (b *bodyReader) buffer() []byte {
 	return nil
 }
 
-// gunzip returns a pooled gzip reader, which reads all members of the stream.
-func (b *bodyReader) gunzip(src io.Reader) (*gzip.Reader, error) {
-	zr, ok := b.inflate.Get().(*gzip.Reader)
-	if !ok {
-		zr = new(gzip.Reader)
-	}
-	if err := zr.Reset(src); err != nil {
-		b.inflate.Put(zr)
-		return nil, gzipError(err)
-	}
-	return zr, nil
-}
-
 // grow makes room for a capacity of at least want bytes, or releases the body and
 // fails when all bodies together would hold too much.
 func (d *body) grow(want int64) error {
@@ -155,27 +146,6 @@ func (d *body) Release() {
 		d.reader.buffers.Put(&buf)
 		d.Bytes = nil
 	}
-}
-
-// gzipBody names the decoder in the errors of a gzip stream.
-type gzipBody struct{ *gzip.Reader }
-
-func (g gzipBody) Read(p []byte) (int, error) {
-	n, err := g.Reader.Read(p)
-	if err == nil || errors.Is(err, io.EOF) {
-		return n, err
-	}
-	return n, gzipError(err)
-}
-
-// gzipError keeps errors of the transport and blames the client for the others.
-func gzipError(err error) error {
-	var large *http.MaxBytesError
-	var transport *transportError
-	if errors.As(err, &large) || errors.As(err, &transport) {
-		return err
-	}
-	return badRequest("error decoding gzip stream: %v", err)
 }
 
 // transportError is an error of the connection rather than of what it carried.

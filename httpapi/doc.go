@@ -5,8 +5,8 @@
 // It promises:
 //
 //	H1  A Server answers from the moment the process listens. Until SetReady, and
-//	    from SetStopping on, all but /health, /ping and /metrics answer 503 with
-//	    Retry-After.
+//	    from SetStopping on, all but /health, /ping, /metrics and what browsers ask
+//	    with OPTIONS answer 503 with Retry-After.
 //	H2  A write is answered with success only after engine.Write said so: durable
 //	    and visible to queries.
 //	H3  Every error is a JSON object with Content-Type application/json; its status
@@ -16,6 +16,12 @@
 //	    all bodies together never more than MaxBufferedBytes.
 //	H5  A response that fails after its first byte is cut off: the client sees a
 //	    broken transfer, never a shorter result that looks complete.
+//	H6  A request reaches its handler only when its sender may use the route: routes.go
+//	    says whose each is, and admit decides, before anything of the body is read
+//	    and before it shows whether the path exists. A handler whose request names a
+//	    database checks the sender's permission before it does anything for it.
+//	H7  A token is shown once, to who created it. No other answer and no line of the
+//	    log has it, or its hash.
 //
 // A Server may be used concurrently. It starts no goroutines, and it owns no bytes on
 // disk. Starting, stopping and the listener are left to cmd.

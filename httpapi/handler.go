@@ -6,15 +6,15 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 )
 
 // handler answers a request, or returns the error that answers it. An error after
-// the first byte of the response cuts the connection (H5).
-type handler func(http.ResponseWriter, *http.Request) error
+// the first byte of the response cuts the connection (H5). The backend is nil only for
+// routes that are answered before the engine is open.
+type handler func(*backend, http.ResponseWriter, *http.Request) error
 
 // requestIDHeader is set on every response and named in the log.
 const requestIDHeader = "X-Request-Id"
@@ -23,10 +23,12 @@ const requestIDHeader = "X-Request-Id"
 // metric labels.
 const otherRoute = "other"
 
-// handle registers h under a ServeMux pattern.
-func (s *Server) handle(pattern string, h handler) {
-	_, route, _ := strings.Cut(pattern, " ")
-	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(route, h, w, r) })
+// handle registers a route.
+func (s *Server) handle(rt route) {
+	s.mux.HandleFunc(rt.method+" "+rt.path, func(w http.ResponseWriter, r *http.Request) { s.serve(&rt, w, r) })
+	if rt.answer != nil {
+		s.answers[rt.path] = rt.answer
+	}
 }
 
 // ServeHTTP implements http.Handler.
@@ -34,32 +36,39 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := uuid.Must(uuid.NewV7()).String()
 	w.Header().Set(requestIDHeader, id)
 	w.Header().Set("Request-Id", id)
+	if b := s.backend.Load(); b != nil {
+		w.Header().Set("Cluster-Uuid", b.engine.InstanceID())
+	}
+	if r.Method == http.MethodOptions {
+		s.serve(&preflight, w, r)
+		return
+	}
 	if fallback, pattern := s.mux.Handler(r); pattern == "" {
-		s.serve(otherRoute, unmatched(fallback), w, r)
+		s.serve(s.unmatched(fallback, r), w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
 }
 
-// serve runs a handler, answers its error, survives its panic and counts it all.
-func (s *Server) serve(route string, h handler, w http.ResponseWriter, r *http.Request) {
+// serve runs a route's handler, answers its error, survives its panic and counts it all.
+func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w}
 	s.metrics.inFlight.Inc()
 	aborted := true
 	defer func() {
 		s.metrics.inFlight.Dec()
-		s.metrics.observe(route, rec.label(aborted), time.Since(start))
+		s.metrics.observe(rt.path, rec.label(aborted), time.Since(start))
 	}()
-	if err := s.guard(h, rec, r); err != nil {
-		s.fail(rec, r, err)
+	if err := s.guard(rt, rec, r); err != nil {
+		s.fail(rt, rec, r, err)
 	}
 	aborted = false
 }
 
-// guard turns a panic of h into an error, so that it is answered and logged like any
-// other fault of ours.
-func (s *Server) guard(h handler, w http.ResponseWriter, r *http.Request) (err error) {
+// guard lets a handler run if the request is admitted. It turns a panic into an error, so
+// that it is answered and logged like any other fault of ours.
+func (s *Server) guard(rt *route, w http.ResponseWriter, r *http.Request) (err error) {
 	defer func() {
 		v := recover()
 		if v == nil {
@@ -71,12 +80,16 @@ func (s *Server) guard(h handler, w http.ResponseWriter, r *http.Request) (err e
 		s.metrics.panics.Inc()
 		err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 	}()
-	return h(w, r)
+	b, r, err := s.admit(rt, r)
+	if err != nil {
+		return err
+	}
+	return rt.handler(b, w, r)
 }
 
 // fail answers a request with an error, or cuts the connection when an answer is
 // already on its way.
-func (s *Server) fail(w *recorder, r *http.Request, err error) {
+func (s *Server) fail(rt *route, w *recorder, r *http.Request, err error) {
 	status, text := statusOf(err)
 	id := w.Header().Get(requestIDHeader)
 	if status == http.StatusInternalServerError {
@@ -90,16 +103,42 @@ func (s *Server) fail(w *recorder, r *http.Request, err error) {
 		}
 		panic(http.ErrAbortHandler)
 	}
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", retryAfterSeconds)
+	addErrorHeaders(w.Header(), status)
+	if rt.answer != nil {
+		rt.answer(w, r, status, text, err)
+		return
 	}
 	writeJSON(w, status, errorBody{Error: text})
 }
 
+// addErrorHeaders sets what clients need to know about some errors (RFC 9110).
+func addErrorHeaders(h http.Header, status int) {
+	switch status {
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", retryAfterSeconds)
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="siltstone"`)
+	case http.StatusMethodNotAllowed:
+		if _, ok := h["Allow"]; !ok {
+			h.Set("Allow", "") // no method would do
+		}
+	}
+}
+
+// preflight answers what browsers ask before they let a page send a request.
+var preflight = route{path: otherRoute, access: forAnyone, handler: func(_ *backend, w http.ResponseWriter, _ *http.Request) error {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", "*")
+	h.Set("Access-Control-Allow-Headers", "*, Authorization") // which the star does not cover
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}}
+
 // unmatched answers a request that no route takes, with the status that ServeMux
-// chose: 404, or 405 and Allow.
-func unmatched(fallback http.Handler) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
+// chose: 404, or 405 and Allow. Only known senders learn which paths exist.
+func (s *Server) unmatched(fallback http.Handler, r *http.Request) *route {
+	refuse := func(_ *backend, w http.ResponseWriter, r *http.Request) error {
 		probe := &headerProbe{header: http.Header{}}
 		fallback.ServeHTTP(probe, r)
 		if probe.status != http.StatusMethodNotAllowed {
@@ -109,6 +148,11 @@ func unmatched(fallback http.Handler) handler {
 		w.Header().Set("Allow", allow)
 		return &requestError{probe.status, fmt.Sprintf("method %s is not allowed for %s; use %s", r.Method, r.URL.Path, allow)}
 	}
+	answer := s.answers[r.URL.Path]
+	if isIngestPath(r.URL.Path) {
+		answer = s.ingest.AnswerError
+	}
+	return &route{path: otherRoute, access: forKnown, handler: refuse, answer: answer}
 }
 
 // headerProbe keeps a response's status and headers and drops its body.
@@ -128,17 +172,27 @@ type recorder struct {
 }
 
 func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
+	w.begin(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *recorder) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.begin(http.StatusOK)
 	return w.ResponseWriter.Write(b)
+}
+
+// begin notes the status of a response and lets pages of any origin read a success, as
+// InfluxDB 3 does: what protects the data is the token, which a browser adds to no
+// request by itself. A server that asks for no token is open to every page that a
+// browser on its machine shows.
+func (w *recorder) begin(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	if status < http.StatusBadRequest {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+	}
 }
 
 // Unwrap lets http.ResponseController reach the connection.

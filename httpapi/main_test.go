@@ -23,9 +23,11 @@ type site struct {
 	url string
 }
 
-// newSite starts a server; with ready it has an engine and a querier.
+// newSite starts a server; with ready it has an engine and a querier. It asks for tokens
+// as soon as there is one.
 func newSite(t *testing.T, opts Options, ready bool) *site {
 	t.Helper()
+	opts.OpenWithoutTokens = true
 	api, err := New(opts)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ type pingBody struct {
 	ProcessID string `json:"process_id"`
 }
 
-func (s *Server) ping(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) ping(_ *backend, w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("X-Influxdb-Version", s.opts.Version)
 	w.Header().Set("X-Influxdb-Build", "Siltstone")
 	writeJSON(w, http.StatusOK, pingBody{"Siltstone", s.opts.Version, s.opts.Revision, s.processID})
@@ -27,7 +27,7 @@ type healthBody struct {
 
 // health answers 200 exactly while requests are let in and writes are taken: a log that
 // failed needs a restart, which is what a supervisor does about a failing probe.
-func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) health(_ *backend, w http.ResponseWriter, _ *http.Request) error {
 	status, h := http.StatusOK, healthBody{"pass", "siltstone", "ready for queries and writes", s.opts.Version}
 	b, err := s.open()
 	if err == nil {

@@ -62,6 +62,9 @@ func (s *Server) answerQuery(b *backend, w http.ResponseWriter, r *http.Request,
 	case p.SQL == nil:
 		return badRequest("serde error: missing field `q`")
 	}
+	if err := requireRead(r, *p.Database); err != nil {
+		return err
+	}
 	f, err := chooseFormat(p.Format, r.Header.Get("Accept"))
 	if err != nil {
 		return err

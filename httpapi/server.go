@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/ingestapi"
 	"github.com/siltstone-db/siltstone/query"
 )
 
@@ -26,6 +28,30 @@ type Options struct {
 	// MaxBufferedBytes bounds the bodies of all requests together; a request beyond
 	// it is answered 503. 0 is 256 MiB, but at least two largest requests.
 	MaxBufferedBytes int64
+	// WriteContract says how writes are answered; "" is ContractCore.
+	WriteContract Contract
+	// DisableAutoCreate answers 404 to writes to a database that does not exist; without
+	// it the first write creates the database.
+	DisableAutoCreate bool
+	// WriteQuotaRequests and WriteQuotaBytes bound the writes of one token, or of
+	// everyone together where no token is asked for, in each WriteQuotaWindow: how many
+	// requests, and how many bytes of line protocol after decompression. 0 is no bound.
+	WriteQuotaRequests, WriteQuotaBytes int64
+	// WriteQuotaWindow is the length of the fixed windows of the write quota; 0 is five
+	// minutes, as in InfluxDB Cloud.
+	WriteQuotaWindow time.Duration
+	// IngestRequestsPerMinute bounds the requests to each endpoint of each datasource of
+	// the Ingest API; 0 is 600.
+	IngestRequestsPerMinute int
+	// WithoutAuth answers everyone and asks for no token.
+	WithoutAuth bool
+	// OpenWithoutTokens answers everyone as long as there is no token at all, for a
+	// server that only its own machine can reach.
+	OpenWithoutTokens bool
+	// DisableAuthz names routes that need no token: any of health, ping and metrics.
+	DisableAuthz []string
+	// Now is the clock that tokens expire by and quotas are counted by; nil is time.Now.
+	Now func() time.Time
 	// Logger receives faults of ours; nil discards them.
 	Logger *slog.Logger
 	// Registry receives the metrics of this package and is what /metrics shows; nil
@@ -36,6 +62,7 @@ type Options struct {
 const (
 	defaultMaxRequestBytes  = 10 << 20
 	defaultMaxBufferedBytes = 256 << 20
+	defaultWriteQuotaWindow = 5 * time.Minute
 )
 
 // EnsureDefaults replaces zero values.
@@ -51,6 +78,15 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.MaxBufferedBytes == 0 {
 		o.MaxBufferedBytes = max(defaultMaxBufferedBytes, 2*o.MaxRequestBytes)
+	}
+	if o.WriteContract == "" {
+		o.WriteContract = ContractCore
+	}
+	if o.WriteQuotaWindow == 0 {
+		o.WriteQuotaWindow = defaultWriteQuotaWindow
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -69,14 +105,34 @@ func (o *Options) Validate() error {
 	if o.MaxBufferedBytes < o.MaxRequestBytes {
 		faults = append(faults, fmt.Errorf("MaxBufferedBytes %d is below MaxRequestBytes %d", o.MaxBufferedBytes, o.MaxRequestBytes))
 	}
+	for _, name := range o.DisableAuthz {
+		if !slices.Contains(exemptible, name) {
+			faults = append(faults, fmt.Errorf("DisableAuthz names %q; it can name %s", name, strings.Join(exemptible, ", ")))
+		}
+	}
+	if err := o.WriteContract.Validate(); err != nil {
+		faults = append(faults, err)
+	}
+	if o.WriteQuotaRequests < 0 || o.WriteQuotaBytes < 0 || o.WriteQuotaWindow < time.Second {
+		faults = append(faults, fmt.Errorf("the write quota is %d requests and %d bytes in %s; it cannot be negative, nor its window below a second",
+			o.WriteQuotaRequests, o.WriteQuotaBytes, o.WriteQuotaWindow))
+	}
 	return errors.Join(faults...)
 }
+
+// exemptible are the routes that DisableAuthz can name: the paths without the slash.
+var exemptible = []string{"health", "ping", "metrics"}
 
 // Server is an http.Handler. Make one with New.
 type Server struct {
 	opts      Options
 	mux       *http.ServeMux
+	answers   map[string]errorWriter // of paths whose routes have one
+	exempt    map[string]bool        // paths of DisableAuthz
+	tokens    tokenIndex
+	ingest    *ingestapi.API
 	bodies    bodyReader
+	quota     writeQuota
 	metrics   *metrics
 	processID string // of this run, shown by /ping
 
@@ -97,32 +153,28 @@ func New(opts Options) (*Server, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, fmt.Errorf("http options: %w", err)
 	}
+	ingest, err := ingestapi.New(ingestapi.Options{RequestsPerMinute: opts.IngestRequestsPerMinute, Now: opts.Now})
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		opts:      opts,
 		mux:       http.NewServeMux(),
+		answers:   make(map[string]errorWriter),
+		exempt:    make(map[string]bool),
+		ingest:    ingest,
 		bodies:    bodyReader{maxBytes: opts.MaxRequestBytes, maxBuffered: opts.MaxBufferedBytes},
+		quota:     writeQuota{requests: opts.WriteQuotaRequests, bytes: opts.WriteQuotaBytes, window: opts.WriteQuotaWindow, now: opts.Now},
 		metrics:   newMetrics(opts.Registry),
 		processID: uuid.NewString(),
 	}
-	s.routes()
+	for _, name := range opts.DisableAuthz {
+		s.exempt["/"+name] = true
+	}
+	for _, rt := range s.routes() {
+		s.handle(rt)
+	}
 	return s, nil
-}
-
-// routes lists every path once. ServeMux answers a wrong method with 405 and Allow,
-// and lets HEAD follow GET.
-func (s *Server) routes() {
-	s.handle("POST /api/v3/write_lp", s.ready(s.writeLP))
-	s.handle("GET /api/v3/query_sql", s.ready(s.querySQLGet))
-	s.handle("POST /api/v3/query_sql", s.ready(s.querySQLPost))
-	s.handle("POST /api/v3/flush", s.ready(s.flush))
-	s.handle("GET /ping", s.ping)
-	s.handle("POST /ping", s.ping)
-	s.handle("GET /health", s.health)
-	prom := promhttp.HandlerFor(s.opts.Registry, promhttp.HandlerOpts{})
-	s.handle("GET /metrics", func(w http.ResponseWriter, r *http.Request) error {
-		prom.ServeHTTP(w, r)
-		return nil
-	})
 }
 
 // SetReady lets requests in. It is called once.
@@ -145,17 +197,6 @@ func (s *Server) open() (*backend, error) {
 		return b, nil
 	}
 	return nil, errStarting
-}
-
-// ready guards a handler that needs the engine.
-func (s *Server) ready(next func(*backend, http.ResponseWriter, *http.Request) error) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		b, err := s.open()
-		if err != nil {
-			return err
-		}
-		return next(b, w, r)
-	}
 }
 
 // HTTPServer returns an http.Server around s with time-outs that keep slow or silent

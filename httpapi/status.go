@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/ingestapi"
 	"github.com/siltstone-db/siltstone/query"
 )
 
@@ -43,24 +44,34 @@ const retryAfterSeconds = "1"
 const statusClientGone = 499
 
 // statusOf chooses the HTTP status of an error, and the text for the client (H3). It
-// is the only place that does.
+// is the only place that does; on the routes that take writes the contract may replace
+// the status (see writeContract).
 func statusOf(err error) (status int, text string) {
 	var (
 		ours  *requestError
+		item  *ingestapi.StatusError
 		large *http.MaxBytesError
 		table *engine.TableNotFoundError
 		user  *query.UserError
 		cut   *transportError
 		limit *engine.LimitError
 		needs *query.ResourceError
+		quota *quotaError
+		none  *noDatabaseError
 	)
 	switch {
 	case errors.As(err, &ours):
 		return ours.status, ours.text
+	case errors.As(err, &item):
+		return item.Status, item.Message
 	case errors.As(err, &large):
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("max request size (%d bytes) exceeded", large.Limit)
 	case errors.Is(err, engine.ErrTooLarge):
 		return http.StatusRequestEntityTooLarge, err.Error()
+	case errors.As(err, &none):
+		return http.StatusNotFound, none.Error()
+	case errors.As(err, &quota):
+		return http.StatusTooManyRequests, quota.Error()
 	case errors.Is(err, engine.ErrDatabaseNotFound):
 		return http.StatusNotFound, "query error: " + err.Error()
 	case errors.As(err, &table):

@@ -1,13 +1,13 @@
 package httpapi
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
-	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/siltstone-db/siltstone/engine"
 )
 
 func TestWriteIsAnsweredInCoresWords(t *testing.T) {
@@ -145,55 +145,24 @@ func TestFlushAnswersWithNothing(t *testing.T) {
 	s.post("/api/v3/flush", "").is(t, 204, "")
 }
 
-func TestLinesAreCutBetweenCharacters(t *testing.T) {
+// TestLongLinesAreCutBetweenCharacters in answers; the rejected-points log has all of it.
+func TestLongLinesAreCutBetweenCharacters(t *testing.T) {
+	fill := func(n int) string { return strings.Repeat("x", n) }
 	for line, want := range map[string]string{
-		"short":                        "short",
-		strings.Repeat("x", 20):        strings.Repeat("x", 20),
-		strings.Repeat("x", 21):        strings.Repeat("x", 20),
-		strings.Repeat("x", 19) + "é":  strings.Repeat("x", 19),
-		strings.Repeat("x", 18) + "éz": strings.Repeat("x", 18) + "é",
-		strings.Repeat("€", 10):        strings.Repeat("€", 6),
-		strings.Repeat("\x80", 30):     "",
+		"short":                         "short",
+		fill(1024):                      fill(1024),
+		fill(1023) + "\xc3":             fill(1023), // half an é
+		fill(1022) + "é":                fill(1022) + "é",
+		fill(1021) + "€":                fill(1021) + "€",
+		fill(1022) + "\xe2\x82":         fill(1022),
+		fill(1021) + "\xf0\x9f\x98":     fill(1021),
+		fill(1020) + "\x80\x80\x80\x80": fill(1020) + "\x80\x80\x80\x80", // no character at all
 	} {
-		if got := cutLine(line); got != want {
-			t.Errorf("%q is cut to %q, want %q", line, got, want)
+		if got := firstBytes(line, engine.MaxOriginalBytes); got != want {
+			t.Errorf("%q is cut to %q, want %q", line[max(0, len(line)-8):], got[max(0, len(got)-8):], want[max(0, len(want)-8):])
 		}
 	}
-}
-
-// FuzzWriteParams: whatever the query string is, the answer is a request or a 400.
-func FuzzWriteParams(f *testing.F) {
-	for _, seed := range []string{"db=a", "", "db=a&precision=ns", "db=%zz", "db=a;b", "accept_partial=true&db=x&no_sync=false"} {
-		f.Add(seed)
+	if got := firstBytes("cpu,host=é,region=é val= 123", coreOriginalBytes); got != "cpu,host=é,region=" {
+		t.Errorf("InfluxDB 3 cuts after 20 bytes, and we got %q", got)
 	}
-	f.Fuzz(func(t *testing.T, raw string) {
-		_, err := writeParams(raw)
-		if err == nil {
-			return
-		}
-		if status, _ := statusOf(err); status != 400 {
-			t.Errorf("status %d for %v", status, err)
-		}
-	})
-}
-
-// FuzzGzipBody: no stream of bytes gets beyond the limit, or leaves bytes accounted for.
-func FuzzGzipBody(f *testing.F) {
-	f.Add([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\x01\x00\x00\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00"))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, sent []byte) {
-		b := &bodyReader{maxBytes: 4096, maxBuffered: 1 << 20}
-		r := httptest.NewRequestWithContext(context.Background(), "POST", "/", strings.NewReader(string(sent)))
-		r.Header.Set("Content-Encoding", "gzip")
-		got, err := b.read(httptest.NewRecorder(), r)
-		if err == nil {
-			if len(got.Bytes) > 4096 {
-				t.Errorf("%d bytes", len(got.Bytes))
-			}
-			got.Release()
-		}
-		if held := b.buffered.Load(); held != 0 {
-			t.Errorf("%d bytes are still accounted for", held)
-		}
-	})
 }

@@ -10,7 +10,8 @@ const modulePath = "github.com/siltstone-db/siltstone"
 // of their own. Everything may import schema and what leaves lists, which therefore
 // are not repeated here.
 //
-//	cmd → httpapi, flight → query → engine → {wal, catalog, partition, persist, lineprotocol} → schema, internal
+//	cmd → httpapi → ingestapi → query → engine → {wal, catalog, partition, persist, lineprotocol} → schema, internal
+//	cmd → flight → query; cmd, httpapi, ingestapi → auth → schema
 var imports = map[string][]string{
 	"schema":       {},
 	"lineprotocol": {},
@@ -20,10 +21,12 @@ var imports = map[string][]string{
 	"persist":      {},
 	"engine":       {"wal", "catalog", "partition", "persist", "lineprotocol"},
 	"query":        {"engine", "partition"}, // the snapshots in a view
-	"httpapi":      {"engine", "query"},
+	"auth":         {},
+	"ingestapi":    {"auth", "engine", "query"},
+	"httpapi":      {"auth", "engine", "ingestapi", "query"},
 	"flight":       {"engine", "query"},
 	"bench":        {"engine", "query", "lineprotocol", "wal", "catalog", "partition", "persist"},
-	"cmd":          {"bench", "httpapi", "flight", "engine", "query", "wal", "catalog", "persist"},
+	"cmd":          {"auth", "bench", "httpapi", "flight", "engine", "query", "wal", "catalog", "persist"},
 
 	"internal/datasets":   {},
 	"internal/durable":    {},
@@ -42,12 +45,12 @@ var leaves = []string{"schema", "internal/durable", "internal/invariants", "inte
 var confined = map[string][]string{
 	"C":                              {"query"},
 	"flag":                           {"cmd", "bench"},
-	"net/http":                       {"httpapi", "cmd", "bench", "internal/e2e", "internal/torture"},
+	"net/http":                       {"httpapi", "ingestapi", "cmd", "bench", "internal/e2e", "internal/torture"},
 	"github.com/alecthomas/kong":     {"cmd", "bench"},
 	"github.com/schollz/progressbar": {"cmd", "bench"},
 	"github.com/duckdb/duckdb-go":    {"query"},
 	"github.com/cockroachdb/pebble":  {"catalog"},
-	"github.com/apache/arrow-go":     {"partition", "persist", "query", "flight", "httpapi", "engine", "bench", "cmd"},
+	"github.com/apache/arrow-go":     {"partition", "persist", "query", "flight", "httpapi", "ingestapi", "engine", "bench", "cmd"},
 	"google.golang.org/grpc":         {"flight", "cmd"},
 	"pgregory.net/rapid":             {},
 	"go.uber.org/goleak":             {},
@@ -56,6 +59,7 @@ var confined = map[string][]string{
 	"github.com/cockroachdb/pebble/v2/vfs": {
 		"wal", "catalog", "partition", "persist", "engine", "query", "httpapi", "cmd", "bench", "internal/durable", "internal/torture",
 	},
+	"github.com/influxdata/line-protocol": {}, // the tests compare with it
 }
 
 // environment lists the functions of package os that read the environment (L4).
