@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +35,7 @@ var errNoServer = errors.New("no server is running")
 
 // findServer returns the server that an earlier demo has left running in dir. It is
 // taken for that server only if it still says the same process id.
-func findServer(ctx context.Context, dir string) (childServer, error) {
+func findServer(ctx context.Context, dir string, token tokenFlag) (childServer, error) {
 	text, err := os.ReadFile(filepath.Join(dir, serverName))
 	if errors.Is(err, os.ErrNotExist) {
 		return childServer{}, errNoServer
@@ -46,10 +47,16 @@ func findServer(ctx context.Context, dir string) (childServer, error) {
 	if json.Unmarshal(text, &s) != nil || s.Host == "" {
 		return childServer{}, errNoServer // half a file: its demo was killed
 	}
-	if id, err := ping(ctx, s.Host); err != nil || id != s.ProcessID {
+	host := hostFlag{Host: s.Host, tokenFlag: token}
+	id, err := ping(ctx, host)
+	var refused *serverError
+	if errors.As(err, &refused) && refused.Status == http.StatusUnauthorized && lockOwner(filepath.Join(dir, "data")) != "" {
+		return childServer{}, fmt.Errorf("the demo's server is running at %s: %w", s.Host, err)
+	}
+	if err != nil || id != s.ProcessID {
 		return childServer{}, errNoServer
 	}
-	if err := waitHealthy(ctx, s.Host, nil); err != nil {
+	if err := waitHealthy(ctx, host, nil); err != nil {
 		return childServer{}, fmt.Errorf("the server at %s, process %d, does not get ready: %w", s.Host, s.PID, err)
 	}
 	return s, nil
@@ -72,7 +79,7 @@ func freeBind(bind string) (address, note string) {
 
 // startServer starts `siltstone serve` in a session of its own, so that it outlives
 // this process and its terminal, and waits until it is ready.
-func startServer(ctx context.Context, dir, bind string) (childServer, error) {
+func startServer(ctx context.Context, dir, bind string, token tokenFlag) (childServer, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return childServer{}, err
@@ -104,13 +111,13 @@ func startServer(ctx context.Context, dir, bind string) (childServer, error) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		return childServer{}, fmt.Errorf("%w\n%s", err, since(logFile.Name(), logged))
 	}
-	return remember(ctx, dir, childServer{Host: "http://" + address, PID: cmd.Process.Pid})
+	return remember(ctx, dir, childServer{Host: "http://" + address, PID: cmd.Process.Pid}, token)
 }
 
 // remember completes s and writes it down for the next demo.
-func remember(ctx context.Context, dir string, s childServer) (childServer, error) {
+func remember(ctx context.Context, dir string, s childServer, token tokenFlag) (childServer, error) {
 	var err error
-	if s.ProcessID, err = ping(ctx, s.Host); err != nil {
+	if s.ProcessID, err = ping(ctx, hostFlag{Host: s.Host, tokenFlag: token}); err != nil {
 		return childServer{}, fmt.Errorf("the new server does not answer: %w", err)
 	}
 	text, err := json.Marshal(s)
@@ -137,7 +144,7 @@ func waitAddress(ctx context.Context, file string, exited <-chan error) (string,
 }
 
 // waitHealthy waits until a server lets requests in.
-func waitHealthy(ctx context.Context, host string, exited <-chan error) error {
+func waitHealthy(ctx context.Context, host hostFlag, exited <-chan error) error {
 	return poll(ctx, exited, func() bool { return healthy(ctx, host) })
 }
 

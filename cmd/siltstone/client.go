@@ -17,7 +17,33 @@ import (
 // hostFlag is the part of the command line that all clients share.
 type hostFlag struct {
 	Host string `help:"URL of the server. Default: ${default}." default:"http://127.0.0.1:8181" env:"SILTSTONE_HOST_URL,INFLUXDB3_HOST_URL" placeholder:"URL"`
+	tokenFlag
 }
+
+// tokenFlag says who a client is.
+type tokenFlag struct {
+	Token secret `help:"Token to show the server. Others on this machine can see a command line, so the variable is the better place." env:"SILTSTONE_AUTH_TOKEN,INFLUXDB3_AUTH_TOKEN" placeholder:"TOKEN"`
+}
+
+// authorize shows the token to the server, if there is one.
+func (t tokenFlag) authorize(req *http.Request) {
+	if t.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+string(t.Token))
+	}
+}
+
+// secret is text that nothing prints, whatever the format and whatever it is a part of.
+type secret string
+
+// UnmarshalText implements encoding.TextUnmarshaler; files and variables often end a
+// token with a line end.
+func (s *secret) UnmarshalText(text []byte) error {
+	*s = secret(bytes.TrimSpace(text))
+	return nil
+}
+
+// Format implements fmt.Formatter.
+func (s secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(hidden)") }
 
 // databaseFlag names the database of a client.
 type databaseFlag struct {
@@ -28,13 +54,22 @@ type databaseFlag struct {
 type serverError struct {
 	Status     int
 	Text       string // the server's error text
+	Advice     string // what the user can do; may be empty
 	Data       []rejectedLine
 	Header     http.Header
 	RetryAfter time.Duration // 0 when the server named none
 }
 
 func (e *serverError) Error() string {
-	return fmt.Sprintf("the server answered %d: %s", e.Status, e.Text)
+	return fmt.Sprintf("the server answered %d: %s", e.Status, e.advised())
+}
+
+// advised is the text with the advice below it.
+func (e *serverError) advised() string {
+	if e.Advice == "" {
+		return e.Text
+	}
+	return e.Text + "\n" + e.Advice
 }
 
 // rejectedLine is one entry of the data of an answered write.
@@ -55,20 +90,26 @@ func (h hostFlag) url(path string, q url.Values) (string, error) {
 	return u.String(), nil
 }
 
-// post sends a request and returns the answer when its status is 2xx; the caller
-// closes its body. Any other answer becomes a *serverError.
+// post is do with the method POST.
 func (h hostFlag) post(ctx context.Context, path string, q url.Values, body io.Reader, header http.Header) (*http.Response, error) {
+	return h.do(ctx, http.MethodPost, path, q, body, header)
+}
+
+// do sends a request and returns the answer when its status is 2xx; the caller closes
+// its body. Any other answer becomes a *serverError.
+func (h hostFlag) do(ctx context.Context, method, path string, q url.Values, body io.Reader, header http.Header) (*http.Response, error) {
 	target, err := h.url(path, q)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, body)
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
 		return nil, err
 	}
 	for name, values := range header {
 		req.Header[name] = values
 	}
+	h.authorize(req)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, h.unreachable(err)
@@ -77,7 +118,55 @@ func (h hostFlag) post(ctx context.Context, path string, q url.Values, body io.R
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	return nil, readServerError(resp)
+	err = readServerError(resp)
+	var refused *serverError
+	if errors.As(err, &refused) {
+		refused.Advice = h.advice(refused.Status)
+	}
+	return nil, err
+}
+
+// call sends in as JSON, nothing if it is nil, and decodes the answer into out unless
+// that is nil.
+func (h hostFlag) call(ctx context.Context, method, path string, q url.Values, in, out any) error {
+	var body io.Reader
+	header := http.Header{}
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+		header.Set("Content-Type", "application/json")
+	}
+	resp, err := h.do(ctx, method, path, q, body, header)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("the server's answer to %s %s is unreadable: %w", method, path, err)
+	}
+	return nil
+}
+
+// advice says what the user can do about an answer that concerns tokens.
+func (h hostFlag) advice(status int) string {
+	switch {
+	case status == http.StatusUnauthorized && h.Token == "":
+		return "Give a token with the variable SILTSTONE_AUTH_TOKEN or with --token. While a server has none, this makes the first:\n" +
+			"  siltstone create token --admin"
+	case status == http.StatusUnauthorized:
+		return "The token that was given is not known there, has expired, or may not do this.\n" +
+			"The owner of an admin token sees all with: siltstone show tokens"
+	case status == http.StatusForbidden:
+		return "The token that was given may not do this. The owner of an admin token makes one that may, for example:\n" +
+			"  siltstone create token --name NAME --permission \"db:DATABASE:read,write\""
+	}
+	return ""
 }
 
 // unreachable says what to do when nobody answers.

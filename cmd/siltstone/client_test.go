@@ -70,7 +70,7 @@ func newLoader(t *testing.T, steps ...http.HandlerFunc) (*loader, *scripted) {
 	srv := httptest.NewServer(s)
 	t.Cleanup(srv.Close)
 	return &loader{
-		host: hostFlag{srv.URL}, retryFor: time.Minute, offset: func() int64 { return 0 },
+		host: hostFlag{Host: srv.URL}, retryFor: time.Minute, offset: func() int64 { return 0 },
 		maxListed: 3, chunkLines: 2,
 	}, s
 }
@@ -170,7 +170,7 @@ func TestCutOffResultIsAnError(t *testing.T) {
 	}))
 	defer srv.Close()
 	var out bytes.Buffer
-	_, err := runQuery(context.Background(), hostFlag{srv.URL}, &out, "db", "SELECT 1", "csv")
+	_, err := runQuery(context.Background(), hostFlag{Host: srv.URL}, &out, sqlQuery{Database: "db", SQL: "SELECT 1", Format: "csv"})
 	if err == nil || !strings.Contains(err.Error(), "the result is incomplete") {
 		t.Errorf("got %v after %q", err, &out)
 	}
@@ -181,7 +181,7 @@ func TestTableRowsAreCounted(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, table) }))
 	defer srv.Close()
 	var out bytes.Buffer
-	rows, err := runQuery(context.Background(), hostFlag{srv.URL}, &out, "db", "SELECT 1", "pretty")
+	rows, err := runQuery(context.Background(), hostFlag{Host: srv.URL}, &out, sqlQuery{Database: "db", SQL: "SELECT 1", Format: "pretty"})
 	if err != nil || rows != 2 || out.String() != table+"\n" {
 		t.Errorf("%d rows, %v, %q", rows, err, &out)
 	}
@@ -190,11 +190,11 @@ func TestTableRowsAreCounted(t *testing.T) {
 func TestUnreachableServerIsExplained(t *testing.T) {
 	srv := httptest.NewServer(http.NotFoundHandler())
 	srv.Close()
-	_, err := hostFlag{srv.URL}.post(context.Background(), "/x", nil, nil, nil)
+	_, err := hostFlag{Host: srv.URL}.post(context.Background(), "/x", nil, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "siltstone serve") {
 		t.Errorf("got %v", err)
 	}
-	_, err = hostFlag{"localhost:8181"}.post(context.Background(), "/x", nil, nil, nil)
+	_, err = hostFlag{Host: "localhost:8181"}.post(context.Background(), "/x", nil, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "is not a URL") {
 		t.Errorf("got %v", err)
 	}

@@ -3,10 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -21,14 +19,15 @@ import (
 type demoCmd struct {
 	Dir      string `help:"Directory of the demo: data, log and the address of its server. Default: ${default}." default:"./.siltstone/demo" env:"SILTSTONE_DEMO_DIR" placeholder:"DIR"`
 	HTTPBind string `name:"http-bind" help:"Address of the demo's server; when it is taken a free port is used. Default: ${default}." default:"127.0.0.1:8181" env:"SILTSTONE_DEMO_HTTP_BIND" placeholder:"ADDR"`
-	Quiet    bool   `short:"q" help:"No progress bars."`
+	tokenFlag
+	Quiet bool `short:"q" help:"No progress bars."`
 }
 
 // Help is the long text of --help.
 func (*demoCmd) Help() string {
 	return `The server goes on running when the demo has ended. Run the demo again, and it uses the
 same server and writes the same points once more, which changes nothing: a point has one
-value, the one written last.`
+value, the one written last. If that server has tokens by now, give an admin's.`
 }
 
 const demoDatabase = "demo"
@@ -56,7 +55,7 @@ type demo struct {
 	env   environment
 	dir   string
 	quiet bool
-	host  hostFlag
+	host  hostFlag // without a URL until there is a server
 	child childServer
 }
 
@@ -68,7 +67,7 @@ func (c *demoCmd) prepare(env environment) (*demo, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("demo directory: %w", err)
 	}
-	return &demo{env: env, dir: dir, quiet: c.Quiet || !env.stderrTTY}, nil
+	return &demo{env: env, dir: dir, quiet: c.Quiet || !env.stderrTTY, host: hostFlag{tokenFlag: c.tokenFlag}}, nil
 }
 
 func (d *demo) say(format string, args ...any) {
@@ -78,9 +77,9 @@ func (d *demo) say(format string, args ...any) {
 // server finds the server of an earlier run, or starts one.
 func (d *demo) server(ctx context.Context, bind string) error {
 	var err error
-	d.child, err = findServer(ctx, d.dir)
+	d.child, err = findServer(ctx, d.dir, d.host.tokenFlag)
 	if err == nil {
-		d.host = hostFlag{d.child.Host}
+		d.host.Host = d.child.Host
 		d.say("The demo's server is already running at %s.", d.child.Host)
 		return nil
 	}
@@ -92,11 +91,11 @@ func (d *demo) server(ctx context.Context, bind string) error {
 	if note != "" {
 		d.say("%s", note)
 	}
-	d.child, err = startServer(ctx, d.dir, bind)
+	d.child, err = startServer(ctx, d.dir, bind, d.host.tokenFlag)
 	if err != nil {
 		return err
 	}
-	d.host = hostFlag{d.child.Host}
+	d.host.Host = d.child.Host
 	d.say("Server started at %s in %s.", d.child.Host, time.Since(start).Round(time.Millisecond))
 	return nil
 }
@@ -154,7 +153,7 @@ func (d *demo) ask(ctx context.Context) error {
 		d.say("\n%s\n\n%s\n", q.question, indent(q.sql))
 		start := time.Now()
 		var answer strings.Builder
-		if _, err := runQuery(ctx, d.host, &answer, demoDatabase, q.sql, "pretty"); err != nil {
+		if _, err := runQuery(ctx, d.host, &answer, sqlQuery{Database: demoDatabase, SQL: q.sql, Format: prettyFormat}); err != nil {
 			return fmt.Errorf("query %q: %w", q.question, err)
 		}
 		d.say("%s\n(%s)", strings.TrimRight(answer.String(), "\n"), time.Since(start).Round(100*time.Microsecond))
@@ -261,38 +260,22 @@ ORDER BY code`,
 }
 
 // ping asks a server for its process id, which tells one run of a server from another.
-func ping(ctx context.Context, host string) (processID string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+func ping(ctx context.Context, host hostFlag) (processID string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var answer struct {
 		ProcessID string `json:"process_id"`
 	}
-	err = getJSON(ctx, host+"/ping", &answer)
+	err = host.call(ctx, http.MethodGet, "/ping", nil, nil, &answer)
 	return answer.ProcessID, err
 }
 
 // healthy reports whether a server lets requests in.
-func healthy(ctx context.Context, host string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+func healthy(ctx context.Context, host hostFlag) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	var answer struct {
-		Status string `json:"status"`
-	}
-	return getJSON(ctx, host+"/health", &answer) == nil && answer.Status == "pass"
+	return host.call(ctx, http.MethodGet, "/health", nil, nil, nil) == nil
 }
 
-func getJSON(ctx context.Context, target string, v any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", target, resp.Status)
-	}
-	return json.NewDecoder(io.LimitReader(resp.Body, maxErrorBody)).Decode(v)
-}
+// probeTimeout is for questions that a server answers at once.
+const probeTimeout = 2 * time.Second

@@ -1,5 +1,5 @@
-// Command siltstone is the database: one binary that serves, writes, queries and
-// shows itself off.
+// Command siltstone is the database: one binary that serves, writes, queries,
+// administers and shows itself off.
 //
 // It promises:
 //
@@ -11,6 +11,10 @@
 //	C3  write sends whole lines in the order of its input, one request at a time, and
 //	    reports rejected lines by their number in the file.
 //	C4  A command that could not do all it was asked exits with a status other than 0.
+//	C5  serve answers nobody but its own machine anything but 503 before it knows its
+//	    tokens, and ends if others can reach it and there is no admin's among them,
+//	    unless it was told to ask for none.
+//	C6  A token is printed by the command that made it, once, and by nothing else.
 //
 // The work is done by engine, query and httpapi; here are flags, signals, the
 // listener and the words for people.

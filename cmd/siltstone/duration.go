@@ -9,7 +9,7 @@ import (
 )
 
 // duration is a flag in the notation of InfluxDB 3: numbers with units, such as 10m,
-// 1h or "1h 30m".
+// 1h or "1h 30m". 0 needs no unit.
 type duration time.Duration
 
 var durationUnits = map[string]time.Duration{
@@ -31,8 +31,11 @@ func (d *duration) UnmarshalText(text []byte) error {
 func parseDuration(text string) (time.Duration, error) {
 	fault := fmt.Errorf("%q is not a duration; write for example 30s, 10m or 1h 30m", text)
 	rest := strings.TrimSpace(text)
-	if rest == "" {
+	switch rest {
+	case "":
 		return 0, fault
+	case "0":
+		return 0, nil
 	}
 	var total time.Duration
 	for rest != "" {

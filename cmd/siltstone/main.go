@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
+
+	"github.com/siltstone-db/siltstone/catalog"
 )
 
 // version is set by the linker.
@@ -19,12 +22,20 @@ var version = "dev"
 
 // cli is the command line. Each field's tags are its documentation.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the database."`
-	Write   writeCmd   `cmd:"" help:"Write line protocol from files or standard input."`
-	Query   queryCmd   `cmd:"" help:"Run a SQL query."`
-	Flush   flushCmd   `cmd:"" help:"Have the server persist all buffered rows as Parquet now."`
-	Demo    demoCmd    `cmd:"" help:"Start a server, load real data and show what it can do."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve serveCmd `cmd:"" group:"Server:" help:"Run the database."`
+	Demo  demoCmd  `cmd:"" group:"Server:" help:"Start a server, load real data and show what it can do."`
+
+	Write    writeCmd    `cmd:"" group:"Data:" help:"Write line protocol from files or standard input."`
+	Query    queryCmd    `cmd:"" group:"Data:" help:"Run a SQL query."`
+	Rejected rejectedCmd `cmd:"" group:"Data:" help:"List, show and retry points that were rejected."`
+	Flush    flushCmd    `cmd:"" group:"Data:" help:"Have the server persist all buffered rows as Parquet now."`
+
+	Create createCmd `cmd:"" group:"Administration:" help:"Make a database, table, token or datasource."`
+	Show   showCmd   `cmd:"" group:"Administration:" help:"List databases, tokens, datasources or retention periods."`
+	Update updateCmd `cmd:"" group:"Administration:" help:"Change how long a database keeps points."`
+	Delete deleteCmd `cmd:"" group:"Administration:" help:"Delete a database, table or token."`
+
+	Version versionCmd `cmd:"" group:"More:" help:"Print the version."`
 }
 
 const description = `Siltstone is a durable time-series database: it takes InfluxDB line protocol,
@@ -42,6 +53,7 @@ Examples:
 type environment struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	stdinTTY       bool // standard input is a terminal
 	stdoutTTY      bool // standard output is a terminal
 	stderrTTY      bool // standard error is a terminal
 }
@@ -52,7 +64,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	env := environment{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		stdoutTTY: isTerminal(os.Stdout), stderrTTY: isTerminal(os.Stderr),
+		stdinTTY: isTerminal(os.Stdin), stdoutTTY: isTerminal(os.Stdout), stderrTTY: isTerminal(os.Stderr),
 	}
 	os.Exit(run(ctx, env, os.Args[1:]))
 }
@@ -97,7 +109,12 @@ func newParser(c *cli, env environment, exit func(int)) (*kong.Kong, error) {
 		kong.Description(description),
 		kong.Writers(env.stdout, env.stderr),
 		kong.Exit(exit),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.Vars{
+			"max_databases": strconv.Itoa(catalog.DefaultMaxDatabases),
+			"max_tables":    strconv.Itoa(catalog.DefaultMaxTables),
+			"max_columns":   strconv.Itoa(catalog.DefaultMaxColumns),
+		},
 	)
 }
 

@@ -357,14 +357,7 @@ func TestDemoRunsTwice(t *testing.T) {
 		return r
 	}
 	first := demo()
-	var s childServer
-	text, err := os.ReadFile(filepath.Join(dir, serverName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &s); err != nil {
-		t.Fatal(err)
-	}
+	s := readChild(t, dir)
 	t.Cleanup(func() { stopChild(t, dir, s) })
 	if !strings.Contains(first.out, "is taken, so the demo uses a free port") {
 		t.Errorf("the taken port is not mentioned:\n%s", first.out)
@@ -382,6 +375,19 @@ func TestDemoRunsTwice(t *testing.T) {
 	if a, b := tables.FindAllString(first.out, -1), tables.FindAllString(second.out, -1); strings.Join(a, "\n") != strings.Join(b, "\n") {
 		t.Errorf("the answers differ:\n%s\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
 	}
+}
+
+// readChild returns what a demo remembers of its server.
+func readChild(t *testing.T, dir string) (s childServer) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, serverName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // stopChild ends a demo's server and waits until its lock is free.

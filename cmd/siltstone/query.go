@@ -16,10 +16,29 @@ import (
 type queryCmd struct {
 	hostFlag
 	databaseFlag
-	SQL    string `arg:"" optional:"" help:"The query. Without it and --file it is read from standard input."`
-	File   string `short:"f" help:"File that holds the query." placeholder:"FILE"`
+	formatFlag
+	SQL  string `arg:"" optional:"" help:"The query. Without it and --file it is read from standard input."`
+	File string `short:"f" help:"File that holds the query." placeholder:"FILE"`
+}
+
+// formatFlag chooses how rows are printed.
+type formatFlag struct {
 	Format string `help:"pretty, json, jsonl or csv. Default: pretty on a terminal, csv elsewhere." enum:",pretty,json,jsonl,csv" default:"" env:"SILTSTONE_FORMAT,INFLUXDB3_FORMAT"`
 }
+
+// choose returns the format to ask the server for.
+func (f formatFlag) choose(env environment) string {
+	switch {
+	case f.Format != "":
+		return f.Format
+	case env.stdoutTTY:
+		return prettyFormat
+	}
+	return "csv"
+}
+
+// prettyFormat draws a table for people.
+const prettyFormat = "pretty"
 
 // Help is the long text of --help.
 func (*queryCmd) Help() string {
@@ -38,21 +57,15 @@ func (c *queryCmd) Run(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
-	format := c.Format
-	if format == "" {
-		format = "csv"
-		if env.stdoutTTY {
-			format = "pretty"
-		}
-	}
+	format := c.choose(env)
 	start := time.Now()
-	rows, err := runQuery(ctx, c.hostFlag, env.stdout, c.Database, sql, format)
+	rows, err := runQuery(ctx, c.hostFlag, env.stdout, sqlQuery{Database: c.Database, SQL: sql, Format: format})
 	if err != nil {
 		return err
 	}
 	if env.stdoutTTY && env.stderrTTY {
 		took := time.Since(start).Round(100 * time.Microsecond)
-		if format == "pretty" {
+		if format == prettyFormat {
 			fmt.Fprintf(env.stderr, "Rows: %s, time: %s\n", formatCount(rows), took)
 		} else {
 			fmt.Fprintf(env.stderr, "Time: %s\n", took)
@@ -79,25 +92,44 @@ func (c *queryCmd) text(stdin io.Reader) (string, error) {
 	return string(text), err
 }
 
-// runQuery prints the result of a query and returns the number of its rows, which is
-// counted in the pretty format only.
-func runQuery(ctx context.Context, host hostFlag, out io.Writer, db, sql, format string) (rows int, err error) {
-	body, err := json.Marshal(map[string]string{"db": db, "q": sql, "format": format})
+// sqlQuery is the body of a request for a query.
+type sqlQuery struct {
+	Database string            `json:"db"`
+	SQL      string            `json:"q"`
+	Params   map[string]string `json:"params,omitempty"` // the values of $name
+	Format   string            `json:"format"`
+}
+
+// askSQL sends a query and returns the answer, whose body the caller closes.
+func askSQL(ctx context.Context, host hostFlag, q sqlQuery) (*http.Response, error) {
+	body, err := json.Marshal(q)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	header := http.Header{"Content-Type": {"application/json"}}
 	resp, err := host.post(ctx, "/api/v3/query_sql", nil, bytes.NewReader(body), header)
 	var refused *serverError
 	if errors.As(err, &refused) {
-		return 0, errors.New(refused.Text)
+		return nil, errors.New(refused.advised())
 	}
+	return resp, err
+}
+
+// runQuery prints the result of a query and returns the number of its rows, which is
+// counted in the pretty format only.
+func runQuery(ctx context.Context, host hostFlag, out io.Writer, q sqlQuery) (rows int, err error) {
+	resp, err := askSQL(ctx, host, q)
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
+	return printRows(ctx, out, resp.Body)
+}
+
+// printRows passes rows that a server sends on, and sees to it that they end a line.
+func printRows(ctx context.Context, out io.Writer, body io.Reader) (rows int, err error) {
 	counter := tableCounter{out: out, lineStart: true}
-	if _, err := io.Copy(&counter, resp.Body); err != nil {
+	if _, err := io.Copy(&counter, body); err != nil {
 		if ctx.Err() != nil {
 			return 0, errors.New("interrupted")
 		}

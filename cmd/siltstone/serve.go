@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/siltstone-db/siltstone/auth"
+	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/httpapi"
 	"github.com/siltstone-db/siltstone/query"
@@ -25,12 +27,29 @@ type serveCmd struct {
 	ObjectStore string   `help:"file keeps the data in --data-dir; memory keeps them in RAM and drops them at the end. Default: ${default}." default:"file" env:"SILTSTONE_OBJECT_STORE,INFLUXDB3_OBJECT_STORE" placeholder:"KIND"`
 	NodeID      string   `help:"Name of this server in its log." env:"SILTSTONE_NODE_ID,INFLUXDB3_NODE_ID,INFLUXDB3_NODE_IDENTIFIER_PREFIX" placeholder:"NAME"`
 	HTTPBind    string   `name:"http-bind" help:"Address to listen on; port 0 takes a free one. Default: ${default}." default:"127.0.0.1:8181" env:"SILTSTONE_HTTP_BIND,INFLUXDB3_HTTP_BIND_ADDR" placeholder:"ADDR"`
-	WithoutAuth bool     `help:"Serve without tokens on an address that others can reach." env:"SILTSTONE_WITHOUT_AUTH,INFLUXDB3_WITHOUT_AUTH,INFLUXDB3_START_WITHOUT_AUTH"`
 	AddressFile string   `name:"tcp-listener-file-path" help:"File that receives the address in use once the server is ready." env:"SILTSTONE_TCP_LISTENER_FILE_PATH,INFLUXDB3_TCP_LISTENER_FILE_PATH,INFLUXDB3_TCP_LISTINER_FILE_PATH" placeholder:"FILE"`
-	MaxRequest  byteSize `name:"max-http-request-size" help:"Largest body of a request, before and after decompression. Default: ${default}." default:"10485760" env:"SILTSTONE_MAX_HTTP_REQUEST_SIZE,INFLUXDB3_MAX_HTTP_REQUEST_SIZE" placeholder:"SIZE"`
 	Pool        poolSize `name:"exec-mem-pool-bytes" help:"Memory for buffered rows, for writing Parquet and for queries: a size, or a share of the memory there is. Default: ${default}." default:"20%" env:"SILTSTONE_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_SIZE" placeholder:"SIZE"`
 	Gen1        duration `name:"gen1-duration" help:"How long rows stay in memory before they become Parquet; at least 1s. They are durable from the start. Default: ${default}." default:"10m" env:"SILTSTONE_GEN1_DURATION,INFLUXDB3_GEN1_DURATION" placeholder:"DURATION"`
 	LogLevel    string   `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"SILTSTONE_LOG_LEVEL"`
+
+	AdminTokenFile string   `group:"Access:" help:"File that holds the first admin token, as the token alone or in InfluxDB 3's JSON, for a server that is to be closed from its first second. Ignored once there is such a token. Only its owner may have access to the file." env:"SILTSTONE_ADMIN_TOKEN_FILE,INFLUXDB3_ADMIN_TOKEN_FILE" placeholder:"FILE"`
+	WithoutAuth    bool     `group:"Access:" help:"Ask nobody for a token: everybody who reaches the address may do everything." env:"SILTSTONE_WITHOUT_AUTH,INFLUXDB3_WITHOUT_AUTH,INFLUXDB3_START_WITHOUT_AUTH"`
+	DisableAuthz   []string `group:"Access:" help:"Routes that need no token, with commas between them: health, ping, metrics." enum:"health,ping,metrics" env:"SILTSTONE_DISABLE_AUTHZ,INFLUXDB3_DISABLE_AUTHZ" placeholder:"ROUTE"`
+
+	WriteContract httpapi.Contract `group:"Writes:" help:"Whose status codes and bodies answer writes: core (InfluxDB 3 Core), dedicated or serverless (InfluxDB Cloud). What is stored is the same. Default: ${default}." enum:"core,dedicated,serverless" default:"core" env:"SILTSTONE_WRITE_CONTRACT" placeholder:"NAME"`
+	AutoCreate    bool             `group:"Writes:" help:"Create a database when it is first written to. With --no-auto-create such a write is answered 404." default:"true" negatable:"" env:"SILTSTONE_AUTO_CREATE"`
+
+	RejectedRetention duration `name:"rejected-points-retention" group:"Writes:" help:"How long points that were rejected are kept for siltstone rejected; 0 keeps none and costs nothing. Default: ${default}." default:"168h" env:"SILTSTONE_REJECTED_POINTS_RETENTION" placeholder:"DURATION"`
+	RejectedMaxSize   byteSize `name:"rejected-points-max-size" group:"Writes:" help:"Room for them on disk; the oldest go first. Default: ${default}." default:"64MB" env:"SILTSTONE_REJECTED_POINTS_MAX_SIZE" placeholder:"SIZE"`
+
+	MaxRequest         byteSize  `name:"max-http-request-size" group:"Limits:" help:"Largest body of a request, before and after decompression. Default: ${default}." default:"10485760" env:"SILTSTONE_MAX_HTTP_REQUEST_SIZE,INFLUXDB3_MAX_HTTP_REQUEST_SIZE" placeholder:"SIZE"`
+	MaxDatabases       int       `group:"Limits:" help:"Databases there may be. Default: ${default}." default:"${max_databases}" env:"SILTSTONE_MAX_DATABASES" placeholder:"N"`
+	MaxTables          int       `group:"Limits:" help:"Tables there may be in all databases together. Default: ${default}." default:"${max_tables}" env:"SILTSTONE_MAX_TABLES" placeholder:"N"`
+	MaxColumns         int       `group:"Limits:" help:"Tags and fields that one table may have. Default: ${default}." default:"${max_columns}" env:"SILTSTONE_MAX_COLUMNS" placeholder:"N"`
+	WriteQuotaRequests int64     `group:"Limits:" help:"Write requests that one token may send in a window; more are answered 429 until the next. Default: no bound." default:"0" env:"SILTSTONE_WRITE_QUOTA_REQUESTS" placeholder:"N"`
+	WriteQuotaBytes    quotaSize `group:"Limits:" help:"Line protocol that one token may send in a window, decompressed. Default: no bound." default:"0" env:"SILTSTONE_WRITE_QUOTA_BYTES" placeholder:"SIZE"`
+	WriteQuotaWindow   duration  `group:"Limits:" help:"Length of the windows, at least 1s. Default: ${default}." default:"5m" env:"SILTSTONE_WRITE_QUOTA_WINDOW" placeholder:"DURATION"`
+	IngestRateLimit    int       `group:"Limits:" help:"Requests a minute to each endpoint of each datasource of the Ingest API. Default: ${default}." default:"600" env:"SILTSTONE_INGEST_RATE_LIMIT" placeholder:"N"`
 }
 
 // Help is the long text of --help.
@@ -39,12 +58,17 @@ func (*serveCmd) Help() string {
 settings of InfluxDB 3 are taken over. Ctrl-C or SIGTERM stops the server in an orderly
 way; a second one ends it at once. Neither loses an acknowledged write.
 
+As long as there is no token, everybody on this machine may do everything, and the server
+refuses to listen on an address that others can reach. The first token closes it at once:
+siltstone create token --admin.
+
 Examples:
 
   siltstone serve --data-dir ./data
-  siltstone serve --data-dir ./data --http-bind 0.0.0.0:8181 --without-auth
+  siltstone serve --data-dir ./data --http-bind 0.0.0.0:8181 --admin-token-file admin.token
   siltstone serve --object-store memory --http-bind 127.0.0.1:0
-  siltstone serve --data-dir ./data --exec-mem-pool-bytes 35% --gen1-duration 1h`
+  siltstone serve --data-dir ./data --exec-mem-pool-bytes 35% --gen1-duration 1h
+  siltstone serve --data-dir ./data --write-contract serverless --no-auto-create`
 }
 
 // minQueryBytes is what DuckDB needs to run anything useful.
@@ -56,33 +80,44 @@ const stopTimeout = 10 * time.Second
 // Validate reports every fault of the flags at once; kong calls it after parsing.
 func (c *serveCmd) Validate() error {
 	var faults []error
-	if time.Duration(c.Gen1) < time.Second {
-		faults = append(faults, fmt.Errorf("--gen1-duration %s is shorter than 1s", time.Duration(c.Gen1)))
+	for _, f := range []struct {
+		name  string
+		value duration
+	}{{"gen1-duration", c.Gen1}, {"write-quota-window", c.WriteQuotaWindow}} {
+		if time.Duration(f.value) < time.Second {
+			faults = append(faults, fmt.Errorf("--%s %s is shorter than 1s", f.name, time.Duration(f.value)))
+		}
+	}
+	for _, f := range []struct {
+		name       string
+		value, min int64
+	}{
+		{"max-databases", int64(c.MaxDatabases), 1},
+		{"max-tables", int64(c.MaxTables), 1},
+		{"max-columns", int64(c.MaxColumns), 1},
+		{"ingest-rate-limit", int64(c.IngestRateLimit), 1},
+		{"write-quota-requests", c.WriteQuotaRequests, 0},
+	} {
+		if f.value < f.min {
+			faults = append(faults, fmt.Errorf("--%s %d is less than %d", f.name, f.value, f.min))
+		}
 	}
 	if c.ObjectStore != "file" && c.ObjectStore != "memory" {
 		faults = append(faults, fmt.Errorf("--object-store %s is not supported; Siltstone keeps data on local disk (file) or in RAM (memory)", c.ObjectStore))
 	}
-	faults = append(faults, c.validateBind())
+	if _, _, err := net.SplitHostPort(c.HTTPBind); err != nil {
+		faults = append(faults, fmt.Errorf("--http-bind %q is not an address such as 127.0.0.1:8181: %w", c.HTTPBind, err))
+	}
 	return errors.Join(faults...)
-}
-
-// validateBind refuses to open an unprotected server to others by accident.
-func (c *serveCmd) validateBind() error {
-	host, _, err := net.SplitHostPort(c.HTTPBind)
-	if err != nil {
-		return fmt.Errorf("--http-bind %q is not an address such as 127.0.0.1:8181: %w", c.HTTPBind, err)
-	}
-	ip := net.ParseIP(host)
-	if c.WithoutAuth || host == "localhost" || (ip != nil && ip.IsLoopback()) {
-		return nil
-	}
-	return fmt.Errorf("--http-bind %s can be reached by other machines, and there are no tokens yet that would keep them out.\n"+
-		"Bind to 127.0.0.1, or add --without-auth if your network protects this port", c.HTTPBind)
 }
 
 // Run serves until ctx ends.
 func (c *serveCmd) Run(ctx context.Context, env environment) error {
 	log := c.logger(env)
+	first, err := c.firstToken()
+	if err != nil {
+		return err
+	}
 	dir, cleanup, err := c.openStore()
 	if err != nil {
 		return err
@@ -97,17 +132,10 @@ func (c *serveCmd) Run(ctx context.Context, env environment) error {
 	}
 	log.Info("listening; recovering the data directory", "address", s.addr(), "data_dir", dir,
 		"version", version, "memory", formatBytes(total), "pool", formatBytes(pool))
-	opts := engine.Options{
-		DataDir: dir, Logger: log, Registerer: s.registry,
-		Gen1Duration: time.Duration(c.Gen1), PoolBytes: pool,
-	}
-	if err := s.open(ctx, opts); err != nil {
+	if err := c.start(ctx, s, c.engineOptions(dir, pool, s), first); err != nil {
 		return errors.Join(err, s.stop())
 	}
 	limitGoMemory(total, s.engine.QueryMemoryBytes())
-	if err := s.announce(c.AddressFile); err != nil {
-		return errors.Join(err, s.stop())
-	}
 	log.Info("ready", "address", s.addr())
 	select {
 	case <-ctx.Done():
@@ -116,6 +144,49 @@ func (c *serveCmd) Run(ctx context.Context, env environment) error {
 	case err := <-s.failed:
 		return errors.Join(fmt.Errorf("http server: %w", err), s.stop())
 	}
+}
+
+// firstToken reads --admin-token-file; nil is none.
+func (c *serveCmd) firstToken() (*adminToken, error) {
+	if c.AdminTokenFile == "" {
+		return nil, nil
+	}
+	t, err := readAdminToken(c.AdminTokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("--admin-token-file: %w", err)
+	}
+	return &t, nil
+}
+
+func (c *serveCmd) engineOptions(dir string, pool int64, s *server) engine.Options {
+	return engine.Options{
+		DataDir: dir, Logger: s.log, Registerer: s.registry,
+		Gen1Duration: time.Duration(c.Gen1), PoolBytes: pool,
+		Limits:            catalog.Limits{Databases: c.MaxDatabases, Tables: c.MaxTables, Columns: c.MaxColumns},
+		RejectedRetention: time.Duration(c.RejectedRetention), RejectedMaxBytes: int64(c.RejectedMaxSize),
+	}
+}
+
+// start recovers the data directory, makes sure that strangers stay outside, and then
+// lets requests in.
+func (c *serveCmd) start(ctx context.Context, s *server, opts engine.Options, first *adminToken) error {
+	if err := s.recover(ctx, opts); err != nil {
+		return err
+	}
+	if first != nil {
+		if err := first.install(s.engine, time.Now()); err != nil {
+			return err
+		}
+	}
+	whom, err := audienceOf(s.listener.Addr(), c.WithoutAuth, auth.NewIndex(s.engine.Tokens()))
+	if err != nil {
+		return err
+	}
+	if err := s.letIn(opts.DataDir); err != nil {
+		return err
+	}
+	whom.announce(s.log, s.listener.Addr())
+	return s.writeAddress(c.AddressFile)
 }
 
 // limitGoMemory sets the Go runtime's limit unless the user did.
@@ -183,6 +254,7 @@ type server struct {
 	listener net.Listener
 	api      *httpapi.Server
 	http     *http.Server
+	door     *door
 	registry *prometheus.Registry
 	failed   chan error // receives why the HTTP server ended by itself
 
@@ -191,26 +263,38 @@ type server struct {
 	addressFile string // to remove at the end
 }
 
-// listen answers HTTP from here on, with 503 until open.
+// listen answers HTTP from here on, with 503 until letIn.
 func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
+	listener, err := net.Listen("tcp", c.HTTPBind)
+	if err != nil {
+		return nil, fmt.Errorf("%w\nTake another address with --http-bind, or port 0 for a free one", err)
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	api, err := httpapi.New(httpapi.Options{
 		Version: version, Revision: revision(),
-		MaxRequestBytes: int64(c.MaxRequest),
-		Logger:          log, Registry: registry,
+		MaxRequestBytes:         int64(c.MaxRequest),
+		WriteContract:           c.WriteContract,
+		DisableAutoCreate:       !c.AutoCreate,
+		WriteQuotaRequests:      c.WriteQuotaRequests,
+		WriteQuotaBytes:         int64(c.WriteQuotaBytes),
+		WriteQuotaWindow:        time.Duration(c.WriteQuotaWindow),
+		WithoutAuth:             c.WithoutAuth,
+		OpenWithoutTokens:       isLoopback(listener.Addr()),
+		DisableAuthz:            c.DisableAuthz,
+		IngestRequestsPerMinute: c.IngestRateLimit,
+		Logger:                  log, Registry: registry,
 	})
 	if err != nil {
-		return nil, err
-	}
-	listener, err := net.Listen("tcp", c.HTTPBind)
-	if err != nil {
-		return nil, fmt.Errorf("%w\nTake another address with --http-bind, or port 0 for a free one", err)
+		return nil, errors.Join(err, listener.Close())
 	}
 	s := &server{
 		log: log, listener: listener, api: api, http: api.HTTPServer(),
 		registry: registry, failed: make(chan error, 1),
 	}
+	s.door = &door{Handler: api}
+	s.door.isOpen.Store(c.WithoutAuth || isLoopback(listener.Addr()))
+	s.http.Handler = s.door
 	go func() {
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
@@ -221,10 +305,10 @@ func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
 
 func (s *server) addr() string { return s.listener.Addr().String() }
 
-// open recovers the data directory and lets requests in. Recovery cannot be
-// interrupted, but a process that is asked to stop meanwhile need not wait for it:
-// being killed then is as safe as at any other time.
-func (s *server) open(ctx context.Context, opts engine.Options) error {
+// recover opens the data directory. That cannot be interrupted, but a process that is
+// asked to stop meanwhile need not wait for it: being killed then is as safe as at any
+// other time.
+func (s *server) recover(ctx context.Context, opts engine.Options) error {
 	opened := make(chan error, 1)
 	var e *engine.Engine
 	go func() {
@@ -244,21 +328,27 @@ func (s *server) open(ctx context.Context, opts engine.Options) error {
 		return errors.New("stopped before the data directory was recovered")
 	}
 	s.engine = e
+	return nil
+}
+
+// letIn starts the query engine on the recovered data directory and lets requests in.
+func (s *server) letIn(dir string) error {
 	q, err := query.Open(query.Options{
-		View: e.View, DataDir: opts.DataDir, TempDir: opts.DataDir,
-		MemoryBytes: max(e.QueryMemoryBytes(), minQueryBytes),
+		View: s.engine.View, Schema: s.engine.Schema, Tokens: s.engine.Tokens, DataDir: dir, TempDir: dir,
+		MemoryBytes: max(s.engine.QueryMemoryBytes(), minQueryBytes),
 	})
 	if err != nil {
 		return fmt.Errorf("starting the query engine: %w", err)
 	}
 	s.querier = q
 	registerQueryMetrics(s.registry, q)
-	s.api.SetReady(e, q)
+	s.api.SetReady(s.engine, q)
+	s.door.isOpen.Store(true) // the api asks for tokens from here on
 	return nil
 }
 
-// announce writes the address in use to a file, whole or not at all.
-func (s *server) announce(file string) error {
+// writeAddress writes the address in use to a file, whole or not at all.
+func (s *server) writeAddress(file string) error {
 	if file == "" {
 		return nil
 	}

@@ -50,6 +50,18 @@ func parseSize(text string) (int64, error) {
 	return 0, fmt.Errorf("%q is not a size; write bytes, or a number with a unit such as 64MB or 4GiB", text)
 }
 
+// quotaSize is a byteSize, or 0 for no bound.
+type quotaSize int64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *quotaSize) UnmarshalText(text []byte) error {
+	if string(text) == "0" {
+		*s = 0
+		return nil
+	}
+	return (*byteSize)(s).UnmarshalText(text)
+}
+
 // poolSize is a flag that is either a size or a share of the memory there is.
 type poolSize struct {
 	bytes   int64

@@ -56,7 +56,7 @@ func TestDurationsAreReadAsInInfluxDB(t *testing.T) {
 	cases := map[string]time.Duration{
 		"10m": 10 * time.Minute, "1h": time.Hour, "1h 30m": 90 * time.Minute, "1h30min": 90 * time.Minute,
 		"1d": 24 * time.Hour, "2weeks": 14 * 24 * time.Hour, "5 seconds": 5 * time.Second, "250ms": 250 * time.Millisecond,
-		" 7s ": 7 * time.Second,
+		" 7s ": 7 * time.Second, "0": 0, "0s": 0,
 	}
 	for text, want := range cases {
 		if got, err := parseDuration(text); err != nil || got != want {

@@ -49,7 +49,7 @@ func (c *writeCmd) Run(ctx context.Context, env environment) error {
 		sum, err := c.loadFile(ctx, env, name)
 		printRejected(env.stderr, name, sum)
 		if err != nil {
-			return fmt.Errorf("%s: %w (%s points were stored before)", inputName(name), err, formatCount(sum.accepted))
+			return fmt.Errorf("%s: after %s stored points: %w", inputName(name), formatCount(sum.accepted), err)
 		}
 		bad = bad || sum.rejected > 0
 		if !c.Quiet {

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+)
+
+type showCmd struct {
+	Databases   showDatabasesCmd   `cmd:"" help:"List the databases that the token may read."`
+	Tokens      showTokensCmd      `cmd:"" help:"List the tokens: names, permissions and times, never the tokens themselves."`
+	Datasources showDatasourcesCmd `cmd:"" help:"List the datasources of the Ingest API."`
+	Retention   showRetentionCmd   `cmd:"" help:"List how long each database keeps points."`
+}
+
+// Help is the long text of --help.
+func (*showCmd) Help() string {
+	return `Examples:
+
+  siltstone show databases
+  siltstone show databases --show-deleted
+  siltstone show tokens --format json
+  siltstone show retention`
+}
+
+type showDatabasesCmd struct {
+	hostFlag
+	formatFlag
+	ShowDeleted bool `help:"Those that were deleted, too, while their files are there."`
+}
+
+// Run lists the databases.
+func (c *showDatabasesCmd) Run(ctx context.Context, env environment) error {
+	q := url.Values{}
+	if c.ShowDeleted {
+		q.Set("show_deleted", "true")
+	}
+	return c.list(ctx, env, c.formatFlag, databasePath, q)
+}
+
+type showTokensCmd struct {
+	hostFlag
+	formatFlag
+}
+
+// Run lists the tokens.
+func (c *showTokensCmd) Run(ctx context.Context, env environment) error {
+	return c.list(ctx, env, c.formatFlag, tokenPath, url.Values{})
+}
+
+type showDatasourcesCmd struct {
+	hostFlag
+	formatFlag
+}
+
+// Run lists the datasources.
+func (c *showDatasourcesCmd) Run(ctx context.Context, env environment) error {
+	return c.list(ctx, env, c.formatFlag, datasourcePath, url.Values{})
+}
+
+// list prints what a path of the server's configuration lists.
+func (h hostFlag) list(ctx context.Context, env environment, f formatFlag, path string, q url.Values) error {
+	q.Set("format", f.choose(env))
+	resp, err := h.do(ctx, http.MethodGet, path, q, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = printRows(ctx, env.stdout, resp.Body)
+	return err
+}
+
+type showRetentionCmd struct {
+	hostFlag
+	formatFlag
+}
+
+const (
+	// internalDatabase sees what concerns all databases.
+	internalDatabase = "_internal"
+	retentionQuery   = "SELECT name AS database, coalesce(retention_period, 'none') AS retention_period FROM system.databases WHERE deleted IS NULL ORDER BY name"
+)
+
+// Run lists the retention periods.
+func (c *showRetentionCmd) Run(ctx context.Context, env environment) error {
+	_, err := runQuery(ctx, c.hostFlag, env.stdout, sqlQuery{Database: internalDatabase, SQL: retentionQuery, Format: c.choose(env)})
+	return err
+}
