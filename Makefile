@@ -1,6 +1,7 @@
 # make demo    build, start a server, load real data, show queries
 # make test    all tests
-# make check   what CI runs: lint and test
+# make clients the end-to-end tests with real client programs
+# make check   lint and test; CI runs these and clients
 #
 # Go 1.26, gcc and g++ are needed (DuckDB is linked statically). GOFLAGS of the
 # environment is respected.
@@ -16,7 +17,7 @@ PURE := ./schema/... ./lineprotocol/... ./wal/... ./catalog/... ./partition/... 
 FUZZTIME  ?= 5s
 BENCHTIME ?= 1s
 
-.PHONY: build test lint check bench microbench demo fuzz clean tools
+.PHONY: build test clients clients-all lint check bench microbench demo fuzz clean tools
 
 build:
 	go build -tags $(TAGS) -trimpath -ldflags "$(LDFLAGS)" -o bin/siltstone ./cmd/siltstone
@@ -24,6 +25,15 @@ build:
 test:
 	go test -tags $(TAGS) -timeout 10m ./...
 	go test -race -timeout 15m $(PURE)
+
+# clients writes through the binary with the client libraries for Python, Go and
+# JavaScript; clients-all with Telegraf and the shell of InfluxDB 1 too, which take a few
+# minutes to get. internal/clients/README.md has more.
+clients:
+	cd internal/clients && go vet ./... && go test -count=1 -timeout 20m ./...
+
+clients-all:
+	cd internal/clients && SILTSTONE_CLIENTS=all go test -count=1 -timeout 30m ./...
 
 # The import graph and the package comments are checked by the test of internal/lint.
 lint: tools
