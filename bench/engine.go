@@ -125,7 +125,7 @@ func (c *engineCmd) pass(ctx context.Context, e *engine.Engine, name, db string,
 
 // expectStored counts the rows that a query of the engine would see (B3).
 func expectStored(e *engine.Engine, db string, want int) error {
-	v, err := e.View(db, nil)
+	v, err := e.View(context.Background(), db, nil)
 	if err != nil {
 		return err
 	}

@@ -8,14 +8,20 @@ import (
 
 // Change makes a database, and tables and columns in it, exist.
 type Change struct {
-	Database string        // created if it does not exist
-	Tables   []TableChange // may be empty
+	Database  string        // created if it does not exist
+	MustExist bool          // the database is not created
+	Tables    []TableChange // may be empty
 }
 
 // TableChange makes a table and columns in it exist.
 type TableChange struct {
-	Name    string
-	Columns []NewColumn // those that exist with the same type are fine
+	Name string
+	// ID is that of the table that is meant, which may have been deleted since; 0 means
+	// the one with the name, which is created if there is none.
+	ID schema.TableID
+	// MustBeNew refuses a table that exists.
+	MustBeNew bool
+	Columns   []NewColumn // those that exist with the same type are fine
 	// Key is given to a table that is new; its tag must then be among Columns. For one
 	// that exists the zero Key asks for nothing, and another must be the one it has.
 	Key schema.TableKey
@@ -29,7 +35,7 @@ type NewColumn struct {
 
 // Define makes the change, all of it or nothing (C1), and returns a snapshot that has
 // it. A change that asks for nothing new costs no I/O. The errors are *ConflictError,
-// *LimitError, ErrInvalidChange, ErrFailed and ErrClosed.
+// *LimitError, *NotFoundError, *ExistsError, ErrInvalidChange, ErrFailed and ErrClosed.
 func (c *Catalog) Define(change Change) (*schema.Snapshot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,6 +100,9 @@ func (c *Catalog) executeLocked(p *plan) (*schema.Snapshot, error) {
 func (p *plan) isEmpty() bool { return !p.isNew && len(p.ordered) == 0 }
 
 func (p *plan) add(change Change) error {
+	if _, ok := p.current.Database(change.Database); !ok && change.MustExist {
+		return &NotFoundError{Kind: "database", Name: change.Database}
+	}
 	if err := p.setDatabase(change.Database); err != nil {
 		return err
 	}
@@ -125,6 +134,13 @@ func (p *plan) setDatabase(name string) error {
 }
 
 func (p *plan) addTable(change *TableChange) error {
+	have, exists := p.database.Table(change.Name)
+	switch {
+	case change.ID != 0 && (!exists || have.ID != change.ID):
+		return &NotFoundError{Kind: "table", Name: change.Name}
+	case change.MustBeNew && exists:
+		return &ExistsError{Kind: "table", Name: change.Name}
+	}
 	t, err := p.table(change.Name)
 	if err != nil {
 		return err
@@ -203,7 +219,7 @@ func (p *plan) addColumn(t *tablePlan, want NewColumn) error {
 	if err := checkColumn(t.base.Name, want); err != nil {
 		return err
 	}
-	if n := len(t.base.Columns) + len(t.added); n >= p.limits.Columns {
+	if n := len(t.base.Columns) + len(t.added); n >= p.limits.Columns && !p.database.IsInternal() {
 		return &LimitError{
 			Kind: LimitColumns, Database: p.database.Name, Table: t.base.Name,
 			Have: n, Limit: p.limits.Columns,

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -219,7 +220,7 @@ func (s *state) define(change Change, limits Limits) (*state, error) {
 				return s, errUndefinable
 			}
 		}
-		if len(t.Columns) > limits.Columns {
+		if len(t.Columns) > limits.Columns && !strings.HasPrefix(change.Database, "_") {
 			return s, errUndefinable
 		}
 		if tc.Key != (schema.TableKey{}) && tc.Key != t.Key {

@@ -50,7 +50,8 @@ func (e *Engine) DeleteDatabase(name string, purgeAt time.Time) error {
 	if err := e.catalog.DeleteDatabase(name, purgeTime(purgeAt)); err != nil {
 		return notFound(err, ErrDatabaseNotFound)
 	}
-	return e.purgeDue()
+	e.purgeNow()
+	return nil
 }
 
 // checkUserDatabase keeps InternalDatabase out of users' hands.
@@ -67,12 +68,7 @@ func (e *Engine) CreateTable(database string, spec TableSpec) error {
 	if err := ValidateDatabaseName(database); err != nil {
 		return err
 	}
-	if db, ok := e.catalog.Schema().Database(database); ok {
-		if _, ok := db.Table(spec.Name); ok {
-			return fmt.Errorf("table %q: %w", spec.Name, ErrExists)
-		}
-	}
-	change := catalog.TableChange{Name: spec.Name, Key: spec.Key}
+	change := catalog.TableChange{Name: spec.Name, Key: spec.Key, MustBeNew: true}
 	for _, c := range spec.Columns {
 		change.Columns = append(change.Columns, catalog.NewColumn{Name: c.Name, Type: c.Type})
 	}
@@ -97,10 +93,15 @@ func (e *Engine) DeleteTable(database, table string, purgeAt time.Time) error {
 	if _, ok := db.Table(table); !ok {
 		return &TableNotFoundError{table}
 	}
-	if err := e.catalog.DeleteTable(database, table, purgeTime(purgeAt)); err != nil {
-		return notFound(err, ErrDatabaseNotFound)
+	err := e.catalog.DeleteTable(database, table, purgeTime(purgeAt))
+	if errors.Is(err, catalog.ErrNotFound) { // somebody was faster
+		return &TableNotFoundError{table}
 	}
-	return e.purgeDue()
+	if err != nil {
+		return catalogError(err)
+	}
+	e.purgeNow()
+	return nil
 }
 
 // Tokens returns all tokens; the slice is shared and must not be changed.
@@ -122,6 +123,8 @@ func (e *Engine) DeleteToken(name string) error {
 // called project/datasource. The errors are ErrExists, ErrInvalidDatabaseName,
 // *LimitError and ErrUnavailable.
 func (e *Engine) CreateDatasource(project, name string) (schema.Datasource, error) {
+	e.datasources.Lock()
+	defer e.datasources.Unlock()
 	if _, ok := e.Datasource(project, name); ok {
 		return schema.Datasource{}, fmt.Errorf("datasource %s of project %s: %w", name, project, ErrExists)
 	}

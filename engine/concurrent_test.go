@@ -15,7 +15,7 @@ import (
 // countRows adds up the rows of files and buffers: a row that is in both, or in
 // neither, shows.
 func countRows(t *testing.T, e *engine.Engine) int64 {
-	v, err := e.View("db", nil)
+	v, err := e.View(context.Background(), "db", nil)
 	if err != nil {
 		t.Error(err)
 		return 0
@@ -101,7 +101,7 @@ func TestPinnedBuffersStayAccountedFor(t *testing.T) {
 	e := open(t, vfs.NewMem())
 	defer closeEngine(t, e)
 	write(t, e, "m f=1 1")
-	v, err := e.View("db", []string{"m"})
+	v, err := e.View(context.Background(), "db", []string{"m"})
 	if err != nil {
 		t.Fatal(err)
 	}

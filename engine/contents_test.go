@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,7 +26,7 @@ type contents map[string]map[string]any
 // write of a field wins.
 func read(t testing.TB, e *engine.Engine, fs vfs.FS, database string) contents {
 	t.Helper()
-	v, err := e.View(database, nil)
+	v, err := e.View(context.Background(), database, nil)
 	if err != nil {
 		t.Fatalf("View(%q): %v", database, err)
 	}

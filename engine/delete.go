@@ -19,6 +19,9 @@ const purgeInterval = time.Minute
 
 // purgeDue purges what is due. Nothing is flushed meanwhile.
 func (e *Engine) purgeDue() error {
+	if databases, tables := due(e.catalog.Schema(), e.opts.Now().UnixNano()); len(databases)+len(tables) == 0 {
+		return nil // without waiting for a flush
+	}
 	e.flusher.mu.Lock()
 	defer e.flusher.mu.Unlock()
 	databases, tables := due(e.catalog.Schema(), e.opts.Now().UnixNano())
@@ -56,6 +59,14 @@ func due(s *schema.Snapshot, now int64) (databases []schema.DatabaseID, tables [
 		}
 	}
 	return databases, tables
+}
+
+// purgeNow purges what a deletion made due. The deletion is done; if the purge fails it
+// is tried again in a minute.
+func (e *Engine) purgeNow() {
+	if err := e.purgeDue(); err != nil {
+		e.opts.Logger.Error("purging what was deleted failed; it is tried again in a minute", "error", err)
+	}
 }
 
 func isDue(d schema.Deletion, now int64) bool { return d.PurgeAt != 0 && d.PurgeAt <= now }

@@ -76,7 +76,7 @@ func TestPurgeFreesTheFilesWhenNobodyReadsThem(t *testing.T) {
 	write(t, e, "m f=1 1")
 	flush(t, e)
 	write(t, e, "m f=2 2")
-	v, err := e.View("db", nil)
+	v, err := e.View(context.Background(), "db", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestPurgeFreesTheFilesWhenNobodyReadsThem(t *testing.T) {
 	if s := e.Stats(); s.BufferedRows != 0 || s.Files != 0 {
 		t.Errorf("after the purge there are %d buffered rows and %d files", s.BufferedRows, s.Files)
 	}
-	if _, err := e.View("db", nil); !isNotFound(err) {
+	if _, err := e.View(context.Background(), "db", nil); !isNotFound(err) {
 		t.Errorf("the database is still there: %v", err)
 	}
 }

@@ -16,6 +16,10 @@
 //	    with ErrOverloaded before it is logged.
 //	E7  After a failed write or sync of the log no write is acknowledged until the
 //	    engine is opened again; queries go on.
+//	E8  Where the rejected-points log is on, Write returns only after every line with a
+//	    fault is in it, durably, and its files stay within a size and an age.
+//	E9  A table with Key.Rule FirstByTag holds one row for each value of the tag, the
+//	    first that was acknowledged, whatever is repeated, killed, flushed or deleted.
 //
 // # Life of a write
 //
@@ -23,7 +27,9 @@
 // for each partition, against an immutable snapshot of the schema. New columns are
 // defined in the catalog first, durably, so that the log refers to ids that exist. The
 // encoded batches are one log record; package wal groups the records of concurrent
-// writers into one write and one sync, and calls apply (apply.go) in log order.
+// writers into one write and one sync, and calls apply in log order. Rejected lines
+// (rejected.go) become a second record. With NoSync the caller does not wait for the
+// sync; a View does.
 //
 // # Flushing
 //
@@ -38,7 +44,9 @@
 //
 // In the order in which they may be taken:
 //
-//	flusher.mu     one flush at a time; held across file I/O; never by writers or views
+//	datasources    one datasource is created at a time
+//	firsts         a database with FirstByTag tables: from looking keys up to applying
+//	flusher.mu     one flush or purge at a time; held across file I/O; never by writers or views
 //	applying       one record's batches; held to apply them, and to freeze
 //	tables.mu      the map of tables; held for a lookup
 //	table.mu       one table's buffers and files; held to append a batch, to make a
@@ -46,5 +54,7 @@
 //	Partition's    inside package partition
 //
 // The log calls apply from the committing goroutines, one at a time; apply takes
-// applying, tables.mu and table.mu only.
+// applying, tables.mu and table.mu, and adds keys to the catalog, which takes a lock of
+// its own for that and none that is held during a sync, save that of a purge. The
+// catalog and the log take no lock of the engine.
 package engine

@@ -25,9 +25,11 @@ type Engine struct {
 	persisting *share
 	ingesters  *ingesters
 	firsts     firsts
-	flusher    *flusher
-	metrics    *metrics
-	applied    atomic.Uint64 // the last log position that is in the buffers
+	// datasources lets one at a time be created: a database, and then its record.
+	datasources sync.Mutex
+	flusher     *flusher
+	metrics     *metrics
+	applied     atomic.Uint64 // the last log position that is in the buffers
 	// applying makes a record's batches one step for freeze: a record may hold several
 	// for one partition, and a flushed position says that all of them are in files.
 	applying sync.Mutex
@@ -78,7 +80,7 @@ func (e *Engine) close() error {
 	e.flusher.stop()
 	var errs []error
 	if e.log.Err() == nil {
-		errs = append(errs, e.flusher.flush(context.Background(), flushAll))
+		errs = append(errs, e.Flush(context.Background()))
 	}
 	return errors.Join(append(errs, e.releaseAll())...)
 }
@@ -116,7 +118,12 @@ func (e *Engine) enter() error {
 func (e *Engine) leave() { e.writers.RUnlock() }
 
 // Flush persists every row that was accepted before the call.
-func (e *Engine) Flush(ctx context.Context) error { return e.flusher.flush(ctx, flushAll) }
+func (e *Engine) Flush(ctx context.Context) error {
+	if err := e.log.Barrier(ctx); err != nil && ctx.Err() != nil {
+		return err
+	}
+	return e.flusher.flush(ctx, flushAll)
+}
 
 // Err returns why the engine does not take writes any more, nil while it does.
 func (e *Engine) Err() error { return e.log.Err() }

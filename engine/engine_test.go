@@ -151,7 +151,7 @@ func TestBadLinesAreRejectedOneByOneAndLeaveNoTrace(t *testing.T) {
 		}
 	}
 	expect(t, e, fs, contents{"good,host=a 1": {"v": 1.0}, "good,host=b 7": {"v": 2.0}})
-	v, err := e.View("db", nil)
+	v, err := e.View(context.Background(), "db", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestRejectedRequestLeavesNoTraceAtAll(t *testing.T) {
 	if err != nil || r.Accepted != 0 || r.Rejected != 2 || len(r.Errors) != 1 {
 		t.Fatalf("Write = %+v, %v", r, err)
 	}
-	if _, err := e.View("db", nil); !errors.Is(err, engine.ErrDatabaseNotFound) {
+	if _, err := e.View(context.Background(), "db", nil); !errors.Is(err, engine.ErrDatabaseNotFound) {
 		t.Fatalf("the rejected request created its database: %v", err)
 	}
 	if r := write(t, e, "a,t=1 f=1i 1"); r.Accepted != 1 {
@@ -396,7 +396,7 @@ func TestManyNewDaysAreReservedInFull(t *testing.T) {
 		lines = append(lines, fmt.Sprintf("m v=1 %d", i*day))
 	}
 	_, err := e.Write(context.Background(), request(lines...))
-	if !errors.Is(err, engine.ErrOverloaded) {
+	if !errors.Is(err, engine.ErrTooLarge) {
 		t.Fatalf("20,000 partitions in a pool of %d: %v, buffers %d", engine.MinPoolBytes, err, e.Stats().BufferBytes)
 	}
 }

@@ -40,7 +40,7 @@ func Example() {
 		fmt.Printf("line %d: %s\n", e.Line, e.Message)
 	}
 
-	view, err := e.View("home", []string{"room"})
+	view, err := e.View(context.Background(), "home", []string{"room"})
 	if err != nil {
 		fmt.Println(err)
 		return

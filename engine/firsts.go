@@ -100,21 +100,22 @@ func (e *seriesEntry) tag(id schema.ColumnID) ([]byte, bool) {
 	return nil, false
 }
 
-// rememberKeys adds keys to the catalog's set. If that fails the catalog has failed, no
-// flush can commit, and the next start adds them from the log.
+// rememberKeys adds keys to the catalog's set. Of a purged table there is nothing to
+// remember. If it fails otherwise the catalog has failed: no flush can commit, such tables
+// take no rows, and the next start adds the keys from the log.
 func (e *Engine) rememberKeys(keys []firstKey) {
-	for len(keys) > 0 {
-		table, n := keys[0].table, 0
-		var hashes [][16]byte
-		for n < len(keys) && keys[n].table == table {
-			hashes = append(hashes, keys[n].hash)
-			n++
+	if len(keys) == 0 {
+		return
+	}
+	byTable := make(map[schema.TableID][][16]byte)
+	for _, k := range keys {
+		byTable[k.table] = append(byTable[k.table], k.hash)
+	}
+	for table, hashes := range byTable {
+		err := e.catalog.Remember(table, hashes)
+		if err != nil && !e.catalog.Schema().IsPurged(table) {
+			e.opts.Logger.Error("remembering the keys of rows failed; tables that have keys take no rows until the next start", "table", table, "error", err)
 		}
-		if err := e.catalog.Remember(table, hashes); err != nil {
-			e.opts.Logger.Error("remembering the keys of rows failed; writes stop until the next start", "error", err)
-			return
-		}
-		keys = keys[n:]
 	}
 }
 

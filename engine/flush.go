@@ -71,9 +71,7 @@ func (f *flusher) run() {
 	purge := time.NewTicker(purgeInterval)
 	defer purge.Stop()
 	for {
-		if err := f.e.purgeDue(); err != nil {
-			f.e.opts.Logger.Error("purging what was deleted failed; it is tried again in a minute", "error", err)
-		}
+		f.e.purgeNow()
 		mode := flushAll
 		select {
 		case <-f.quit:

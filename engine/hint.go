@@ -53,7 +53,7 @@ func (in *ingester) typeHint(t *ingestTable, s *slot, got schema.ColumnType) str
 	if s.kind == schema.Tag {
 		what = "column"
 	}
-	have := fmt.Sprintf("%s %q of table %q is %s%s", what, s.name, t.name, a(s.kind), t.since(s))
+	have := fmt.Sprintf("%s %q of table %q is %s%s", what, shorten(s.name), shorten(t.name), a(s.kind), t.since(s))
 	if got == schema.Tag {
 		return fmt.Sprintf("%s; this line has it among the tags: move it to the fields, or give the tag another name", have)
 	}
@@ -104,8 +104,8 @@ func (t *ingestTable) since(s *slot) string {
 	return " since " + time.Unix(0, c.Created).UTC().Format("2006-01-02T15:04Z")
 }
 
-// maxLiteral bounds what a hint repeats of a string.
-const maxLiteral = 32
+// maxLiteral bounds what a hint repeats of a name or string.
+const maxLiteral = 64
 
 // literal is the value as line protocol writes it.
 func literal(t schema.ColumnType, v *lineprotocol.Value) string {
@@ -119,10 +119,15 @@ func literal(t schema.ColumnType, v *lineprotocol.Value) string {
 	case schema.Bool:
 		return strconv.FormatBool(v.Bits != 0)
 	}
-	if len(v.Text) > maxLiteral {
-		return strconv.Quote(string(v.Text[:maxLiteral])) + "…"
+	return strconv.Quote(shorten(v.Text))
+}
+
+// shorten cuts a text that is not worth repeating as a whole.
+func shorten[T string | []byte](text T) string {
+	if len(text) <= maxLiteral {
+		return string(text)
 	}
-	return strconv.Quote(string(v.Text))
+	return cut([]byte(text), maxLiteral) + "…"
 }
 
 // formatFloat always shows a point or an exponent, to tell it from an integer.

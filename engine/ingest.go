@@ -49,14 +49,15 @@ type ingester struct {
 
 	slotsBefore int // slots of the line's table before the line added any
 
-	retention  time.Duration         // of the database; 0 is for ever
-	oldest     int64                 // the first instant within the retention period
-	rejected   rejectedLog           // of the request
-	seen       map[firstKey]struct{} // keys of FirstByTag tables in the request
-	isStored   func(firstKey) (bool, error)
-	isInternal bool   // the database is InternalDatabase, to which no limits apply
-	failure    error  // looking up a key failed
-	deletions  uint64 // of the snapshot that everything remembered belongs to
+	retention   time.Duration         // of the database; 0 is for ever
+	oldest      int64                 // the first instant within the retention period
+	rejected    rejectedLog           // of the request
+	seen        map[firstKey]struct{} // keys of FirstByTag tables in the request
+	isStored    func(firstKey) (bool, error)
+	noNewTables bool   // lines of tables that do not exist are rejected
+	isInternal  bool   // the database is InternalDatabase, to which no limits apply
+	failure     error  // looking up a key failed
+	deletions   uint64 // of the snapshot that everything remembered belongs to
 }
 
 // staged is one field value of the line being read.
@@ -116,6 +117,7 @@ func (in *ingester) begin(req *WriteRequest, snapshot *schema.Snapshot, out *wri
 	if in.db == nil {
 		in.db = &ingestDatabase{tables: make(map[string]*ingestTable), series: make(map[string]*seriesEntry)}
 		in.databases[req.Database] = in.db
+		in.cached += tableOverhead
 	}
 	in.snapshot, in.out = snapshot, out
 	in.schema, _ = snapshot.Database(req.Database)
@@ -125,10 +127,11 @@ func (in *ingester) begin(req *WriteRequest, snapshot *schema.Snapshot, out *wri
 	in.retention, in.oldest = 0, math.MinInt64
 	if in.schema != nil && in.schema.Retention > 0 {
 		in.retention = in.schema.Retention
-		if oldest := req.Now - int64(in.retention); oldest < req.Now { // did not overflow
+		if oldest := req.clock - int64(in.retention); oldest < req.clock { // did not overflow
 			in.oldest = oldest
 		}
 	}
+	in.noNewTables = req.NoNewTables
 	in.isInternal = req.Database == InternalDatabase
 	in.rejected.begin(req)
 	clear(in.seen)
@@ -145,7 +148,13 @@ func (in *ingester) end() {
 	in.db, in.snapshot, in.schema, in.out, in.result = nil, nil, nil, nil, WriteResult{}
 	in.reader.Reset(nil)
 	in.rejected.end()
+	if len(in.seen) > maxSeen {
+		in.seen = make(map[firstKey]struct{})
+	}
 }
+
+// maxSeen bounds the keys for which an idle ingester keeps room.
+const maxSeen = 1024
 
 func (in *ingester) forget() {
 	clear(in.databases)
@@ -178,6 +187,7 @@ func (in *ingester) reject(f *fault) {
 	if f.expired {
 		in.result.Expired++
 	}
+	f.message, f.plain, f.hint = cut([]byte(f.message), maxMessageBytes), cut([]byte(f.plain), maxMessageBytes), cut([]byte(f.hint), maxMessageBytes)
 	raw := in.reader.Raw()
 	if len(in.result.Errors) < MaxReportedErrors {
 		in.result.Errors = append(in.result.Errors, LineError{
@@ -186,9 +196,12 @@ func (in *ingester) reject(f *fault) {
 			Original: string(raw[:min(len(raw), MaxOriginalBytes)]),
 		})
 	}
-	in.rejected.add(f, raw)
 	in.reader.Skip()
+	in.rejected.add(f, in.reader.Raw()) // now with the line breaks in its strings
 }
+
+// maxMessageBytes bounds what is said about a line: names in it may be 64 KiB long.
+const maxMessageBytes = 1024
 
 // readLine reads one line and, if all of it is valid, adds it to its batch.
 func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault {

@@ -130,9 +130,9 @@ func (in *ingester) addSlot(t *ingestTable, name []byte, kind schema.ColumnType)
 	if string(name) == schema.TimeColumn {
 		return 0, in.faultHere(t.refuseTime(kind), "a line's time stamp is its last item; give the column another name")
 	}
-	if len(t.slots) >= in.limits.Columns {
+	if len(t.slots) >= in.limits.Columns && !in.isInternal {
 		limit := catalog.LimitError{Kind: catalog.LimitColumns, Table: t.name, Limit: in.limits.Columns}
-		f := in.faultHere(limit.Error(), fmt.Sprintf("column %q would be one too many for table %q; start the server with a greater --max-columns, or write to another table", name, t.name))
+		f := in.faultHere(limit.Error(), fmt.Sprintf("column %q would be one too many for table %q; start the server with a greater --max-columns, or write to another table", shorten(name), shorten(t.name)))
 		f.limit = true
 		return 0, f
 	}
@@ -146,6 +146,9 @@ func (in *ingester) addSlot(t *ingestTable, name []byte, kind schema.ColumnType)
 func (in *ingester) checkNewTable(t *ingestTable) *fault {
 	if t.touched == in.request {
 		return nil
+	}
+	if t.def == nil && in.noNewTables {
+		return in.faultHere(fmt.Sprintf("table '%s' does not exist", shorten(t.name)), "it was deleted; create it again")
 	}
 	if t.def == nil && !in.isInternal {
 		if have := in.snapshot.LimitedTableCount() + in.created; have >= in.limits.Tables {
@@ -167,7 +170,11 @@ func (in *ingester) change(database string) (change catalog.Change, ok bool) {
 	change.Database = database
 	for _, t := range in.touched {
 		if columns := t.provisional(); len(columns) > 0 {
-			change.Tables = append(change.Tables, catalog.TableChange{Name: t.name, Columns: columns})
+			table := catalog.TableChange{Name: t.name, Columns: columns}
+			if t.def != nil {
+				table.ID = t.def.ID
+			}
+			change.Tables = append(change.Tables, table)
 		}
 	}
 	return change, len(change.Tables) > 0
@@ -187,7 +194,7 @@ func (in *ingester) settle(snapshot *schema.Snapshot, database string) error {
 		if !ok {
 			return fmt.Errorf("%w: table %q", errTableReplaced, t.name)
 		}
-		if t.def != nil && t.def.ID != def.ID {
+		if t.def != nil && t.def.ID != def.ID || t.def == nil && def.Key != (schema.TableKey{}) {
 			return fmt.Errorf("%w: table %q", errTableReplaced, t.name)
 		}
 		t.define(def)

@@ -34,42 +34,104 @@ const (
 	// maxRejectedQuoted bounds it for a line that is no text: a byte becomes \\xff, and
 	// there are two quotes around it all.
 	maxRejectedQuoted = maxRejectedRaw/5 - 1
-	// rejectedRecord is where the text for the log is cut into requests.
+	// maxRejectedSingly is how many lines of a request are rows of their own. A row takes
+	// some 400 bytes beside the line, so that a body of bad lines of two bytes each would
+	// become 200 times as large. The lines behind share rows, see rejectedBundle.
+	maxRejectedSingly = 1000
+	// rejectedRecord is where the text for the log is cut into records.
 	rejectedRecord = 4 << 20
 )
 
-// rejectedLog collects the rejected lines of a request as line protocol.
+// rejectedText is line protocol for the rejected-points log, in parts of about
+// rejectedRecord bytes.
+type rejectedText [][]byte
+
+// memoryBytes estimates what the text takes, and what its rows will take in the buffers.
+func (t rejectedText) memoryBytes() int64 {
+	n := int64(0)
+	for _, part := range t {
+		n += 2 * int64(len(part))
+	}
+	return n
+}
+
+// rejectedLog collects the rejected lines of a request.
 type rejectedLog struct {
-	isOn bool
-	req  *WriteRequest
-	head []byte // what is the same for each line, up to the line number
-	body []byte
+	isOn   bool
+	req    *WriteRequest // nil while nothing is collected
+	parts  rejectedText
+	lines  int
+	bundle rejectedBundle
+}
+
+// rejectedBundle is a row in the making that stands for several lines, whatever their
+// reasons are: it has the first one's.
+type rejectedBundle struct {
+	fault *fault
+	raw   []byte // with line breaks between the lines
+	lines int
 }
 
 func (l *rejectedLog) begin(req *WriteRequest) {
-	l.req, l.head, l.body = req, l.head[:0], nil
-	if req.isRetry || req.Database == InternalDatabase {
-		l.req = nil
+	*l = rejectedLog{isOn: l.isOn}
+	if l.isOn && !req.isRetry && req.Database != InternalDatabase {
+		l.req = req
 	}
 }
 
-func (l *rejectedLog) end() { l.req, l.body = nil, nil }
+func (l *rejectedLog) end() { *l = rejectedLog{isOn: l.isOn} }
 
-// text returns the lines, nil if there are none. They are the caller's.
-func (l *rejectedLog) text() []byte { return l.body }
+// text returns what was collected. It is the caller's.
+func (l *rejectedLog) text() rejectedText {
+	l.closeBundle()
+	return l.parts
+}
 
 // add adds a line. All of it is kept when it is not absurdly long.
 func (l *rejectedLog) add(f *fault, raw []byte) {
-	if !l.isOn || l.req == nil {
+	if l.req == nil {
 		return
 	}
+	l.lines++
+	if l.lines <= maxRejectedSingly || len(raw) > maxRejectedQuoted {
+		l.addRow(f, raw, 1)
+		return
+	}
+	b := &l.bundle
+	if len(b.raw)+1+len(raw) > maxRejectedQuoted {
+		l.closeBundle()
+	}
+	if b.lines == 0 {
+		b.fault = f
+	} else {
+		b.raw = append(b.raw, '\n')
+	}
+	b.raw = append(b.raw, raw...)
+	b.lines++
+}
+
+func (l *rejectedLog) closeBundle() {
+	if b := &l.bundle; b.lines > 0 {
+		l.addRow(b.fault, b.raw, b.lines)
+		*b = rejectedBundle{raw: b.raw[:0]}
+	}
+}
+
+// addRow writes a row for one line or several.
+func (l *rejectedLog) addRow(f *fault, raw []byte, points int) {
 	text, isQuoted, isTruncated := keptText(raw)
 	line := strconv.Itoa(f.line)
-	b := append(l.body, RejectedTable+",database="...)
+	n := len(l.parts)
+	if n == 0 || len(l.parts[n-1]) > rejectedRecord {
+		l.parts = append(l.parts, nil)
+		n++
+	}
+	b := append(l.parts[n-1], RejectedTable+",database="...)
 	b = append(b, l.req.Database...) // has nothing to escape
-	b = appendTagText(append(b, ",id="...), rejectedID(l.req.RequestID, line))
+	b = appendTagText(append(b, ",id="...), l.req.RequestID+"-"+line)
 	b = append(append(append(b, " line="...), line...), 'i')
 	b = append(strconv.AppendInt(append(b, ",line_column="...), int64(f.column), 10), 'i')
+	b = append(strconv.AppendInt(append(b, ",points="...), int64(points), 10), 'i')
 	b = appendString(append(b, ",raw="...), text)
 	b = strconv.AppendBool(append(b, ",quoted="...), isQuoted)
 	b = strconv.AppendBool(append(b, ",truncated="...), isTruncated)
@@ -79,7 +141,7 @@ func (l *rejectedLog) add(f *fault, raw []byte) {
 	b = appendString(append(b, ",precision="...), strings.ToLower(l.req.Precision.String()))
 	b = appendString(append(b, ",status="...), StatusRejected)
 	b = strconv.AppendInt(append(b, ' '), l.req.Now, 10)
-	l.body = append(b, '\n')
+	l.parts[n-1] = append(b, '\n')
 }
 
 // keptText makes a string of line protocol of a line that may be anything.
@@ -113,8 +175,6 @@ func clean(message string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(message, "\x00", "\uFFFD"), "\uFFFD")
 }
 
-func rejectedID(request, line string) string { return request + "-" + line }
-
 // appendTagText escapes a tag's value.
 func appendTagText(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
@@ -138,28 +198,21 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// keepRejected makes the rejected points durable.
-func (e *Engine) keepRejected(ctx context.Context, text []byte) error {
-	for len(text) > 0 {
-		n := len(text)
-		if n > rejectedRecord {
-			n = bytes.LastIndexByte(text[:rejectedRecord], '\n') + 1
-		}
-		if err := e.writeInternal(ctx, text[:n]); err != nil {
+// keepRejected makes rejected points durable. The caller has reserved the memory, so that
+// only a log that failed can refuse them.
+func (e *Engine) keepRejected(ctx context.Context, text rejectedText) error {
+	for _, part := range text {
+		now := e.opts.Now().UnixNano()
+		req := WriteRequest{Database: InternalDatabase, Body: part, Precision: Nanosecond, Now: now, clock: now, isReserved: true}
+		result, err := e.write(context.WithoutCancel(ctx), &req)
+		if err != nil {
 			return fmt.Errorf("keeping the rejected points: %w", err)
 		}
-		text = text[n:]
+		if result.Rejected > 0 { // the request is stored; the fault is ours alone
+			e.opts.Logger.Error("rejected points were not kept", "points", result.Rejected, "reason", result.Errors[0].Message)
+		}
 	}
 	return nil
-}
-
-func (e *Engine) writeInternal(ctx context.Context, body []byte) error {
-	req := WriteRequest{Database: InternalDatabase, Body: body, Precision: Nanosecond, Now: e.opts.Now().UnixNano()}
-	result, _, err := e.write(ctx, &req)
-	if err == nil && result.Rejected > 0 {
-		err = fmt.Errorf("line %d: %s", result.Errors[0].Line, result.Errors[0].Message)
-	}
-	return err
 }
 
 // rejectedPoint names a point of the rejected-points log.
@@ -170,6 +223,9 @@ type rejectedPoint struct {
 
 // markRetried notes in the log that points of a database were written after all.
 func (e *Engine) markRetried(ctx context.Context, database string, points []rejectedPoint) error {
+	if len(points) == 0 {
+		return nil
+	}
 	if err := e.enter(); err != nil {
 		return err
 	}
@@ -182,7 +238,7 @@ func (e *Engine) markRetried(ctx context.Context, database string, points []reje
 		b = strconv.AppendInt(append(b, ' '), p.time, 10)
 		b = append(b, '\n')
 	}
-	return e.keepRejected(ctx, b)
+	return e.keepRejected(ctx, rejectedText{b})
 }
 
 // trimRejected drops the files of rejected points that are older than their retention
@@ -207,9 +263,9 @@ func (e *Engine) trimRejected() error {
 	}
 	oldest := e.opts.Now().Add(-e.opts.RejectedRetention).UnixNano()
 	var gone []*schema.File
-	for _, f := range files { // by Order, which is by age
+	for _, f := range files { // by Order: what marks a point goes no earlier than the point
 		if f.Time.Max >= oldest && total <= e.opts.RejectedMaxBytes {
-			continue
+			break
 		}
 		gone = append(gone, f)
 		total -= int64(f.Bytes)

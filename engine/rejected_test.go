@@ -26,7 +26,7 @@ func TestRejectedPointsAreKept(t *testing.T) {
 	at := fmt.Sprint(noon.UnixNano())
 	row := func(line, column int, raw string, quoted bool, reason, hint string) map[string]any {
 		return map[string]any{
-			"line": int64(line), "line_column": int64(column), "raw": raw, "quoted": quoted, "truncated": false, "reason": reason, "hint": hint,
+			"line": int64(line), "line_column": int64(column), "points": int64(1), "raw": raw, "quoted": quoted, "truncated": false, "reason": reason, "hint": hint,
 			"token": "tok", "precision": "auto", "status": "rejected",
 		}
 	}
@@ -76,7 +76,8 @@ func TestRejectedPointsAreKeptOnlyWhereTheyAreAskedFor(t *testing.T) {
 	}
 }
 
-// TestEveryRejectedPointIsKeptOfABodyOfNothingElse sends more than one record holds.
+// TestEveryRejectedPointIsKeptOfABodyOfNothingElse sends more lines than have rows of
+// their own.
 func TestEveryRejectedPointIsKeptOfABodyOfNothingElse(t *testing.T) {
 	fs := vfs.NewMem()
 	e := open(t, fs, keepRejected)
@@ -87,8 +88,15 @@ func TestEveryRejectedPointIsKeptOfABodyOfNothingElse(t *testing.T) {
 	if err != nil || r.Rejected != lines || len(r.Errors) != engine.MaxReportedErrors {
 		t.Fatalf("%d rejected, %d reported, %v", r.Rejected, len(r.Errors), err)
 	}
-	if got := read(t, e, fs, engine.InternalDatabase); len(got) != lines {
-		t.Errorf("%d lines are kept, want %d", len(got), lines)
+	points := int64(0)
+	for _, row := range read(t, e, fs, engine.InternalDatabase) {
+		points += row["points"].(int64)
+		if got := int64(strings.Count(row["raw"].(string), "nonsense")); got != row["points"] {
+			t.Errorf("a row for %v points has %d lines", row["points"], got)
+		}
+	}
+	if points != lines {
+		t.Errorf("%d lines are kept, want %d", points, lines)
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// RejectedLine is a point of the rejected-points log that is to be written after all.
+// RejectedLine is a row of the rejected-points log that is to be written after all: a
+// line, or several.
 type RejectedLine struct {
 	ID        string
 	Time      int64  // nanoseconds; when it was rejected, the time of a point without one
@@ -81,8 +82,10 @@ func (e *Engine) retry(ctx context.Context, database string, lines []RejectedLin
 			return nil, err
 		}
 		for _, f := range result.Errors {
-			r := &results[owner[min(f.Line, len(owner))-1]] // a line alone may have line breaks
-			r.Message, r.Hint = f.Message, f.Hint
+			r := &results[owner[min(f.Line, len(owner))-1]] // one alone may have line breaks
+			if r.Message == "" {
+				r.Message, r.Hint = f.Message, f.Hint
+			}
 		}
 	}
 	var accepted []rejectedPoint

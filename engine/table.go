@@ -197,6 +197,10 @@ func (t *table) unpin(pinned []*buffer) (unread []*schema.File) {
 func (t *table) doom(files []*schema.File) (unread []*schema.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.doomLocked(files)
+}
+
+func (t *table) doomLocked(files []*schema.File) (unread []*schema.File) {
 	t.mu.files = slices.DeleteFunc(slices.Clone(t.mu.files), func(f *schema.File) bool { return slices.Contains(files, f) })
 	t.mu.doomed = append(t.mu.doomed, files...)
 	return t.takeDoomedLocked()
@@ -214,14 +218,14 @@ func (t *table) takeDoomedLocked() []*schema.File {
 // discard drops all that the table holds, and returns the files that nobody reads.
 func (t *table) discard() (unread []*schema.File) {
 	t.mu.Lock()
-	buffered, files := t.mu.buffered, t.mu.files
+	defer t.mu.Unlock()
+	buffered := t.mu.buffered
 	t.mu.buffered = nil
 	clear(t.mu.active)
 	for _, b := range buffered {
 		t.unpinLocked(b)
 	}
-	t.mu.Unlock()
-	return t.doom(files)
+	return t.doomLocked(t.mu.files)
 }
 
 // allFiles returns the files in view.

@@ -45,10 +45,12 @@ func (v *View) Close() {
 
 // View pins the named tables of a database, or all of them when names is nil. The
 // errors are ErrDatabaseNotFound and *TableNotFoundError.
-func (e *Engine) View(database string, names []string) (*View, error) {
+func (e *Engine) View(ctx context.Context, database string, names []string) (*View, error) {
 	// Writes that were answered before they were synced are to be seen. A log that
 	// failed has lost them, and queries go on.
-	_ = e.log.Barrier(context.Background())
+	if err := e.log.Barrier(ctx); err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("waiting for unsynced writes: %w", err)
+	}
 	db, ok := e.catalog.Schema().Database(database)
 	switch {
 	case ok:
@@ -63,16 +65,22 @@ func (e *Engine) View(database string, names []string) (*View, error) {
 	}
 	v := &View{Database: db}
 	var releases []func()
-	for _, def := range defs {
-		tv, release := e.tableView(def)
-		v.Tables = append(v.Tables, tv)
-		releases = append(releases, release)
-	}
 	v.release = sync.OnceFunc(func() {
 		for _, release := range releases {
 			release()
 		}
 	})
+	for _, def := range defs {
+		tv, release := e.tableView(def)
+		releases = append(releases, release)
+		switch isPurged := e.catalog.Schema().IsPurged(def.ID); {
+		case !isPurged:
+			v.Tables = append(v.Tables, tv)
+		case names != nil: // what was pinned may be half of it
+			v.Close()
+			return nil, &TableNotFoundError{def.Name}
+		}
+	}
 	return v, nil
 }
 

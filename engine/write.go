@@ -57,10 +57,15 @@ type WriteRequest struct {
 	MustExist bool
 	// Now is the time of points without one, in nanoseconds; 0 is the clock's.
 	Now int64
+	// NoNewTables rejects lines of tables that do not exist.
+	NoNewTables bool
 	// RequestID and Token name the request and its sender in the rejected-points log.
 	RequestID, Token string
 
-	isRetry bool // the rejected-points log has the lines already
+	isRetry bool  // the rejected-points log has the lines already
+	clock   int64 // when the request came, in nanoseconds
+	// isReserved says that the pool has room for what is written.
+	isReserved bool
 }
 
 // WriteResult says what became of the lines.
@@ -87,18 +92,16 @@ func (e *Engine) Write(ctx context.Context, req WriteRequest) (WriteResult, erro
 	if err := ValidateDatabaseName(req.Database); err != nil {
 		return WriteResult{}, err
 	}
+	req.clock = e.opts.Now().UnixNano()
 	if req.Now == 0 {
-		req.Now = e.opts.Now().UnixNano()
+		req.Now = req.clock
 	}
 	if err := e.enter(); err != nil {
 		return WriteResult{}, err
 	}
 	defer e.leave()
-	result, rejected, err := e.write(ctx, &req)
+	result, err := e.write(ctx, &req)
 	if err != nil {
-		return WriteResult{}, err
-	}
-	if err := e.keepRejected(ctx, rejected); err != nil {
 		return WriteResult{}, err
 	}
 	e.metrics.accepted.Add(float64(result.Accepted))
@@ -106,19 +109,26 @@ func (e *Engine) Write(ctx context.Context, req WriteRequest) (WriteResult, erro
 	return result, nil
 }
 
-// write stores the accepted points of a body and returns the rejected ones as line
-// protocol for their log, nil when there are none or the log is off.
-func (e *Engine) write(ctx context.Context, req *WriteRequest) (result WriteResult, rejected []byte, err error) {
+// write stores the accepted points of a body, and then the rejected ones in their log.
+// The pool has room for both before either is stored: what was stored is not refused
+// because of its companions.
+func (e *Engine) write(ctx context.Context, req *WriteRequest) (WriteResult, error) {
 	w := writing{engine: e, req: req, set: writeSets.Get().(*writeSet)}
 	defer w.end()
-	result, rejected, err = w.prepare()
-	if err != nil || len(w.set.batches) == 0 {
-		return result, rejected, err
+	result, err := w.prepare()
+	if err == nil {
+		err = ctx.Err()
 	}
-	if err := ctx.Err(); err != nil {
-		return result, nil, err
+	if err == nil {
+		err = w.reserve()
 	}
-	return result, rejected, w.store()
+	if err == nil && len(w.set.batches) > 0 {
+		err = w.store()
+	}
+	if err != nil {
+		return WriteResult{}, err
+	}
+	return result, e.keepRejected(ctx, w.rejected)
 }
 
 // writing is one call of write.
@@ -127,7 +137,11 @@ type writing struct {
 	req    *WriteRequest
 	set    *writeSet
 	record []byte
-	firsts *sync.Mutex // held from reading the keys of FirstByTag tables to applying them
+	// rejected has the rejected lines for their log, empty where that is off.
+	rejected rejectedText
+	size     int64       // what the accepted points take of the pool
+	reserved int64       // held of the pool until the call ends
+	firsts   *sync.Mutex // held from reading the keys of FirstByTag tables to applying them
 }
 
 // end gives back what the call holds. A set that is queued is given back by whoever
@@ -136,37 +150,59 @@ func (w *writing) end() {
 	if w.firsts != nil {
 		w.firsts.Unlock()
 	}
+	w.engine.buffers.release(w.reserved)
 	if w.set != nil {
 		w.set.release()
 	}
 }
 
+// reserve makes sure of room in the pool for all that the request brings.
+func (w *writing) reserve() error {
+	e := w.engine
+	w.size = w.set.memoryBytes()
+	if w.req.isReserved {
+		return nil
+	}
+	need := w.size + w.rejected.memoryBytes()
+	if need > e.buffers.limit {
+		return fmt.Errorf("%w: they need about %d bytes of memory, and the buffers have %d; split the request, or start the server with a larger --exec-mem-pool-bytes", ErrTooLarge, need, e.buffers.limit)
+	}
+	if !e.buffers.reserve(need) {
+		e.flusher.kick()
+		e.metrics.overloaded.Inc()
+		return fmt.Errorf("%w: %d of %d bytes are in use and the request needs about %d", ErrOverloaded, e.buffers.used.Load(), e.buffers.limit, need)
+	}
+	w.reserved = need
+	return nil
+}
+
 // prepare parses the body, defines what it needs, and makes the log record of its
 // accepted points; the set has no batches when there is none to store.
-func (w *writing) prepare() (WriteResult, []byte, error) {
+func (w *writing) prepare() (WriteResult, error) {
 	e := w.engine
 	in := e.ingesters.get()
 	defer e.ingesters.put(in)
 	for {
 		snapshot := e.catalog.Schema()
 		if _, ok := snapshot.Database(w.req.Database); !ok && w.req.MustExist {
-			return WriteResult{}, nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, w.req.Database)
+			return WriteResult{}, fmt.Errorf("%w: %s", ErrDatabaseNotFound, w.req.Database)
 		}
 		in.read(w.req, snapshot, w.set)
-		result, rejected := in.result, in.rejected.text()
+		result := in.result
+		w.rejected = in.rejected.text()
 		if in.failure != nil {
 			in.abandon()
-			return WriteResult{}, nil, fmt.Errorf("%w: %w", ErrUnavailable, in.failure)
+			return WriteResult{}, fmt.Errorf("%w: %w", ErrUnavailable, in.failure)
 		}
 		switch {
 		case result.Accepted+result.Rejected == 0:
-			return result, nil, ErrEmptyWrite
+			return result, ErrEmptyWrite
 		case result.Accepted == 0, result.Rejected > 0 && !w.req.AcceptPartial:
 			in.abandon()
 			w.set.reset()
 			result.Rejected += result.Accepted
 			result.Accepted, result.Discarded = 0, 0
-			return result, rejected, nil
+			return result, nil
 		case len(w.set.keys) > 0 && w.firsts == nil:
 			// Read again under the lock, so that no other request stores one of the keys
 			// between the look-up and the record.
@@ -175,14 +211,14 @@ func (w *writing) prepare() (WriteResult, []byte, error) {
 			w.firsts = e.firsts.lock(w.req.Database)
 			continue
 		}
-		err := e.define(in, w.req.Database)
+		err := e.define(in, w.req)
 		if err == nil {
 			w.record, err = w.set.seal()
-			return result, rejected, err
+			return result, err
 		}
 		in.abandon()
 		if !e.isRetryable(err) {
-			return WriteResult{}, nil, err
+			return WriteResult{}, err
 		}
 		// Another writer defined a column first, or the table was deleted and made anew.
 		// Read against what there is now, lines that contradict it are rejected one by one.
@@ -191,16 +227,17 @@ func (w *writing) prepare() (WriteResult, []byte, error) {
 }
 
 // define makes the request's new columns exist, durably.
-func (e *Engine) define(in *ingester, database string) error {
-	change, ok := in.change(database)
+func (e *Engine) define(in *ingester, req *WriteRequest) error {
+	change, ok := in.change(req.Database)
 	if !ok {
 		return nil
 	}
+	change.MustExist = req.MustExist
 	snapshot, err := e.catalog.Define(change)
 	if err != nil {
 		return catalogError(err)
 	}
-	return in.settle(snapshot, database)
+	return in.settle(snapshot, req.Database)
 }
 
 // catalogError says of a failed catalog that writes are not accepted.
@@ -216,37 +253,26 @@ func catalogError(err error) error {
 func (e *Engine) isRetryable(err error) bool {
 	var conflict *catalog.ConflictError
 	var limit *catalog.LimitError
-	return errors.Is(err, errTableReplaced) || errors.As(err, &conflict) ||
+	return errors.Is(err, errTableReplaced) || errors.Is(err, catalog.ErrNotFound) || errors.As(err, &conflict) ||
 		errors.As(err, &limit) && limit.Kind != catalog.LimitDatabases
 }
 
 // store logs the record and applies it.
 func (w *writing) store() error {
 	e, set := w.engine, w.set
-	size := set.memoryBytes()
-	if size > e.buffers.limit {
-		return fmt.Errorf("%w: they need about %d bytes of memory, and the buffers have %d; split the request, or start the server with a larger --exec-mem-pool-bytes", ErrTooLarge, size, e.buffers.limit)
-	}
-	if !e.buffers.reserve(size) {
-		e.flusher.kick()
-		e.metrics.overloaded.Inc()
-		return fmt.Errorf("%w: %d of %d bytes are in use and the request needs about %d", ErrOverloaded, e.buffers.used.Load(), e.buffers.limit, size)
-	}
 	apply := func(seq schema.Seq) { e.apply(set, seq) }
 	var err error
 	if w.req.NoSync && w.firsts == nil {
+		size := min(w.size, w.reserved)
 		err = e.log.CommitAsync(w.record, apply, func(error) {
 			e.buffers.release(size)
 			set.release()
 		})
-		if err == nil {
-			w.set = nil
+		if err == nil { // both are the log's from here on
+			w.set, w.reserved = nil, w.reserved-size
 		}
 	} else {
 		_, err = e.log.Commit(w.record, apply)
-	}
-	if w.set != nil {
-		e.buffers.release(size)
 	}
 	if errors.Is(err, wal.ErrPayloadTooLarge) {
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
@@ -264,9 +290,9 @@ func (w *writing) store() error {
 func (e *Engine) apply(set *writeSet, seq schema.Seq) {
 	e.applying.Lock()
 	defer e.applying.Unlock()
-	purged := e.catalog.Schema()
+	snapshot := e.catalog.Schema()
 	for _, b := range set.batches {
-		if !purged.IsPurged(b.Key.Table) {
+		if !snapshot.IsPurged(b.Key.Table) {
 			e.tables.findOrCreate(b.Key.Database, b.Key.Table).append(&b.Batch, seq)
 		}
 	}

@@ -70,6 +70,7 @@ func (q *request) write(l *lines, outcomes []outcome) error {
 	}
 	result, err := q.Engine.Write(q.r.Context(), engine.WriteRequest{
 		Database: q.stream.Database, Body: l.text, Precision: engine.Nanosecond, AcceptPartial: true,
+		MustExist: true, NoNewTables: true, // who deletes a table meanwhile must not get another without its key
 		RequestID: q.RequestID, Token: q.Identity.Name,
 	})
 	if err != nil {

@@ -137,7 +137,7 @@ func (q *request) contactsLocked() (*schema.Table, error) {
 	if *last != 0 {
 		return table, nil
 	}
-	view, err := q.Engine.View(q.stream.Database, []string{contactsTable})
+	view, err := q.Engine.View(q.r.Context(), q.stream.Database, []string{contactsTable})
 	if err != nil {
 		return nil, fmt.Errorf("look at table %s of database %s: %w", contactsTable, q.stream.Database, err)
 	}

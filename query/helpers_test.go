@@ -2,6 +2,7 @@ package query
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -66,7 +67,7 @@ func (s *store) table(database, name, columns string) *engine.TableView {
 }
 
 // view is what Options.View wants.
-func (s *store) view(database string, names []string) (*engine.View, error) {
+func (s *store) view(_ context.Context, database string, names []string) (*engine.View, error) {
 	db, ok := s.schema.Database(database)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", engine.ErrDatabaseNotFound, database)

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 type Options struct {
 	// View pins the named tables of a database; Engine.View is one. With an empty,
 	// non-nil list it pins nothing and only answers what is defined. Required.
-	View func(database string, tables []string) (*engine.View, error)
+	View func(ctx context.Context, database string, tables []string) (*engine.View, error)
 	// Schema answers what all databases are, for the system tables of the internal one;
 	// Engine.Schema is one. With nil they tell about the internal database only.
 	Schema func() *schema.Snapshot

@@ -14,6 +14,7 @@ import (
 // running is what a query holds: a slot, views and their buffered rows, and a stream.
 type running struct {
 	querier  *Querier
+	ctx      context.Context // of the query, for the views that it pins
 	view     *engine.View
 	internal map[string]*engine.View // of the internal database's tables that system tables show
 	handles  []string
@@ -50,6 +51,7 @@ func (r *running) fault() error {
 }
 
 func (r *running) start(ctx context.Context, database string, stmt *statement, used *columnNames) (*Result, error) {
+	r.ctx = ctx
 	tables, err := r.pin(database, stmt)
 	if err != nil {
 		return nil, err
@@ -119,7 +121,7 @@ func (r *running) openView(database string, names []string) (actual map[string]s
 				wanted = append(wanted, name)
 			}
 		}
-		r.view, err = r.querier.opts.View(database, wanted)
+		r.view, err = r.querier.opts.View(r.ctx, database, wanted)
 		var missing *engine.TableNotFoundError
 		if !errors.As(err, &missing) {
 			return actual, err

@@ -66,7 +66,7 @@ func (r *running) pinSystem(t *systemTable) (*engine.TableView, error) {
 	if view, ok := r.internal[t.name]; ok {
 		return view.Tables[0], nil
 	}
-	view, err := r.querier.opts.View(engine.InternalDatabase, []string{t.name})
+	view, err := r.querier.opts.View(r.ctx, engine.InternalDatabase, []string{t.name})
 	if isMissing(err) {
 		return nil, nil
 	}

@@ -30,6 +30,7 @@ var systemTables = []*systemTable{
 			{Name: databaseTag, Type: schema.Tag},
 			{Name: "line", Type: schema.Int64},
 			{Name: "line_column", Type: schema.Int64},
+			{Name: "points", Type: schema.Int64},
 			{Name: "raw", Type: schema.String},
 			{Name: "quoted", Type: schema.Bool},
 			{Name: "truncated", Type: schema.Bool},
@@ -176,7 +177,7 @@ func retentionValue(d time.Duration) string {
 func systemTableRows(r *running) ([][]string, error) {
 	var rows [][]string
 	for _, d := range r.databases() {
-		view, err := r.querier.opts.View(d.Name, nil)
+		view, err := r.querier.opts.View(r.ctx, d.Name, nil)
 		if isMissing(err) {
 			continue // deleted since
 		}

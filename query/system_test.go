@@ -53,8 +53,8 @@ func TestRejectedPointsAreThoseOfTheDatabase(t *testing.T) {
 		}
 	}
 	want := []string{
-		"2023-11-14T22:13:20.000002998|r-2998|mine|2998|(null)|2998|false|(null)|bad|(null)|(null)|(null)|rejected",
-		"2023-11-14T22:13:20.000003|r-3000|mine|3000|(null)|3000|false|(null)|bad|(null)|(null)|(null)|rejected",
+		"2023-11-14T22:13:20.000002998|r-2998|mine|2998|(null)|(null)|2998|false|(null)|bad|(null)|(null)|(null)|rejected",
+		"2023-11-14T22:13:20.000003|r-3000|mine|3000|(null)|(null)|3000|false|(null)|bad|(null)|(null)|(null)|rejected",
 	}
 	got := answer(t, q, "mine", "SELECT * FROM system.rejected_points WHERE line IN (2998, 2999, 3000, 3001) ORDER BY time")
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -121,11 +121,11 @@ func TestRejectedPointsBeforeThereAreAny(t *testing.T) {
 	fewer := newStoreWith(t, "db")
 	v := fewer.table(engine.InternalDatabase, engine.RejectedTable, "database:tag line:int")
 	fewer.addBuffer(v, []row{{at: 0, tags: map[string]string{"database": "db"}, fields: map[string]any{"line": int64(7)}}}, 1)
-	columns := []string{"time", "id", "database", "line", "line_column", "raw", "quoted", "truncated", "reason", "hint", "token", "precision", "status"}
+	columns := []string{"time", "id", "database", "line", "line_column", "points", "raw", "quoted", "truncated", "reason", "hint", "token", "precision", "status"}
 	for _, c := range []struct {
 		*store
 		want []string
-	}{{missing, nil}, {empty, nil}, {fewer, []string{"1970-01-01T00:00:00|(null)|db|7|(null)|(null)|(null)|(null)|(null)|(null)|(null)|(null)|(null)"}}} {
+	}{{missing, nil}, {empty, nil}, {fewer, []string{"1970-01-01T00:00:00|(null)|db|7|(null)|(null)|(null)|(null)|(null)|(null)|(null)|(null)|(null)|(null)"}}} {
 		q := c.querier()
 		const sql = "SELECT * FROM system.rejected_points"
 		if got := answer(t, q, "db", sql); !slices.Equal(got, c.want) {
@@ -193,7 +193,7 @@ func TestSystemTablesAreDescribed(t *testing.T) {
 		t.Errorf("DESCRIBE (-want +got)\n%s", diff)
 	}
 	got := answer(t, q, "db", "SHOW COLUMNS FROM system.rejected_points")
-	if first := "public|system|rejected_points|time|Timestamp(Nanosecond, None)|NO"; len(got) != 13 || got[0] != first {
+	if first := "public|system|rejected_points|time|Timestamp(Nanosecond, None)|NO"; len(got) != 14 || got[0] != first {
 		t.Errorf("SHOW COLUMNS: %q", got)
 	}
 }

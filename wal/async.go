@@ -14,7 +14,7 @@ import (
 // may end the process, as there may be no caller who could recover from it.
 //
 // With MaxQueuedBytes of such records not yet applied the call waits like Commit, and
-// calls done before it returns.
+// calls done before it returns; if it failed it returns the error instead.
 func (l *Log) CommitAsync(payload []byte, apply func(schema.Seq), done func(error)) error {
 	c, err := newCommit(payload, apply)
 	if err != nil {
@@ -33,9 +33,11 @@ func (l *Log) CommitAsync(payload []byte, apply func(schema.Seq), done func(erro
 		c.recycle()
 		return err
 	case !detached:
-		_, err := l.await(c, leads)
+		if _, err := l.await(c, leads); err != nil {
+			return err
+		}
 		if done != nil {
-			done(err)
+			done(nil)
 		}
 	case leads:
 		go l.leadDetached(c)

@@ -370,7 +370,7 @@ func TestNegativeMaxQueuedBytesQueuesNothing(t *testing.T) {
 	mustClose(t, l)
 }
 
-func TestFailureOfACommitAsyncThatWaitsReachesDone(t *testing.T) {
+func TestFailureOfACommitAsyncThatWaitsIsReturned(t *testing.T) {
 	fs := newGateFS()
 	opts := testOptions(fs)
 	opts.MaxQueuedBytes = -1
@@ -378,9 +378,9 @@ func TestFailureOfACommitAsyncThatWaitsReachesDone(t *testing.T) {
 	fs.armed.Store(true)
 	go func() { <-fs.inSync; fs.result <- errorfs.ErrInjected }()
 	var told outcomes
-	mustQueue(t, l, "x", func(schema.Seq) { t.Error("a callback ran") }, told.done)
-	if errs := told.all(); len(errs) != 1 || !errors.Is(errs[0], ErrPoisoned) {
-		t.Errorf("outcomes: %v", errs)
+	err := l.CommitAsync([]byte("x"), func(schema.Seq) { t.Error("a callback ran") }, told.done)
+	if errs := told.all(); !errors.Is(err, ErrPoisoned) || len(errs) != 0 {
+		t.Errorf("returned %v, outcomes: %v", err, errs)
 	}
 	mustClose(t, l)
 }

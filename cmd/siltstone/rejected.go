@@ -52,7 +52,7 @@ func (c *rejectedListCmd) Validate() error {
 
 // Columns of a list of rejected points.
 const (
-	allRejectedColumns = "time, id, database, line, line_column, raw, quoted, truncated, reason, hint, token, precision, status"
+	allRejectedColumns = "time, id, database, line, line_column, points, raw, quoted, truncated, reason, hint, token, precision, status"
 	// rejectedTable fits a terminal: long lines are cut, and control characters, which
 	// whoever wrote the line may have chosen, do not reach the terminal.
 	rejectedTable = `date_trunc('second', time) AS time, id, database, line, status,
@@ -97,6 +97,7 @@ type rejectedPoint struct {
 	Database    string `json:"database"`
 	Line        int64  `json:"line"`
 	Column      int64  `json:"line_column"` // where the fault was found
+	Points      int64  `json:"points"`      // lines in raw
 	Raw         string `json:"raw"`
 	IsQuoted    bool   `json:"quoted"`
 	IsTruncated bool   `json:"truncated"`
@@ -135,6 +136,7 @@ func (p *rejectedPoint) print(w io.Writer) error {
 		{"database", p.Database},
 		{"when", p.Time},
 		{"line", fmt.Sprintf("%d of its request, precision %s", p.Line, p.Precision)},
+		{"points", p.points()},
 		{"token", p.Token},
 		{"status", p.Status},
 		{"reason", p.Reason},
@@ -153,6 +155,14 @@ func (p *rejectedPoint) print(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// points says that the row stands for several points, if it does.
+func (p *rejectedPoint) points() string {
+	if p.Points < 2 {
+		return ""
+	}
+	return fmt.Sprintf("%s; the reason and the hint are the first one's", formatCount(int(p.Points)))
 }
 
 // marker points at the place of the fault, where there is one line and nothing in it was

@@ -8,7 +8,7 @@ import (
 
 func TestRejectedPointsAreQueried(t *testing.T) {
 	for args, want := range map[string][]string{
-		"list":                      {`"db":"_internal"`, "SELECT time, id, database, line, line_column, raw,", "WHERE status = 'rejected'", "LIMIT 100", `"format":"csv"`},
+		"list":                      {`"db":"_internal"`, "SELECT time, id, database, line, line_column, points, raw,", "WHERE status = 'rejected'", "LIMIT 100", `"format":"csv"`},
 		"list -d home --status all": {`"db":"home"`, "rejected_points AS p ORDER BY"},
 		"list --status retried --limit 7 --format pretty": {"WHERE status = 'retried'", "LIMIT 7", "[[:cntrl:]]", `"format":"pretty"`},
 	} {
