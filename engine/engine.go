@@ -27,6 +27,7 @@ type Engine struct {
 	firsts     firsts
 	// datasources lets one at a time be created: a database, and then its record.
 	datasources sync.Mutex
+	reportLog   sync.Once // its failure
 	flusher     *flusher
 	metrics     *metrics
 	applied     atomic.Uint64 // the last log position that is in the buffers

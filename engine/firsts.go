@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/siltstone-db/siltstone/lineprotocol"
 	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -57,9 +59,13 @@ func (f *firsts) lock(database string) *sync.Mutex {
 	return m
 }
 
+// lastVersion is the latest time of a row in a LatestByTag table. Behind it there is room
+// for later ones: who makes versions goes on from the greatest time that is there.
+const lastVersion = lineprotocol.MaxTime - 100*365*schema.NanosPerDay
+
 // checkKey looks at the key of a row whose table has one. It reports whether the row
 // repeats a key of a FirstByTag table, and notes the key when it is new.
-func (in *ingester) checkKey(entry *seriesEntry) (isRepeated bool, f *fault) {
+func (in *ingester) checkKey(entry *seriesEntry, ns int64) (isRepeated bool, f *fault) {
 	t := entry.table
 	value, ok := entry.tag(t.keyTag())
 	if !ok {
@@ -67,7 +73,12 @@ func (in *ingester) checkKey(entry *seriesEntry) (isRepeated bool, f *fault) {
 			fmt.Sprintf("tag '%s' is missing, by which table '%s' tells rows apart", t.def.Key.Tag, t.name),
 			fmt.Sprintf("add %s=<id> to the tags", t.def.Key.Tag))
 	}
-	if t.def.Key.Rule != schema.FirstByTag {
+	if t.def.Key.Rule == schema.LatestByTag {
+		if ns > lastVersion {
+			return false, in.faultHere(
+				fmt.Sprintf("timestamp %s is too far in the future for table '%s'", time.Unix(0, ns).UTC().Format(time.RFC3339), t.name),
+				"queries see the latest row of each "+t.def.Key.Tag+": there must be times for later ones")
+		}
 		return false, nil
 	}
 	key := hashKey(t.def.ID, value)

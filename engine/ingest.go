@@ -49,6 +49,7 @@ type ingester struct {
 
 	slotsBefore int // slots of the line's table before the line added any
 
+	clock       int64                 // when the request came, in nanoseconds
 	retention   time.Duration         // of the database; 0 is for ever
 	oldest      int64                 // the first instant within the retention period
 	rejected    rejectedLog           // of the request
@@ -216,7 +217,7 @@ func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault
 		ns, f = in.readTime(precision, now)
 	}
 	if f == nil && t.keyTag() != 0 {
-		isRepeated, g := in.checkKey(entry)
+		isRepeated, g := in.checkKey(entry, ns)
 		if isRepeated {
 			t.dropSlots(in.slotsBefore)
 			in.result.Accepted++

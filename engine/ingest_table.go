@@ -125,10 +125,17 @@ func (t *ingestTable) refuseTime(kind schema.ColumnType) string {
 	return fmt.Sprintf("invalid column type for column 'time', expected iox::column_type::timestamp, got %s", kind)
 }
 
+// chunkOrderColumn is a name that InfluxDB 3 keeps for itself; what is written here could
+// not go back there.
+const chunkOrderColumn = "__chunk_order"
+
 // addSlot makes a provisional column.
 func (in *ingester) addSlot(t *ingestTable, name []byte, kind schema.ColumnType) (int32, *fault) {
 	if string(name) == schema.TimeColumn {
 		return 0, in.faultHere(t.refuseTime(kind), "a line's time stamp is its last item; give the column another name")
+	}
+	if string(name) == chunkOrderColumn {
+		return 0, in.faultHere("'"+chunkOrderColumn+"' is a reserved column", "give the column another name")
 	}
 	if len(t.slots) >= in.limits.Columns && !in.isInternal {
 		limit := catalog.LimitError{Kind: catalog.LimitColumns, Table: t.name, Limit: in.limits.Columns}

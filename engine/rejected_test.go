@@ -57,7 +57,7 @@ func TestRejectedPointsAreKept(t *testing.T) {
 		{ID: "r 1-5", Time: noon.UnixNano(), Raw: `"good,t=\x62 f=5 5"`, Quoted: true},
 		{ID: "r 1-6", Time: noon.UnixNano(), Raw: "good f=6 6", Truncated: true},
 	}
-	got, err := e.RetryRejected(context.Background(), "db", lines)
+	got, err := e.RetryRejected(context.Background(), "db", lines, engine.RetryOptions{})
 	if err != nil || len(got) != 4 || got[0].Message != "" || got[1].Message == "" || got[1].Hint == "" || got[2].Message != "" || got[3].Message == "" {
 		t.Fatalf("the retry says %+v, %v", got, err)
 	}

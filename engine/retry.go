@@ -17,29 +17,38 @@ type RejectedLine struct {
 	Quoted    bool   // likewise
 	Truncated bool   // likewise: not all of the line was kept, it cannot be retried
 	Precision Precision
+	Points    int // lines in Raw; 0 is 1
 }
 
 // RetriedLine says what became of a RejectedLine.
 type RetriedLine struct {
-	ID      string
-	Message string // why it was rejected again; empty when it was accepted
-	Hint    string
+	ID                 string
+	Accepted, Rejected int    // points
+	Message            string // why the first of Rejected was rejected again
+	Hint               string
+}
+
+// RetryOptions say how RetryRejected writes.
+type RetryOptions struct {
+	MustExist bool   // the database is not created
+	Token     string // who retries
 }
 
 // maxRetryBody is how many lines are written at once: as many as Write reports on.
 const maxRetryBody = MaxReportedErrors
 
 // RetryRejected writes lines of the rejected-points log to the database for which they
-// were meant, and marks those that are accepted now. The result has the lines in their
+// were meant, and marks those that are accepted now. Of a row with several lines the ones
+// that are rejected again become rows of their own. The result has the lines in their
 // order. The errors are those of Write; the lines before the error are written.
-func (e *Engine) RetryRejected(ctx context.Context, database string, lines []RejectedLine) ([]RetriedLine, error) {
+func (e *Engine) RetryRejected(ctx context.Context, database string, lines []RejectedLine, opts RetryOptions) ([]RetriedLine, error) {
 	var results []RetriedLine
 	for len(lines) > 0 {
 		n := 1
 		for n < min(len(lines), maxRetryBody) && lines[n].mayFollow(&lines[n-1]) {
 			n++
 		}
-		done, err := e.retry(ctx, database, lines[:n])
+		done, err := e.retry(ctx, database, lines[:n], opts)
 		results = append(results, done...)
 		if err != nil {
 			return results, err
@@ -59,42 +68,52 @@ func (l *RejectedLine) mayFollow(before *RejectedLine) bool {
 func (l *RejectedLine) isPlain() bool { return !l.Quoted && !strings.ContainsAny(l.Raw, "\"\\\n") }
 
 // retry writes lines that were rejected at the same time and in the same precision.
-func (e *Engine) retry(ctx context.Context, database string, lines []RejectedLine) ([]RetriedLine, error) {
+func (e *Engine) retry(ctx context.Context, database string, lines []RejectedLine, opts RetryOptions) ([]RetriedLine, error) {
 	results := make([]RetriedLine, len(lines))
 	var body []byte
 	var owner []int // by line of the body, from 0
 	for i, l := range lines {
-		results[i].ID = l.ID
+		results[i] = RetriedLine{ID: l.ID, Accepted: 1}
 		raw, err := l.text()
 		if err != nil {
-			results[i].Message = err.Error()
+			results[i].refuse(err.Error(), "")
 			continue
 		}
 		body = append(append(body, raw...), '\n')
 		owner = append(owner, i)
 	}
 	if len(body) > 0 {
+		isBundle := lines[0].Points > 1
 		result, err := e.Write(ctx, WriteRequest{
 			Database: database, Body: body, Precision: lines[0].Precision, AcceptPartial: true,
-			MustExist: true, Now: lines[0].Time, isRetry: true,
+			MustExist: opts.MustExist, Now: lines[0].Time, Token: opts.Token,
+			RequestID: lines[0].ID + "-retried", isRetry: !isBundle,
 		})
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range result.Errors {
-			r := &results[owner[min(f.Line, len(owner))-1]] // one alone may have line breaks
-			if r.Message == "" {
-				r.Message, r.Hint = f.Message, f.Hint
-			}
+			results[owner[min(f.Line, len(owner))-1]].refuse(f.Message, f.Hint) // one alone may have line breaks
+		}
+		if isBundle {
+			results[0].Accepted, results[0].Rejected = result.Accepted, result.Rejected
 		}
 	}
-	var accepted []rejectedPoint
+	var done []rejectedPoint
 	for i, r := range results {
-		if r.Message == "" {
-			accepted = append(accepted, rejectedPoint{r.ID, lines[i].Time})
+		if r.Rejected == 0 || lines[i].Points > 1 { // those rejected again have rows of their own
+			done = append(done, rejectedPoint{r.ID, lines[i].Time})
 		}
 	}
-	return results, e.markRetried(ctx, database, accepted)
+	return results, e.markRetried(ctx, database, done)
+}
+
+// refuse notes why the line is not accepted; the first reason stays.
+func (r *RetriedLine) refuse(message, hint string) {
+	r.Accepted, r.Rejected = 0, 1
+	if r.Message == "" {
+		r.Message, r.Hint = message, hint
+	}
 }
 
 func (l RejectedLine) text() (string, error) {

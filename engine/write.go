@@ -278,6 +278,9 @@ func (w *writing) store() error {
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	if err != nil {
+		e.reportLog.Do(func() {
+			e.opts.Logger.Error("the log failed: writes are refused until the next start, queries go on", "error", err)
+		})
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if e.buffers.isUnderPressure() {

@@ -69,6 +69,9 @@ func (s *Server) identify(b *backend, rt *route, r *http.Request) (*auth.Identit
 	tokens := s.tokens.of(b.engine.Tokens())
 	switch {
 	case s.opts.OpenWithoutTokens && (tokens.IsEmpty() || rt.access == forBootstrap && !tokens.HasAdmin()):
+		if isForeignPage(r) {
+			return nil, errForeignPage
+		}
 		return auth.Everyone(), nil
 	case rt.access == forProbes && s.exempt[rt.path]:
 		return &auth.Identity{}, nil

@@ -29,20 +29,21 @@ func (c Contract) Validate() error {
 type outcome uint8
 
 const (
-	allAccepted   outcome = iota
-	someAccepted          // and the others rejected
-	noneAccepted          // for reasons of which some are not the syntax
-	malformed             // none accepted, and none of the lines is line protocol
-	expired               // none accepted, all outside the retention period
-	beyondLimit           // points rejected for nothing but a limit on tables or columns
-	unauthorized          // no token, a bad one, or one without the permission
-	notFound              // the database does not exist and is not created
-	wrongMethod           // not POST
-	tooLarge              // beyond the size limit
-	unprocessable         // a limit on databases
-	overQuota             // the token has used up its quota
-	internalFault         // ours
-	unavailable           // writes cannot be taken now
+	allAccepted     outcome = iota
+	someAccepted            // and the others rejected
+	noneAccepted            // for reasons of which some are not the syntax
+	malformed               // none accepted, and none of the lines is line protocol
+	expired                 // none accepted, all outside the retention period
+	beyondLimit             // none accepted, for nothing but a limit on tables or columns
+	someBeyondLimit         // some accepted, the others rejected for nothing but such a limit
+	unauthorized            // no token, a bad one, or one without the permission
+	notFound                // the database does not exist and is not created
+	wrongMethod             // not POST
+	tooLarge                // beyond the size limit
+	unprocessable           // a limit on databases
+	overQuota               // the token has used up its quota
+	internalFault           // ours
+	unavailable             // writes cannot be taken now
 
 	outcomes // how many there are
 )
@@ -68,20 +69,21 @@ type reply struct {
 // writeContract is how each outcome is answered under each contract.
 var writeContract = [outcomes]struct{ core, dedicated, serverless reply }{
 	//              core                                  dedicated                             serverless
-	allAccepted:   {reply{status: 204}, reply{status: 204}, reply{status: 204}},
-	someAccepted:  {reply{status: 400, form: pointsBody}, reply{status: 201, form: pointsBody}, reply{status: 204, form: pointsHeaders}},
-	noneAccepted:  {reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}},
-	malformed:     {reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}},
-	expired:       {reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}, reply{status: 403, form: pointsBody}},
-	beyondLimit:   {reply{status: 422, form: pointsBody}, reply{status: 422, form: pointsBody}, reply{status: 422, form: pointsBody}},
-	unauthorized:  {fails(401), fails(401), fails(401)},
-	notFound:      {fails(404), fails(404), fails(404)},
-	wrongMethod:   {fails(405).with("Allow"), fails(405).with("Allow"), fails(405).with("Allow")},
-	tooLarge:      {fails(413), fails(413), fails(413).saying("cannot read data: points in batch is too large")},
-	unprocessable: {fails(422), fails(422), fails(422)},
-	overQuota:     {fails(429).with("Retry-After"), fails(503).with("Retry-After"), fails(429).with("Retry-After")},
-	internalFault: {fails(500), fails(500), fails(500)},
-	unavailable:   {fails(503).with("Retry-After"), fails(503).with("Retry-After"), fails(503).with("Retry-After")},
+	allAccepted:     {reply{status: 204}, reply{status: 204}, reply{status: 204}},
+	someAccepted:    {reply{status: 400, form: pointsBody}, reply{status: 201, form: pointsBody}, reply{status: 204, form: pointsHeaders}},
+	noneAccepted:    {reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}},
+	malformed:       {reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}},
+	expired:         {reply{status: 400, form: pointsBody}, reply{status: 400, form: pointsBody}, reply{status: 403, form: pointsBody}},
+	beyondLimit:     {reply{status: 422, form: pointsBody}, reply{status: 422, form: pointsBody}, reply{status: 422, form: pointsBody}},
+	someBeyondLimit: {reply{status: 422, form: pointsBody}, reply{status: 201, form: pointsBody}, reply{status: 204, form: pointsHeaders}},
+	unauthorized:    {fails(401), fails(401), fails(401)},
+	notFound:        {fails(404), fails(404), fails(404)},
+	wrongMethod:     {fails(405).with("Allow"), fails(405).with("Allow"), fails(405).with("Allow")},
+	tooLarge:        {fails(413), fails(413), fails(413).saying("cannot read data: points in batch is too large")},
+	unprocessable:   {fails(422), fails(422), fails(422)},
+	overQuota:       {fails(429).with("Retry-After"), fails(503).with("Retry-After"), fails(429).with("Retry-After")},
+	internalFault:   {fails(500), fails(500), fails(500)},
+	unavailable:     {fails(503).with("Retry-After"), fails(503).with("Retry-After"), fails(503).with("Retry-After")},
 }
 
 func fails(status int) reply             { return reply{status: status, form: errorText} }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"time"
 
@@ -18,6 +19,10 @@ type handler func(*backend, http.ResponseWriter, *http.Request) error
 
 // requestIDHeader is set on every response and named in the log.
 const requestIDHeader = "X-Request-Id"
+
+// unreadBodyGrace is how long the answer to a request may wait for the rest of a body that
+// nobody wants. Small bodies are there with their headers.
+const unreadBodyGrace = 2 * time.Second
 
 // otherRoute labels requests that match no route, so that hostile paths cannot make
 // metric labels.
@@ -43,16 +48,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serve(&preflight, w, r)
 		return
 	}
-	if fallback, pattern := s.mux.Handler(r); pattern == "" {
+	if fallback, pattern := s.mux.Handler(r); pattern == "" || !isClean(r.URL.EscapedPath()) {
 		s.serve(s.unmatched(fallback, r), w, r)
 		return
 	}
 	s.mux.ServeHTTP(w, r)
 }
 
+// isClean reports whether a path is as ServeMux wants it. It would answer others with a
+// redirection, before it is known who asks.
+func isClean(p string) bool {
+	clean := path.Clean(p)
+	return p == clean || p == clean+"/"
+}
+
 // serve runs a route's handler, answers its error, survives its panic and counts it all.
 func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	if r.Body != nil && r.Body != http.NoBody {
+		// Before an answer goes out, net/http reads what is left of the body: of one that
+		// no handler reads, as it was refused, that may never come. Who reads a body sets
+		// a deadline of its own, see pacedReader.
+		_ = http.NewResponseController(w).SetReadDeadline(start.Add(unreadBodyGrace))
+	}
 	rec := &recorder{ResponseWriter: w}
 	s.metrics.inFlight.Inc()
 	aborted := true
@@ -183,8 +201,7 @@ func (w *recorder) Write(b []byte) (int, error) {
 
 // begin notes the status of a response and lets pages of any origin read a success, as
 // InfluxDB 3 does: what protects the data is the token, which a browser adds to no
-// request by itself. A server that asks for no token is open to every page that a
-// browser on its machine shows.
+// request by itself, and where there is none yet, isForeignPage.
 func (w *recorder) begin(status int) {
 	if w.status != 0 {
 		return

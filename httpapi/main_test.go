@@ -81,6 +81,10 @@ func (s *site) do(method, path string, body io.Reader, headers ...string) answer
 		s.t.Fatal(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+			continue
+		}
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	resp, err := http.DefaultClient.Do(req)

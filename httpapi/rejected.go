@@ -57,7 +57,8 @@ func (s *Server) retryRejected(b *backend, w http.ResponseWriter, r *http.Reques
 	}
 	answer := retryAnswer{Items: []retryItem{}}
 	if body.IDs == nil || len(body.IDs) > 0 {
-		if err := retry(r.Context(), b, body, &answer); err != nil {
+		opts := engine.RetryOptions{MustExist: s.opts.DisableAutoCreate, Token: identityOf(r).Name}
+		if err := retry(r.Context(), b, body, opts, &answer); err != nil {
 			return err
 		}
 	}
@@ -68,14 +69,14 @@ func (s *Server) retryRejected(b *backend, w http.ResponseWriter, r *http.Reques
 
 // retry reads the points that a request names from the log, record by record, and writes
 // them. What was retried with success before is not among them.
-func retry(ctx context.Context, b *backend, body retryBody, answer *retryAnswer) error {
+func retry(ctx context.Context, b *backend, body retryBody, opts engine.RetryOptions, answer *retryAnswer) error {
 	names := make([]string, len(body.IDs))
 	bound := map[string]any{"status": engine.StatusRejected}
 	for i, id := range body.IDs {
 		name := "id" + strconv.Itoa(i)
 		names[i], bound[name] = "$"+name, id
 	}
-	sql := "SELECT id, time, raw, quoted, truncated, precision FROM system.rejected_points WHERE status = $status"
+	sql := "SELECT id, time, raw, quoted, truncated, precision, coalesce(points, 1) AS points FROM system.rejected_points WHERE status = $status"
 	if len(names) > 0 {
 		sql += " AND id IN (" + strings.Join(names, ", ") + ")"
 	}
@@ -90,7 +91,7 @@ func retry(ctx context.Context, b *backend, body retryBody, answer *retryAnswer)
 		if err != nil {
 			return err
 		}
-		results, err := b.engine.RetryRejected(ctx, body.Database, lines)
+		results, err := b.engine.RetryRejected(ctx, body.Database, lines, opts)
 		if err != nil {
 			return err
 		}
@@ -103,7 +104,7 @@ func retry(ctx context.Context, b *backend, body retryBody, answer *retryAnswer)
 func rejectedLines(rec arrow.RecordBatch) ([]engine.RejectedLine, error) {
 	ids, times, raw := rec.Column(0).(*array.String), rec.Column(1).(*array.Timestamp), rec.Column(2).(*array.String)
 	quoted, truncated := rec.Column(3).(*array.Boolean), rec.Column(4).(*array.Boolean)
-	precisions := rec.Column(5).(*array.String)
+	precisions, points := rec.Column(5).(*array.String), rec.Column(6).(*array.Int64)
 	lines := make([]engine.RejectedLine, rec.NumRows())
 	for i := range lines {
 		precision, err := rejectedPrecision(precisions.Value(i))
@@ -112,7 +113,7 @@ func rejectedLines(rec arrow.RecordBatch) ([]engine.RejectedLine, error) {
 		}
 		lines[i] = engine.RejectedLine{
 			ID: strings.Clone(ids.Value(i)), Time: int64(times.Value(i)), Raw: strings.Clone(raw.Value(i)),
-			Quoted: quoted.Value(i), Truncated: truncated.Value(i), Precision: precision,
+			Quoted: quoted.Value(i), Truncated: truncated.Value(i), Precision: precision, Points: int(points.Value(i)),
 		}
 	}
 	return lines, nil
@@ -134,7 +135,7 @@ func (a *retryAnswer) addResults(results []engine.RetriedLine) {
 		if line.Message != "" {
 			item.Status, item.Message = engine.StatusRejected, withHint(line)
 		}
-		a.add(item)
+		a.add(item, line.Accepted, line.Rejected)
 	}
 }
 
@@ -147,7 +148,7 @@ func (a *retryAnswer) addMissing(ids []string) {
 	}
 	for _, id := range ids {
 		if !found[id] {
-			a.add(retryItem{id, "not found", "no rejected point of this database has the id, or it was retried already"})
+			a.add(retryItem{id, "not found", "no rejected point of this database has the id, or it was retried already"}, 0, 1)
 		}
 	}
 }
@@ -159,12 +160,10 @@ func withHint(line engine.RetriedLine) string {
 	return line.Message + " (" + line.Hint + ")"
 }
 
-func (a *retryAnswer) add(item retryItem) {
-	if item.Status == engine.StatusRetried {
-		a.Retried++
-	} else {
-		a.Failed++
-	}
+// add counts the points of an item, and describes it.
+func (a *retryAnswer) add(item retryItem, retried, failed int) {
+	a.Retried += retried
+	a.Failed += failed
 	if len(a.Items) < maxRetryItems {
 		a.Items = append(a.Items, item)
 	}

@@ -2,6 +2,9 @@ package httpapi
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,13 +122,44 @@ func TestRetriesKeepLinesApart(t *testing.T) {
 	}
 }
 
+// TestFirstWriteThatIsAllWrongCanBeSeenAndRetried although it made no database.
+func TestFirstWriteThatIsAllWrongCanBeSeenAndRetried(t *testing.T) {
+	s := newRejecting(t)
+	s.post("/api/v3/write_lp?db=fresh", "room temp=\nroom temp=1i,temp=2i 1")
+	count := "/api/v3/query_sql?db=fresh&q=" + url.QueryEscape("SELECT line FROM system.rejected_points ORDER BY line")
+	s.get(count).is(t, 200, `[{"line":1},{"line":2}]`)
+	s.get("/api/v3/query_sql?db=fresh&q=SELECT+1").is(t, 404, `{"error":"query error: database not found: fresh"}`)
+	if a := s.retry(`{"db":"fresh"}`); !strings.HasPrefix(a.text, `{"retried":0,"failed":2,`) {
+		t.Errorf("%s %s", a.Status, a.text)
+	}
+}
+
+// TestRowsOfSeveralPointsAreCountedByPoint: half of the lines can be stored by now.
+func TestRowsOfSeveralPointsAreCountedByPoint(t *testing.T) {
+	s := newRejecting(t)
+	s.write("room temp=1 1")
+	const lines = 3000
+	var body strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&body, "room temp=%di %d\n", i, i+2)
+		body.WriteString("bad\n")
+	}
+	s.post("/api/v3/write_lp?db=db&precision=nanosecond", body.String())
+	s.do("DELETE", "/api/v3/configure/table?db=db&table=room", nil).is(t, 200, "")
+	if a := s.retry(`{"db":"db"}`); !strings.HasPrefix(a.text, `{"retried":3000,"failed":3000,`) {
+		t.Errorf("%s %.100s", a.Status, a.text)
+	}
+	s.get(sqlPath("SELECT count(*) AS n FROM room")).is(t, 200, `[{"n":3000}]`)
+	s.get(sqlPath("SELECT sum(points)::BIGINT AS n FROM system.rejected_points WHERE status = 'rejected'")).is(t, 200, `[{"n":3000}]`)
+}
+
 func TestRetriesOfNothingAnswerNothing(t *testing.T) {
 	s := newRejecting(t)
 	s.write("room temp=1 1")
 	for _, body := range []string{`{"db":"db"}`, `{"db":"db","ids":[]}`, `{"db":"db","ids":null}`} {
 		s.retry(body).is(t, 200, `{"retried":0,"failed":0,"items":[]}`)
 	}
-	s.retry(`{"db":"nothing"}`).is(t, 404, `{"error":"query error: database not found: nothing"}`)
+	s.retry(`{"db":"nothing"}`).is(t, 200, `{"retried":0,"failed":0,"items":[]}`)
 	s.retry(`{}`).is(t, 400, "{\"error\":\"serde json error: missing field `db`\"}")
 	s.retry(`{"db":"db","ids":[`+strings.Repeat(`"x",`, maxRetryIDs)+`"x"]}`).is(t, 400, `{"error":"1001 ids are too many for one request; send at most 1000"}`)
 	s.post("/api/v3/rejected/retry", `{"db":"db"}`).is(t, 415, `{"error":"unacceptable content-type, expected: application/json"}`)
@@ -143,7 +177,7 @@ func TestRetriesNeedTheDatabasesWritePermission(t *testing.T) {
 // TestAnswerOfARetryIsBounded: what is beyond is counted.
 func TestAnswerOfARetryIsBounded(t *testing.T) {
 	answer := retryAnswer{Items: []retryItem{}}
-	answer.addResults(make([]engine.RetriedLine, maxRetryItems+5))
+	answer.addResults(slices.Repeat([]engine.RetriedLine{{Accepted: 1}}, maxRetryItems+5))
 	if answer.Retried != maxRetryItems+5 || len(answer.Items) != maxRetryItems {
 		t.Errorf("%d retried, %d items", answer.Retried, len(answer.Items))
 	}

@@ -82,8 +82,10 @@ func statusOf(err error) (status int, text string) {
 		return http.StatusBadRequest, err.Error()
 	case errors.As(err, &limit):
 		return http.StatusUnprocessableEntity, limit.Error()
+	case errors.Is(err, engine.ErrUnavailable): // the cause names files; the log has it
+		return http.StatusServiceUnavailable, engine.ErrUnavailable.Error() + "; the server's log says why"
 	case errors.As(err, &needs), errors.Is(err, query.ErrClosed),
-		errors.Is(err, engine.ErrOverloaded), errors.Is(err, engine.ErrUnavailable),
+		errors.Is(err, engine.ErrOverloaded),
 		errors.Is(err, errStarting), errors.Is(err, errStopping), errors.Is(err, errBodiesFull):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -37,7 +37,7 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		{&net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}, 499, "the client hung up"},
 		{errors.New("disk on fire"), 500, ""},
 		{engine.ErrOverloaded, 503, engine.ErrOverloaded.Error()},
-		{engine.ErrUnavailable, 503, engine.ErrUnavailable.Error()},
+		{fmt.Errorf("%w: /secret/path", engine.ErrUnavailable), 503, engine.ErrUnavailable.Error() + "; the server's log says why"},
 		{&query.ResourceError{Message: "out of memory"}, 503, "out of memory"},
 		{query.ErrClosed, 503, query.ErrClosed.Error()},
 		{errStarting, 503, errStarting.Error()},

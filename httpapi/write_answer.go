@@ -34,6 +34,9 @@ func (res *written) outcome() outcome {
 	case res.Rejected == 0:
 		return allAccepted
 	case all(res.Errors, func(e *engine.LineError) bool { return e.Limit }):
+		if res.Accepted > 0 {
+			return someBeyondLimit
+		}
 		return beyondLimit
 	case res.Accepted > 0:
 		return someAccepted

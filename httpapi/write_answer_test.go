@@ -102,7 +102,7 @@ func TestOutcomeIsWhatBecameOfThePoints(t *testing.T) {
 		"all are late":           {engine.WriteResult{Rejected: 2, Expired: 2, Errors: []engine.LineError{late, late}}, expired},
 		"late and bad":           {engine.WriteResult{Rejected: 2, Expired: 1, Errors: []engine.LineError{late, syntax}}, noneAccepted},
 		"late, with others":      {engine.WriteResult{Rejected: 2, Expired: 1, Errors: []engine.LineError{late}}, noneAccepted},
-		"limit":                  {engine.WriteResult{Accepted: 1, Rejected: 1, Errors: []engine.LineError{full}}, beyondLimit},
+		"limit":                  {engine.WriteResult{Accepted: 1, Rejected: 1, Errors: []engine.LineError{full}}, someBeyondLimit},
 		"limit, none accepted":   {engine.WriteResult{Rejected: 1, Errors: []engine.LineError{full}}, beyondLimit},
 		"limit and others":       {engine.WriteResult{Accepted: 1, Rejected: 2, Errors: []engine.LineError{full, syntax}}, someAccepted},
 		"limit and others, none": {engine.WriteResult{Rejected: 2, Errors: []engine.LineError{full, syntax}}, noneAccepted},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,6 +54,12 @@ func noSystemTable(schema, name string) error {
 
 // isInternal reports whether the query is one in the internal database.
 func (r *running) isInternal() bool { return r.view.Database.Name == engine.InternalDatabase }
+
+// readsStoredSystemTable reports whether a table in the statement is stored in the internal
+// database.
+func (s *statement) readsStoredSystemTable() bool {
+	return slices.ContainsFunc(s.tables, func(t tableRef) bool { return t.system != nil && t.system.rows == nil })
+}
 
 // pinSystem pins what a system table shows: nil for one that is generated, or whose rows
 // nothing has written yet.

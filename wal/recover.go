@@ -133,7 +133,7 @@ func (r *recovery) startEmpty() (*segment, error) {
 			Reason: fmt.Sprintf("there is no segment, but the log once reached record %d", r.opts.DurableThrough),
 		}
 	}
-	if err := r.dir.fs.MkdirAll(r.dir.path, 0o755); err != nil {
+	if err := r.dir.fs.MkdirAll(r.dir.path, 0o700); err != nil {
 		return nil, fmt.Errorf("create directory: %w", err)
 	}
 	if err := durable.SyncDir(r.dir.fs, r.dir.fs.PathDir(r.dir.path)); err != nil {

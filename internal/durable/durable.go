@@ -53,7 +53,7 @@ func mkdirLocked(fs vfs.FS, dir string) error {
 	if err := mkdirLocked(fs, parent); err != nil {
 		return err
 	}
-	if err := fs.MkdirAll(dir, 0o755); err != nil {
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("creating directory %s: %w", dir, err)
 	}
 	if err := SyncDir(fs, parent); err != nil {
