@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -160,6 +161,82 @@ func TestDefineRefusesWhatNoCallerShouldAsk(t *testing.T) {
 				t.Errorf("got %v, want ErrInvalidChange", err)
 			}
 		})
+	}
+}
+
+// mustRefuseAs checks a refusal that names an object.
+func mustRefuseAs(t *testing.T, fs vfs.FS, change Change, want error) {
+	t.Helper()
+	if err := mustRefuse(t, fs, testOptions(fs), change); !reflect.DeepEqual(err, want) {
+		t.Errorf("got %#v, want %#v", err, want)
+	}
+}
+
+func TestDefineInADatabaseThatMustExistDoesNotMakeIt(t *testing.T) {
+	fs := vfs.NewMem()
+	change := table("db", "t", "a")
+	change.MustExist = true
+	mustRefuseAs(t, fs, change, &NotFoundError{ObjectDatabase, "db"})
+	c := mustOpen(t, fs)
+	mustDo(t, c.CreateDatabase("db", 0))
+	if db, _ := mustDefine(t, c, change).Database("db"); len(db.Tables()) != 1 {
+		t.Errorf("the database exists, and has the tables %v", db.Tables())
+	}
+	mustDo(t, c.DeleteDatabase("db", 0))
+	mustClose(t, c)
+	mustRefuseAs(t, fs, change, &NotFoundError{ObjectDatabase, "db"})
+}
+
+func TestDefineOfATableByIDMeansNoOtherOfItsName(t *testing.T) {
+	fs := vfs.NewMem()
+	c := mustOpen(t, fs)
+	db, _ := mustDefine(t, c, table("db", "t", "a")).Database("db")
+	first, _ := db.Table("t")
+	change := table("db", "t", "b")
+	change.Tables[0].ID = first.ID
+	changed, _ := mustDefine(t, c, change).TableByID(first.ID)
+	if _, ok := changed.Column("b"); !ok {
+		t.Errorf("the columns are %v", changed.Columns)
+	}
+	change.Tables[0].Columns[0].Name = "c"
+	mustDo(t, c.DeleteTable("db", "t", 0))
+	mustClose(t, c)
+	gone := &NotFoundError{ObjectTable, "t"}
+	mustRefuseAs(t, fs, change, gone) // rather than make it anew
+	c = mustOpen(t, fs)
+	mustDefine(t, c, table("db", "t", "a"))
+	mustClose(t, c)
+	mustRefuseAs(t, fs, change, gone) // rather than change the new one
+	change.Tables = append([]TableChange{{Name: "u", Columns: []NewColumn{{"a", schema.Tag}}}}, change.Tables...)
+	mustRefuseAs(t, fs, change, gone) // all of it or nothing
+}
+
+func TestDefineOfATableThatMustBeNewRefusesOneThatExists(t *testing.T) {
+	fs := vfs.NewMem()
+	c := mustOpen(t, fs)
+	change := table("db", "t", "a")
+	change.Tables[0].MustBeNew = true
+	mustDefine(t, c, change)
+	mustClose(t, c)
+	mustRefuseAs(t, fs, change, &ExistsError{ObjectTable, "t"})
+	c = mustOpen(t, fs)
+	mustDo(t, c.DeleteTable("db", "t", 0))
+	if db, _ := mustDefine(t, c, change).Database("db"); len(db.Tables()) != 1 {
+		t.Error("the name of a deleted table is not free")
+	}
+	mustClose(t, c)
+}
+
+func TestColumnsOfAnInternalDatabaseAreNotLimited(t *testing.T) {
+	o := testOptions(vfs.NewMem())
+	o.Limits = Limits{Columns: 1}
+	c, err := Open(o)
+	mustDo(t, err)
+	defer mustClose(t, c)
+	mustDefine(t, c, table("_internal", "t", "a", "b"))
+	var limit *LimitError
+	if _, err := c.Define(table("db", "t", "a", "b")); !errors.As(err, &limit) {
+		t.Errorf("a user's table: %v, want a LimitError", err)
 	}
 }
 

@@ -385,6 +385,45 @@ func TestFailureOfACommitAsyncThatWaitsIsReturned(t *testing.T) {
 	mustClose(t, l)
 }
 
+// TestFailedSyncIsReturnedToThoseForWhomTheQueueHadNoRoom: the others learn of it
+// through done, each record's writer in one of the two ways.
+func TestFailedSyncIsReturnedToThoseForWhomTheQueueHadNoRoom(t *testing.T) {
+	const fit, wait = 3, 2
+	payload := payloadOf(1, 100)
+	fs := newGateFS()
+	opts := testOptions(fs)
+	opts.MaxQueuedBytes = fit*(recordHeaderSize+int64(padded(len(payload)))) + 1
+	l, _ := mustOpen(t, opts, 0)
+	fs.armed.Store(true)
+	never := func(schema.Seq) { t.Error("a callback ran") }
+	var told, returned outcomes
+	for range fit {
+		mustQueue(t, l, payload, never, told.done)
+	}
+	<-fs.inSync
+	var wg sync.WaitGroup
+	for range wait {
+		wg.Go(func() {
+			returned.done(l.CommitAsync([]byte(payload), never, func(error) { t.Error("done of a call that returned an error") }))
+		})
+	}
+	for l.Stats().LastSeq != fit+wait {
+		runtime.Gosched()
+	}
+	fs.result <- errorfs.ErrInjected
+	wg.Wait()
+	mustClose(t, l)
+	isOther := func(err error) bool { return !errors.Is(err, ErrPoisoned) }
+	for how, errs := range map[string][]error{"told": told.all(), "returned": returned.all()} {
+		if want := map[string]int{"told": fit, "returned": wait}[how]; len(errs) != want || slices.ContainsFunc(errs, isOther) {
+			t.Errorf("%s were %v, want the failure %d times", how, errs, want)
+		}
+	}
+	if n := l.queuedBytes.Load(); n != 0 {
+		t.Errorf("%d bytes count as queued", n)
+	}
+}
+
 // TestCrashCostsAsyncRecordsOnlyAtTheEnd crashes before every file operation of a
 // stream of records for which nobody waits: what is recovered is what was queued
 // first, whole and in order, with at least all that was applied.
