@@ -100,9 +100,8 @@ func TestPurgeFreesTheFilesWhenNobodyReadsThem(t *testing.T) {
 
 func TestWhatIsDueLaterIsPurgedByTheNextStart(t *testing.T) {
 	fs := vfs.NewMem()
-	now := noon
-	clock := func(o *engine.Options) { o.Now = func() time.Time { return now } }
-	e := open(t, fs, clock)
+	var clock handClock
+	e := open(t, fs, clock.option)
 	write(t, e, "m f=1 1")
 	flush(t, e)
 	write(t, e, "m f=2 2")
@@ -113,13 +112,13 @@ func TestWhatIsDueLaterIsPurgedByTheNextStart(t *testing.T) {
 	if files := parquetFiles(t, fs); len(files) != 2 {
 		t.Errorf("before its time there are %v", files)
 	}
-	now = noon.Add(2 * time.Hour)
-	e = open(t, fs, clock)
+	clock.set(2 * time.Hour)
+	e = open(t, fs, clock.option)
 	closeEngine(t, e) // waits for the purge that the start began
 	if files := parquetFiles(t, fs); len(files) != 0 {
 		t.Errorf("after its time there are %v", files)
 	}
-	e = open(t, fs, clock)
+	e = open(t, fs, clock.option)
 	defer closeEngine(t, e)
 	if names := e.Databases(); len(names) != 0 {
 		t.Errorf("the databases are %v", names)

@@ -49,7 +49,6 @@ type ingester struct {
 
 	slotsBefore int // slots of the line's table before the line added any
 
-	clock       int64                 // when the request came, in nanoseconds
 	retention   time.Duration         // of the database; 0 is for ever
 	oldest      int64                 // the first instant within the retention period
 	rejected    rejectedLog           // of the request

@@ -57,11 +57,16 @@ func (t rejectedText) memoryBytes() int64 {
 
 // rejectedLog collects the rejected lines of a request.
 type rejectedLog struct {
-	isOn   bool
-	req    *WriteRequest // nil while nothing is collected
-	parts  rejectedText
-	lines  int
-	bundle rejectedBundle
+	isOn  bool
+	req   *WriteRequest // nil while nothing is collected
+	parts rejectedText
+	lines int
+	// closed collects lines that end where they end when others follow, and open those that
+	// may not: they are kept, but cannot be retried.
+	closed, open rejectedBundle
+
+	reader  lineprotocol.Reader
+	scratch []byte
 }
 
 // rejectedBundle is a row in the making that stands for several lines, whatever their
@@ -83,7 +88,8 @@ func (l *rejectedLog) end() { *l = rejectedLog{isOn: l.isOn} }
 
 // text returns what was collected. It is the caller's.
 func (l *rejectedLog) text() rejectedText {
-	l.closeBundle()
+	l.flush(&l.closed, false)
+	l.flush(&l.open, true)
 	return l.parts
 }
 
@@ -94,12 +100,16 @@ func (l *rejectedLog) add(f *fault, raw []byte) {
 	}
 	l.lines++
 	if l.lines <= maxRejectedSingly || len(raw) > maxRejectedQuoted {
-		l.addRow(f, raw, 1)
+		l.addRow(f, raw, 1, false)
 		return
 	}
-	b := &l.bundle
+	isOpen := l.leavesStringOpen(raw)
+	b := &l.closed
+	if isOpen {
+		b = &l.open
+	}
 	if len(b.raw)+1+len(raw) > maxRejectedQuoted {
-		l.closeBundle()
+		l.flush(b, isOpen)
 	}
 	if b.lines == 0 {
 		b.fault = f
@@ -110,16 +120,29 @@ func (l *rejectedLog) add(f *fault, raw []byte) {
 	b.lines++
 }
 
-func (l *rejectedLog) closeBundle() {
-	if b := &l.bundle; b.lines > 0 {
-		l.addRow(b.fault, b.raw, b.lines)
+func (l *rejectedLog) flush(b *rejectedBundle, isOpen bool) {
+	if b.lines > 0 {
+		l.addRow(b.fault, b.raw, b.lines, isOpen)
 		*b = rejectedBundle{raw: b.raw[:0]}
 	}
 }
 
-// addRow writes a row for one line or several.
-func (l *rejectedLog) addRow(f *fault, raw []byte, points int) {
+// leavesStringOpen reports whether a line could swallow the one behind it, because a
+// string in it has no end. It is read with a line behind it that would be the end.
+func (l *rejectedLog) leavesStringOpen(line []byte) bool {
+	const end = `"`
+	l.scratch = append(append(append(l.scratch[:0], line...), '\n'), end...)
+	l.reader.Reset(l.scratch)
+	l.reader.Next()
+	l.reader.Skip()
+	return !l.reader.Next() || string(l.reader.Raw()) != end
+}
+
+// addRow writes a row for one line or several. One that cannot be retried is marked as
+// truncated.
+func (l *rejectedLog) addRow(f *fault, raw []byte, points int, isOpen bool) {
 	text, isQuoted, isTruncated := keptText(raw)
+	isTruncated = isTruncated || isOpen
 	line := strconv.Itoa(f.line)
 	n := len(l.parts)
 	if n == 0 || len(l.parts[n-1]) > rejectedRecord {

@@ -243,6 +243,36 @@ func TestLinesThatARetryRejectsAgainGetRowsOfTheirOwn(t *testing.T) {
 	}
 }
 
+// TestLinesThatMaySwallowOthersAreNotRetriedTogether: an accepted line stood between two
+// bad ones, of which the first leaves a string open and the second closes one.
+func TestLinesThatMaySwallowOthersAreNotRetriedTogether(t *testing.T) {
+	fs := vfs.NewMem()
+	e := open(t, fs, keepRejected, atNoon)
+	defer closeEngine(t, e)
+	write(t, e, "m f=1 1", "keep f=1 1")
+	req := request(strings.Repeat("a\n", 1000) + "m f=1i,x=\"a\ngood s=\"b\" 1\nbad\"\nm f=1i,x=\"fine\" 2\n")
+	req.RequestID = "r"
+	if r, err := e.Write(context.Background(), req); err != nil || r.Rejected != 1003 {
+		t.Fatalf("%d rejected, %v", r.Rejected, err)
+	}
+	if err := e.DeleteTable("db", "m", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	var again []engine.RejectedLine
+	for _, row := range keptRows(t, e, fs) {
+		again = append(again, retryLine("r", row))
+	}
+	results, err := e.RetryRejected(context.Background(), "db", again, engine.RetryOptions{})
+	accepted := 0
+	for _, r := range results {
+		accepted += r.Accepted
+	}
+	if err != nil || accepted != 1 {
+		t.Errorf("%d points are accepted, %v", accepted, err)
+	}
+	expect(t, e, fs, contents{"good 1": {"s": "b"}, "keep 1": {"f": 1.0}, "m 2": {"f": int64(1), "x": "fine"}})
+}
+
 // handClock stands still until it is set. The engine's goroutines read it, too.
 type handClock struct{ after atomic.Int64 }
 

@@ -102,11 +102,8 @@ func TestEveryRejectedPointIsKeptOfABodyOfNothingElse(t *testing.T) {
 
 func TestRejectedLogIsBoundedInTimeAndSize(t *testing.T) {
 	fs := vfs.NewMem()
-	now := noon
-	e := open(t, fs, keepRejected, func(o *engine.Options) {
-		o.Now = func() time.Time { return now }
-		o.RejectedMaxBytes = 20 << 10
-	})
+	var clock handClock
+	e := open(t, fs, keepRejected, clock.option, func(o *engine.Options) { o.RejectedMaxBytes = 20 << 10 })
 	defer closeEngine(t, e)
 	reject := func(id string) {
 		req := request("nonsense " + id)
@@ -117,14 +114,14 @@ func TestRejectedLogIsBoundedInTimeAndSize(t *testing.T) {
 		flush(t, e)
 	}
 	reject("old")
-	now = now.Add(2 * time.Hour)
+	clock.set(2 * time.Hour)
 	reject("new")
 	if got := read(t, e, fs, engine.InternalDatabase); len(got) != 1 {
 		t.Errorf("after its retention an old point is still there: %v", got)
 	}
 	size := int64(0)
 	for i := range 30 {
-		now = now.Add(time.Second)
+		clock.set(2*time.Hour + time.Duration(i)*time.Second)
 		reject(fmt.Sprint(i))
 	}
 	for _, f := range parquetFiles(t, fs) {
@@ -138,7 +135,7 @@ func TestRejectedLogIsBoundedInTimeAndSize(t *testing.T) {
 		t.Errorf("the log has %d bytes", size)
 	}
 	got := read(t, e, fs, engine.InternalDatabase)
-	if len(got) == 0 || len(got) >= 30 || got[fmt.Sprintf("rejected_points,database=db,id=29-1 %d", now.UnixNano())] == nil {
+	if len(got) == 0 || len(got) >= 30 || got[fmt.Sprintf("rejected_points,database=db,id=29-1 %d", noon.Add(2*time.Hour+29*time.Second).UnixNano())] == nil {
 		t.Errorf("the newest points should be left, there are %v", got)
 	}
 }

@@ -15,7 +15,7 @@ type RejectedLine struct {
 	Time      int64  // nanoseconds; when it was rejected, the time of a point without one
 	Raw       string // as the log has it
 	Quoted    bool   // likewise
-	Truncated bool   // likewise: not all of the line was kept, it cannot be retried
+	Truncated bool   // likewise: it was not kept as it was sent, and cannot be retried
 	Precision Precision
 	Points    int // lines in Raw; 0 is 1
 }
@@ -101,7 +101,8 @@ func (e *Engine) retry(ctx context.Context, database string, lines []RejectedLin
 	}
 	var done []rejectedPoint
 	for i, r := range results {
-		if r.Rejected == 0 || lines[i].Points > 1 { // those rejected again have rows of their own
+		// What of several lines is rejected again has rows of its own, if there is a log.
+		if r.Rejected == 0 || lines[i].Points > 1 && len(body) > 0 && e.ingesters.logsRejected {
 			done = append(done, rejectedPoint{r.ID, lines[i].Time})
 		}
 	}
@@ -118,7 +119,7 @@ func (r *RetriedLine) refuse(message, hint string) {
 
 func (l RejectedLine) text() (string, error) {
 	if l.Truncated {
-		return "", errors.New("the line was too long to be kept whole; write it again from its source")
+		return "", errors.New("the line was not kept as it was sent; write it again from its source")
 	}
 	if !l.Quoted {
 		return l.Raw, nil

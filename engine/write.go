@@ -119,9 +119,6 @@ func (e *Engine) write(ctx context.Context, req *WriteRequest) (WriteResult, err
 	if err == nil {
 		err = ctx.Err()
 	}
-	if err == nil {
-		err = w.reserve()
-	}
 	if err == nil && len(w.set.batches) > 0 {
 		err = w.store()
 	}
@@ -176,13 +173,13 @@ func (w *writing) reserve() error {
 	return nil
 }
 
-// prepare parses the body, defines what it needs, and makes the log record of its
-// accepted points; the set has no batches when there is none to store.
+// prepare parses the body, reserves memory, defines what it needs, and makes the log
+// record of its accepted points; the set has no batches when there is none to store.
 func (w *writing) prepare() (WriteResult, error) {
 	e := w.engine
 	in := e.ingesters.get()
 	defer e.ingesters.put(in)
-	for {
+	for range maxReadings {
 		snapshot := e.catalog.Schema()
 		if _, ok := snapshot.Database(w.req.Database); !ok && w.req.MustExist {
 			return WriteResult{}, fmt.Errorf("%w: %s", ErrDatabaseNotFound, w.req.Database)
@@ -202,7 +199,7 @@ func (w *writing) prepare() (WriteResult, error) {
 			w.set.reset()
 			result.Rejected += result.Accepted
 			result.Accepted, result.Discarded = 0, 0
-			return result, nil
+			return result, w.reserve()
 		case len(w.set.keys) > 0 && w.firsts == nil:
 			// Read again under the lock, so that no other request stores one of the keys
 			// between the look-up and the record.
@@ -211,7 +208,10 @@ func (w *writing) prepare() (WriteResult, error) {
 			w.firsts = e.firsts.lock(w.req.Database)
 			continue
 		}
-		err := e.define(in, w.req)
+		err := w.reserve()
+		if err == nil {
+			err = e.define(in, w.req)
+		}
 		if err == nil {
 			w.record, err = w.set.seal()
 			return result, err
@@ -220,11 +220,17 @@ func (w *writing) prepare() (WriteResult, error) {
 		if !e.isRetryable(err) {
 			return WriteResult{}, err
 		}
+		e.buffers.release(w.reserved)
+		w.reserved = 0
 		// Another writer defined a column first, or the table was deleted and made anew.
 		// Read against what there is now, lines that contradict it are rejected one by one.
 		w.set.reset()
 	}
+	return WriteResult{}, fmt.Errorf("%w: what is written to changed %d times while the request was read", ErrOverloaded, maxReadings)
 }
+
+// maxReadings bounds how often a request is read against a schema that goes on changing.
+const maxReadings = 100
 
 // define makes the request's new columns exist, durably.
 func (e *Engine) define(in *ingester, req *WriteRequest) error {
