@@ -55,12 +55,6 @@ func (d *Database) Table(name string) (*Table, bool) {
 	return t, ok
 }
 
-// TableBytes is Table for a name that is still a byte slice; it does not allocate.
-func (d *Database) TableBytes(name []byte) (*Table, bool) {
-	t, ok := d.tables[shardOf(name)][string(name)]
-	return t, ok
-}
-
 // Tables returns every table, ordered by name.
 func (d *Database) Tables() []*Table {
 	var all []*Table

@@ -14,7 +14,7 @@ const shardCount = 64
 type tableShards [shardCount]map[string]*Table
 
 // shardOf is FNV-1a over the name, folded to a shard number.
-func shardOf[T string | []byte](name T) int {
+func shardOf(name string) int {
 	h := uint32(2166136261)
 	for i := 0; i < len(name); i++ {
 		h = (h ^ uint32(name[i])) * 16777619

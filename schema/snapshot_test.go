@@ -80,9 +80,8 @@ func checkSnapshot(t *rapid.T, s *Snapshot, model map[string]map[string]*Table) 
 		}
 		for name, table := range want {
 			byName, _ := d.Table(name)
-			byBytes, _ := d.TableBytes([]byte(name))
 			byID, _ := s.TableByID(table.ID)
-			if byName != table || byBytes != table || byID != table {
+			if byName != table || byID != table {
 				t.Fatalf("table %s of %s is not the one that was defined last", name, d.Name)
 			}
 		}
@@ -103,11 +102,7 @@ func TestTableNamesSpreadOverShards(t *testing.T) {
 	var counts [shardCount]int
 	const names = 100 * shardCount
 	for i := range names {
-		name := fmt.Sprintf("measurement_%d", i)
-		if shardOf(name) != shardOf([]byte(name)) {
-			t.Fatalf("%q has two shards", name)
-		}
-		counts[shardOf(name)]++
+		counts[shardOf(fmt.Sprintf("measurement_%d", i))]++
 	}
 	for shard, n := range counts {
 		if n < names/shardCount/2 || n > names/shardCount*2 {
@@ -128,20 +123,5 @@ func TestEmptySnapshotHasNothing(t *testing.T) {
 	}
 	if s.TableCount() != 0 || len(s.Databases()) != 0 {
 		t.Error("something is counted")
-	}
-}
-
-func TestLookupsOfBytesDoNotAllocate(t *testing.T) {
-	table := NewTable(1, 1, "cpu", []Column{{ID: 1, Name: "host", Type: Tag}})
-	s := new(Snapshot).With([]*Database{{ID: 1, Name: "db"}}, []*Table{table})
-	d, _ := s.Database("db")
-	tableName, columnName := []byte("cpu"), []byte("host")
-	if n := testing.AllocsPerRun(100, func() {
-		found, _ := d.TableBytes(tableName)
-		if _, ok := found.ColumnBytes(columnName); !ok {
-			t.Error("the column was not found")
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
 	}
 }

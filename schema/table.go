@@ -147,15 +147,6 @@ func (t *Table) Column(name string) (Column, bool) {
 	return t.Columns[i], true
 }
 
-// ColumnBytes is Column for a name that is still a byte slice; it does not allocate.
-func (t *Table) ColumnBytes(name []byte) (Column, bool) {
-	i, ok := t.byName[string(name)]
-	if !ok {
-		return Column{}, false
-	}
-	return t.Columns[i], true
-}
-
 // ColumnByID finds a column by its id.
 func (t *Table) ColumnByID(id ColumnID) (Column, bool) {
 	if id == 0 || int(id) > len(t.Columns) {

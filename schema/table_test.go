@@ -11,10 +11,9 @@ func TestColumnsAreFoundByNameAndID(t *testing.T) {
 		With([]Column{{Name: "region", Type: Tag}})
 	for i, want := range []Column{{ID: 1, Name: "host", Type: Tag}, {ID: 2, Name: "usage", Type: Float64}, {ID: 3, Name: "region", Type: Tag}} {
 		byName, _ := table.Column(want.Name)
-		byBytes, _ := table.ColumnBytes([]byte(want.Name))
 		byID, _ := table.ColumnByID(want.ID)
-		if table.Columns[i] != want || byName != want || byBytes != want || byID != want {
-			t.Errorf("column %d: by name %v, by bytes %v, by id %v, want %v", i, byName, byBytes, byID, want)
+		if table.Columns[i] != want || byName != want || byID != want {
+			t.Errorf("column %d: by name %v, by id %v, want %v", i, byName, byID, want)
 		}
 	}
 	if got := table.Tags(); !slices.Equal(got, []Column{{ID: 1, Name: "host", Type: Tag}, {ID: 3, Name: "region", Type: Tag}}) {
