@@ -107,6 +107,7 @@ func TestTruncate(t *testing.T) {
 func TestParsePrecision(t *testing.T) {
 	common := map[string]Precision{
 		"ns": Nanosecond, "n": Nanosecond, "nanosecond": Nanosecond, "us": Microsecond, "u": Microsecond,
+		"µs": Microsecond, "μs": Microsecond, "µ": Microsecond, "μ": Microsecond,
 		"microsecond": Microsecond, "ms": Millisecond, "millisecond": Millisecond, "s": Second, "second": Second,
 	}
 	const listed = "`second`, `millisecond`, `microsecond`, `nanosecond`"
@@ -123,7 +124,7 @@ func TestParsePrecision(t *testing.T) {
 		maps.Copy(want, c.own)
 		for _, name := range []string{
 			"", "auto", "n", "ns", "nanosecond", "u", "us", "microsecond", "ms", "millisecond", "s", "second",
-			"m", "minute", "h", "hour", "S", "sec", "seconds", "d", "Auto", "µ",
+			"m", "minute", "h", "hour", "S", "sec", "seconds", "d", "Auto", "µ", "μ", "µs", "μs", "µseconds",
 		} {
 			got, err := ParsePrecision(name, c.set)
 			wantPrecision, ok := want[name]

@@ -17,6 +17,8 @@
 //	    loses nothing; a server that recovers says so instead of refusing connections.
 //	X7  A reader never sees fewer points than were acknowledged before it asked, nor
 //	    more than were submitted before it was answered.
+//	X8  An event of the Ingest API is stored once, however often it is sent and whatever
+//	    is killed.
 //
 // What is expected is never computed by the code under test: reader_test.go has a slow
 // line-protocol reader of its own, and model_test.go the rule of merging points.
