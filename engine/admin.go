@@ -163,5 +163,11 @@ func (e *Engine) Datasource(project, name string) (schema.Datasource, bool) {
 	return *all[i], ok
 }
 
+// isOfDatasource reports whether a database has the tables of a datasource, which line
+// protocol must not make anew without their keys.
+func (e *Engine) isOfDatasource(database string) bool {
+	return slices.ContainsFunc(e.catalog.Datasources(), func(d *schema.Datasource) bool { return d.Database == database })
+}
+
 // Datasources returns all datasources; the slice is shared and must not be changed.
 func (e *Engine) Datasources() []*schema.Datasource { return e.catalog.Datasources() }

@@ -221,8 +221,8 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// keepRejected makes rejected points durable. The caller has reserved the memory, so that
-// only a log that failed can refuse them.
+// keepRejected makes rejected points durable. The caller has reserved the memory, or has a
+// few short rows, so that only a log that failed can refuse them.
 func (e *Engine) keepRejected(ctx context.Context, text rejectedText) error {
 	for _, part := range text {
 		now := e.opts.Now().UnixNano()

@@ -273,6 +273,36 @@ func TestLinesThatMaySwallowOthersAreNotRetriedTogether(t *testing.T) {
 	expect(t, e, fs, contents{"good 1": {"s": "b"}, "keep 1": {"f": 1.0}, "m 2": {"f": int64(1), "x": "fine"}})
 }
 
+// TestRetryDoesNotMakeATableOfADatasource anew: it would be one without a key.
+func TestRetryDoesNotMakeATableOfADatasource(t *testing.T) {
+	e := open(t, vfs.NewMem(), keepRejected, atNoon)
+	defer closeEngine(t, e)
+	ds, err := e.CreateDatasource("p", "d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := engine.RejectedLine{ID: "r-1", Time: noon.UnixNano(), Precision: engine.Nanosecond, Raw: "events,id=a n=1i 1"}
+	results, err := e.RetryRejected(context.Background(), ds.Database, []engine.RejectedLine{line}, engine.RetryOptions{})
+	if err != nil || results[0].Rejected != 1 || results[0].Message != "table 'events' does not exist" {
+		t.Errorf("the retry says %+v, %v", results, err)
+	}
+	db, _ := e.Schema().Database(ds.Database)
+	if tables := db.Tables(); len(tables) != 0 {
+		t.Errorf("the retry made %v", tables)
+	}
+}
+
+// TestRowThatCannotBeRetriedCountsAllItsPoints as rejected.
+func TestRowThatCannotBeRetriedCountsAllItsPoints(t *testing.T) {
+	e := open(t, vfs.NewMem(), keepRejected, atNoon)
+	defer closeEngine(t, e)
+	line := engine.RejectedLine{ID: "r-1", Time: noon.UnixNano(), Raw: "a=\"\nb=\"", Truncated: true, Points: 2}
+	results, err := e.RetryRejected(context.Background(), "db", []engine.RejectedLine{line}, engine.RetryOptions{})
+	if err != nil || results[0].Rejected != 2 || results[0].Accepted != 0 {
+		t.Errorf("the retry says %+v, %v", results, err)
+	}
+}
+
 // handClock stands still until it is set. The engine's goroutines read it, too.
 type handClock struct{ after atomic.Int64 }
 

@@ -77,6 +77,7 @@ func (e *Engine) retry(ctx context.Context, database string, lines []RejectedLin
 		raw, err := l.text()
 		if err != nil {
 			results[i].refuse(err.Error(), "")
+			results[i].Rejected = max(l.Points, 1)
 			continue
 		}
 		body = append(append(body, raw...), '\n')
@@ -86,7 +87,7 @@ func (e *Engine) retry(ctx context.Context, database string, lines []RejectedLin
 		isBundle := lines[0].Points > 1
 		result, err := e.Write(ctx, WriteRequest{
 			Database: database, Body: body, Precision: lines[0].Precision, AcceptPartial: true,
-			MustExist: opts.MustExist, Now: lines[0].Time, Token: opts.Token,
+			MustExist: opts.MustExist, NoNewTables: e.isOfDatasource(database), Now: lines[0].Time, Token: opts.Token,
 			RequestID: lines[0].ID + "-retried", isRetry: !isBundle,
 		})
 		if err != nil {

@@ -125,6 +125,7 @@ func (e *Engine) write(ctx context.Context, req *WriteRequest) (WriteResult, err
 	if err != nil {
 		return WriteResult{}, err
 	}
+	w.unlock()
 	return result, e.keepRejected(ctx, w.rejected)
 }
 
@@ -144,12 +145,18 @@ type writing struct {
 // end gives back what the call holds. A set that is queued is given back by whoever
 // applies it.
 func (w *writing) end() {
-	if w.firsts != nil {
-		w.firsts.Unlock()
-	}
+	w.unlock()
 	w.engine.buffers.release(w.reserved)
 	if w.set != nil {
 		w.set.release()
+	}
+}
+
+// unlock lets others write to the database's FirstByTag tables.
+func (w *writing) unlock() {
+	if w.firsts != nil {
+		w.firsts.Unlock()
+		w.firsts = nil
 	}
 }
 
@@ -288,6 +295,11 @@ func (w *writing) store() error {
 			e.opts.Logger.Error("the log failed: writes are refused until the next start, queries go on", "error", err)
 		})
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if w.set != nil { // the rows are in the buffers, and counted there
+		size := min(w.size, w.reserved)
+		e.buffers.release(size)
+		w.reserved -= size
 	}
 	if e.buffers.isUnderPressure() {
 		e.flusher.kick()

@@ -38,6 +38,14 @@ type body struct {
 
 // read reads and decompresses the body of r. Its errors are for statusOf.
 func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) (*body, error) {
+	out, err := b.readBody(w, r)
+	if err != nil { // what is left of it nobody wants, see unreadBodyGrace
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadBodyGrace))
+	}
+	return out, err
+}
+
+func (b *bodyReader) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {
 	if r.ContentLength > b.maxBytes {
 		return nil, &http.MaxBytesError{Limit: b.maxBytes}
 	}
@@ -172,13 +180,16 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	// The deadline must not outlive the body: net/http goes on reading the connection
-	// to notice that the client hangs up, and would take the time-out for that.
-	if err := p.deadline(time.Time{}); err != nil {
+	if errors.Is(err, io.EOF) {
+		// The deadline must not outlive the body: net/http goes on reading the connection
+		// to notice that the client hangs up, and would take the time-out for that.
+		if err := p.deadline(time.Time{}); err != nil {
+			return n, err
+		}
 		return n, err
 	}
 	var large *http.MaxBytesError
-	if errors.Is(err, io.EOF) || errors.As(err, &large) {
+	if errors.As(err, &large) {
 		return n, err
 	}
 	return n, &transportError{err}

@@ -27,7 +27,8 @@ func TestOpenServerAnswersNoPageOfAnotherSite(t *testing.T) {
 		"a script on another site":  {[]string{"Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"}, 403},
 		"an image on another site":  {[]string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}, 403},
 		"a file":                    {[]string{"Origin", "null"}, 403},
-		"a name that points here":   {[]string{"Host", "evil.example:8181", "Sec-Fetch-Site", "same-origin"}, 403},
+		"a name that points here":   {[]string{"Host", "evil.example:8181"}, 403},
+		"a name of this machine":    {[]string{"Host", "workstation:8181"}, 200},
 		"a number that points here": {[]string{"Host", "127.0.0.1:8181", "Sec-Fetch-Site", "same-origin"}, 200},
 	} {
 		a := s.do("GET", databases, nil, c.header...)
@@ -69,6 +70,37 @@ func TestBodyThatNeverComesHoldsNoConnection(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s: %s", framing, resp.Status)
+		}
+	}
+}
+
+// TestBodyThatStallsBeyondTheLimitHoldsNoConnection, nor one that is refused half read.
+func TestBodyThatStallsBeyondTheLimitHoldsNoConnection(t *testing.T) {
+	s := newSite(t, Options{MaxRequestBytes: 1000}, true)
+	for name, c := range map[string]struct {
+		head, body string
+		status     int
+	}{
+		"too large":    {"Transfer-Encoding: chunked", "7d0\r\n" + strings.Repeat("x", 2000) + "\r\n", 413},
+		"corrupt gzip": {"Content-Encoding: gzip\r\nContent-Length: 900", strings.Repeat("x", 100), 400},
+	} {
+		conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /api/v3/write_lp?db=db HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n%s", c.head, c.body)
+		if err := conn.SetReadDeadline(time.Now().Add(10 * unreadBodyGrace)); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.status {
+			t.Errorf("%s: %s", name, resp.Status)
 		}
 	}
 }

@@ -167,11 +167,17 @@ func (q *Querier) Query(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	run := &running{querier: q}
+	isStarted := false
+	defer func() { // also when start panics: a slot that is lost is lost for ever
+		if !isStarted {
+			run.close()
+		}
+	}()
 	result, err := run.start(ctx, req.Database, stmt, &used)
 	if err != nil {
-		run.close()
 		return nil, err
 	}
+	isStarted = true
 	return result, nil
 }
 

@@ -86,7 +86,7 @@ func (r *running) pin(database string, stmt *statement) ([]*engine.TableView, er
 		}
 	}
 	actual, err := r.openView(database, names)
-	if errors.Is(err, engine.ErrDatabaseNotFound) && stmt.readsStoredSystemTable() {
+	if errors.Is(err, engine.ErrDatabaseNotFound) && len(names) == 0 && stmt.readsStoredSystemTable() {
 		// All lines of a first write may have been rejected: they are there to be seen,
 		// the database is not.
 		r.view, err = &engine.View{Database: &schema.Database{Name: database}}, nil

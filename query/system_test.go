@@ -184,6 +184,19 @@ func TestSystemTablesAndUsersTablesAreKeptApart(t *testing.T) {
 	}
 }
 
+// TestRejectedPointsOfNoDatabaseDoNotBringItsTables joins a system table, which is there,
+// to one that is not, and does it more often than queries may run at once.
+func TestRejectedPointsOfNoDatabaseDoNotBringItsTables(t *testing.T) {
+	q := newStoreWith(t, "db").querier()
+	for range 2 * q.opts.MaxConcurrent {
+		_, err := tryAnswer(t, q, Request{Database: "nothing", SQL: "SELECT * FROM system.rejected_points r, missing m"})
+		if !errors.Is(err, engine.ErrDatabaseNotFound) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	answer(t, q, "db", "SELECT 1")
+}
+
 func TestSystemTablesAreDescribed(t *testing.T) {
 	q := newStoreWith(t, "db").querier()
 	want := []string{
