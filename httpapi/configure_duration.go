@@ -1,12 +1,9 @@
 package httpapi
 
 import (
-	"errors"
-	"fmt"
-	"math"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/siltstone-db/siltstone/internal/humantime"
 )
 
 // durationUnits are the units of InfluxDB 3's durations, which are those of the Rust
@@ -30,57 +27,6 @@ const (
 	year  = 31_557_600 * time.Second
 )
 
-var errDurationRange = errors.New("more than 292 years")
-
 // parseDuration reads a sum of whole numbers with units, as in `30d`, `1h 30m` or
 // `2 weeks`. A plain 0 needs no unit.
-func parseDuration(text string) (time.Duration, error) {
-	rest := strings.TrimSpace(text)
-	switch rest {
-	case "":
-		return 0, errors.New("a duration such as 30d or 1h 30m is needed")
-	case "0":
-		return 0, nil
-	}
-	var sum time.Duration
-	for rest != "" {
-		part, after, err := cutPart(rest)
-		if err != nil {
-			return 0, fmt.Errorf("duration %q: %w", text, err)
-		}
-		if part > math.MaxInt64-sum {
-			return 0, fmt.Errorf("duration %q: %w", text, errDurationRange)
-		}
-		sum, rest = sum+part, strings.TrimLeft(after, " ")
-	}
-	return sum, nil
-}
-
-// cutPart reads one number with its unit from the start of text.
-func cutPart(text string) (part time.Duration, rest string, err error) {
-	digits := prefix(text, func(c byte) bool { return c-'0' <= 9 })
-	if digits == "" {
-		return 0, "", fmt.Errorf("a whole number is needed at %q", text)
-	}
-	rest = strings.TrimLeft(text[len(digits):], " ")
-	name := prefix(rest, func(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' })
-	unit, ok := durationUnits[name]
-	if !ok {
-		return 0, "", fmt.Errorf("%q is no unit of time; use one such as s, m, h, d, w, months or y", name)
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n > int64(math.MaxInt64/unit) {
-		return 0, "", errDurationRange
-	}
-	return time.Duration(n) * unit, rest[len(name):], nil
-}
-
-// prefix returns the bytes at the start of text for which in holds.
-func prefix(text string, in func(byte) bool) string {
-	for i := range len(text) {
-		if !in(text[i]) {
-			return text[:i]
-		}
-	}
-	return text
-}
+func parseDuration(text string) (time.Duration, error) { return humantime.Parse(text, durationUnits) }

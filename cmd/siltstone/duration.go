@@ -2,10 +2,9 @@ package main
 
 import (
 	"fmt"
-	"math"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/siltstone-db/siltstone/internal/humantime"
 )
 
 // duration is a flag in the notation of InfluxDB 3: numbers with units, such as 10m,
@@ -29,35 +28,9 @@ func (d *duration) UnmarshalText(text []byte) error {
 }
 
 func parseDuration(text string) (time.Duration, error) {
-	fault := fmt.Errorf("%q is not a duration; write for example 30s, 10m or 1h 30m", text)
-	rest := strings.TrimSpace(text)
-	switch rest {
-	case "":
-		return 0, fault
-	case "0":
-		return 0, nil
+	d, err := humantime.Parse(text, durationUnits)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration; write for example 30s, 10m or 1h 30m", text)
 	}
-	var total time.Duration
-	for rest != "" {
-		digits := leading(rest, func(c byte) bool { return c >= '0' && c <= '9' })
-		rest = strings.TrimLeft(rest[len(digits):], " ")
-		name := leading(rest, func(c byte) bool { return c >= 'a' && c <= 'z' })
-		rest = strings.TrimLeft(rest[len(name):], " ")
-		n, err := strconv.ParseInt(digits, 10, 64)
-		unit, ok := durationUnits[name]
-		if err != nil || !ok || n > (math.MaxInt64-int64(total))/int64(unit) {
-			return 0, fault
-		}
-		total += time.Duration(n) * unit
-	}
-	return total, nil
-}
-
-// leading returns the longest prefix of s whose bytes satisfy is.
-func leading(s string, is func(byte) bool) string {
-	i := 0
-	for i < len(s) && is(s[i]) {
-		i++
-	}
-	return s[:i]
+	return d, nil
 }

@@ -22,7 +22,7 @@ var imports = map[string][]string{
 	"engine":       {"wal", "catalog", "partition", "persist", "lineprotocol"},
 	"query":        {"engine", "partition"}, // the snapshots in a view
 	"auth":         {},
-	"ingestapi":    {"auth", "engine", "query"},
+	"ingestapi":    {"auth", "engine", "query", "lineprotocol"},
 	"httpapi":      {"auth", "engine", "ingestapi", "query"},
 	"flight":       {"engine", "query"},
 	"bench":        {"engine", "query", "lineprotocol", "wal", "catalog", "partition", "persist"},
@@ -32,13 +32,14 @@ var imports = map[string][]string{
 	"internal/durable":    {},
 	"internal/e2e":        {"bench", "httpapi", "engine", "query"},
 	"internal/golden":     {},
+	"internal/humantime":  {},
 	"internal/invariants": {},
 	"internal/lint":       {},
 	"internal/torture":    {"engine", "query", "wal", "catalog", "partition", "persist", "lineprotocol"},
 }
 
 // leaves are the packages that everything above schema may import.
-var leaves = []string{"schema", "internal/durable", "internal/invariants", "internal/golden", "internal/datasets"}
+var leaves = []string{"schema", "internal/durable", "internal/invariants", "internal/golden", "internal/datasets", "internal/humantime"}
 
 // confined names modules and packages from outside that only some packages may
 // import; tests may import them too. The longest matching prefix decides.
