@@ -88,8 +88,8 @@ func (l *rejectedLog) end() { *l = rejectedLog{isOn: l.isOn} }
 
 // text returns what was collected. It is the caller's.
 func (l *rejectedLog) text() rejectedText {
-	l.flush(&l.closed, false)
-	l.flush(&l.open, true)
+	l.flush(&l.closed)
+	l.flush(&l.open)
 	return l.parts
 }
 
@@ -103,13 +103,12 @@ func (l *rejectedLog) add(f *fault, raw []byte) {
 		l.addRow(f, raw, 1, false)
 		return
 	}
-	isOpen := l.leavesStringOpen(raw)
 	b := &l.closed
-	if isOpen {
+	if l.leavesStringOpen(raw) {
 		b = &l.open
 	}
 	if len(b.raw)+1+len(raw) > maxRejectedQuoted {
-		l.flush(b, isOpen)
+		l.flush(b)
 	}
 	if b.lines == 0 {
 		b.fault = f
@@ -120,9 +119,9 @@ func (l *rejectedLog) add(f *fault, raw []byte) {
 	b.lines++
 }
 
-func (l *rejectedLog) flush(b *rejectedBundle, isOpen bool) {
+func (l *rejectedLog) flush(b *rejectedBundle) {
 	if b.lines > 0 {
-		l.addRow(b.fault, b.raw, b.lines, isOpen)
+		l.addRow(b.fault, b.raw, b.lines, b == &l.open)
 		*b = rejectedBundle{raw: b.raw[:0]}
 	}
 }
@@ -151,18 +150,18 @@ func (l *rejectedLog) addRow(f *fault, raw []byte, points int, isOpen bool) {
 	}
 	b := append(l.parts[n-1], RejectedTable+",database="...)
 	b = append(b, l.req.Database...) // has nothing to escape
-	b = appendTagText(append(b, ",id="...), l.req.RequestID+"-"+line)
+	b = lineprotocol.AppendKey(append(b, ",id="...), l.req.RequestID+"-"+line)
 	b = append(append(append(b, " line="...), line...), 'i')
 	b = append(strconv.AppendInt(append(b, ",line_column="...), int64(f.column), 10), 'i')
 	b = append(strconv.AppendInt(append(b, ",points="...), int64(points), 10), 'i')
-	b = appendString(append(b, ",raw="...), text)
+	b = lineprotocol.AppendString(append(b, ",raw="...), text)
 	b = strconv.AppendBool(append(b, ",quoted="...), isQuoted)
 	b = strconv.AppendBool(append(b, ",truncated="...), isTruncated)
-	b = appendString(append(b, ",reason="...), clean(f.message))
-	b = appendString(append(b, ",hint="...), clean(f.hint))
-	b = appendString(append(b, ",token="...), l.req.Token)
-	b = appendString(append(b, ",precision="...), strings.ToLower(l.req.Precision.String()))
-	b = appendString(append(b, ",status="...), StatusRejected)
+	b = lineprotocol.AppendString(append(b, ",reason="...), clean(f.message))
+	b = lineprotocol.AppendString(append(b, ",hint="...), clean(f.hint))
+	b = lineprotocol.AppendString(append(b, ",token="...), l.req.Token)
+	b = lineprotocol.AppendString(append(b, ",precision="...), strings.ToLower(l.req.Precision.String()))
+	b = lineprotocol.AppendString(append(b, ",status="...), StatusRejected)
 	b = strconv.AppendInt(append(b, ' '), l.req.Now, 10)
 	l.parts[n-1] = append(b, '\n')
 }
@@ -196,29 +195,6 @@ func cut(text []byte, n int) string {
 // clean makes text of a message, which repeats parts of lines.
 func clean(message string) string {
 	return strings.ToValidUTF8(strings.ReplaceAll(message, "\x00", "\uFFFD"), "\uFFFD")
-}
-
-// appendTagText escapes a tag's value.
-func appendTagText(b []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c == ' ' || c == ',' || c == '=' {
-			b = append(b, '\\')
-		}
-		b = append(b, s[i])
-	}
-	return b
-}
-
-// appendString quotes a string field's value.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c == '"' || c == '\\' {
-			b = append(b, '\\')
-		}
-		b = append(b, s[i])
-	}
-	return append(b, '"')
 }
 
 // keepRejected makes rejected points durable. The caller has reserved the memory, or has a
@@ -256,8 +232,8 @@ func (e *Engine) markRetried(ctx context.Context, database string, points []reje
 	var b []byte
 	for _, p := range points {
 		b = append(append(b, RejectedTable+",database="...), database...)
-		b = appendTagText(append(b, ",id="...), p.id)
-		b = appendString(append(b, " status="...), StatusRetried)
+		b = lineprotocol.AppendKey(append(b, ",id="...), p.id)
+		b = lineprotocol.AppendString(append(b, " status="...), StatusRetried)
 		b = strconv.AppendInt(append(b, ' '), p.time, 10)
 		b = append(b, '\n')
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/lineprotocol"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -44,9 +45,9 @@ func (l *lines) begin(item int, table string) {
 // tag adds a tag; all tags come before the fields.
 func (l *lines) tag(name, value string) {
 	l.text = append(l.text, ',')
-	l.text = appendEscaped(l.text, name, ", =")
+	l.text = lineprotocol.AppendKey(l.text, name)
 	l.text = append(l.text, '=')
-	l.text = appendEscaped(l.text, value, ", =")
+	l.text = lineprotocol.AppendKey(l.text, value)
 }
 
 // field adds a field, which comes from the given member of the item.
@@ -57,7 +58,7 @@ func (l *lines) field(member, name string, v value) {
 		separator = ' '
 	}
 	l.text = append(l.text, separator)
-	l.text = appendEscaped(l.text, name, ", =")
+	l.text = lineprotocol.AppendKey(l.text, name)
 	l.text = append(l.text, '=')
 	l.text = appendValue(l.text, v)
 	p.fields = append(p.fields, fieldEnd{member, len(l.text) - p.begin})
@@ -100,18 +101,5 @@ func appendValue(b []byte, v value) []byte {
 	case schema.Bool:
 		return strconv.AppendBool(b, v.bits == 1)
 	}
-	b = append(b, '"')
-	b = appendEscaped(b, v.text, `"\`)
-	return append(b, '"')
-}
-
-// appendEscaped puts a backslash before each byte of s that is special where it stands.
-func appendEscaped(b []byte, s, special string) []byte {
-	for i := range len(s) {
-		if strings.IndexByte(special, s[i]) >= 0 {
-			b = append(b, '\\')
-		}
-		b = append(b, s[i])
-	}
-	return b
+	return lineprotocol.AppendString(b, v.text)
 }
