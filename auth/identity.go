@@ -1,8 +1,6 @@
 package auth
 
 import (
-	"strings"
-
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -14,7 +12,9 @@ type Identity struct {
 	// Admin identities may do everything.
 	Admin bool
 
-	all       grant            // what holds for every database of users
+	// all is what holds for every database of users. What Siltstone's own knows of all
+	// others, and of the tokens, is for admins and for those who were given just that.
+	all       grant
 	databases map[string]grant // what holds for one database besides
 }
 
@@ -42,14 +42,10 @@ func (g grant) or(p schema.Permission) grant { return grant{g.read || p.Read, g.
 
 // MayRead reports whether the identity may query a database.
 func (id *Identity) MayRead(database string) bool {
-	return id.Admin || id.all.read && !isInternal(database) || id.databases[database].read
+	return id.Admin || id.all.read && !schema.IsInternalName(database) || id.databases[database].read
 }
 
 // MayWrite reports whether the identity may write to a database.
 func (id *Identity) MayWrite(database string) bool {
-	return id.Admin || id.all.write && !isInternal(database) || id.databases[database].write
+	return id.Admin || id.all.write && !schema.IsInternalName(database) || id.databases[database].write
 }
-
-// isInternal reports whether a database is Siltstone's own: what it knows of all others,
-// and of the tokens, is for admins and for those who were given just that.
-func isInternal(database string) bool { return strings.HasPrefix(database, "_") }

@@ -7,9 +7,12 @@ import (
 )
 
 const (
-	// tokenPrefix begins every token, so that scanners for leaked secrets find them. It
+	// OperatorName is the name of the first admin token, as in InfluxDB 3. That token can
+	// be replaced but not deleted, so that there is always one.
+	OperatorName = "_admin"
+	// TokenPrefix begins every token, so that scanners for leaked secrets find them. It
 	// is InfluxDB 3's.
-	tokenPrefix = "apiv3_"
+	TokenPrefix = "apiv3_"
 	// secretBytes is the randomness in a token: nobody guesses one, and two are never
 	// the same.
 	secretBytes = 64
@@ -19,7 +22,7 @@ const (
 func NewToken() (token string, hash [sha512.Size]byte) {
 	secret := make([]byte, secretBytes)
 	_, _ = rand.Read(secret) // never fails: it ends the process first
-	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
+	token = TokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
 	return token, Hash(token)
 }
 

@@ -101,7 +101,7 @@ func (p *plan) isEmpty() bool { return !p.isNew && len(p.ordered) == 0 }
 
 func (p *plan) add(change Change) error {
 	if _, ok := p.current.Database(change.Database); !ok && change.MustExist {
-		return &NotFoundError{Kind: "database", Name: change.Database}
+		return &NotFoundError{ObjectDatabase, change.Database}
 	}
 	if err := p.setDatabase(change.Database); err != nil {
 		return err
@@ -137,9 +137,9 @@ func (p *plan) addTable(change *TableChange) error {
 	have, exists := p.database.Table(change.Name)
 	switch {
 	case change.ID != 0 && (!exists || have.ID != change.ID):
-		return &NotFoundError{Kind: "table", Name: change.Name}
+		return &NotFoundError{ObjectTable, change.Name}
 	case change.MustBeNew && exists:
-		return &ExistsError{Kind: "table", Name: change.Name}
+		return &ExistsError{ObjectTable, change.Name}
 	}
 	t, err := p.table(change.Name)
 	if err != nil {

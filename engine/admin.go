@@ -35,7 +35,7 @@ func (e *Engine) CreateDatabase(name string, retention time.Duration) error {
 // SetRetention changes how long a database keeps points; 0 is for ever. The errors are
 // ErrDatabaseNotFound and ErrUnavailable.
 func (e *Engine) SetRetention(name string, d time.Duration) error {
-	if err := e.checkUserDatabase(name); err != nil {
+	if err := checkUserDatabase(name); err != nil {
 		return err
 	}
 	return notFound(e.catalog.SetRetention(name, d), ErrDatabaseNotFound)
@@ -44,7 +44,7 @@ func (e *Engine) SetRetention(name string, d time.Duration) error {
 // DeleteDatabase takes a database out of sight, and purges it at the given time; the
 // zero time is never. The errors are ErrDatabaseNotFound and ErrUnavailable.
 func (e *Engine) DeleteDatabase(name string, purgeAt time.Time) error {
-	if err := e.checkUserDatabase(name); err != nil {
+	if err := checkUserDatabase(name); err != nil {
 		return err
 	}
 	if err := e.catalog.DeleteDatabase(name, purgeTime(purgeAt)); err != nil {
@@ -55,7 +55,7 @@ func (e *Engine) DeleteDatabase(name string, purgeAt time.Time) error {
 }
 
 // checkUserDatabase keeps InternalDatabase out of users' hands.
-func (e *Engine) checkUserDatabase(name string) error {
+func checkUserDatabase(name string) error {
 	if err := ValidateDatabaseName(name); err != nil {
 		return fmt.Errorf("%w: %s", ErrDatabaseNotFound, name)
 	}
@@ -83,7 +83,7 @@ func (e *Engine) CreateTable(database string, spec TableSpec) error {
 // time is never. The errors are ErrDatabaseNotFound, *TableNotFoundError and
 // ErrUnavailable.
 func (e *Engine) DeleteTable(database, table string, purgeAt time.Time) error {
-	if err := e.checkUserDatabase(database); err != nil {
+	if err := checkUserDatabase(database); err != nil {
 		return err
 	}
 	db, ok := e.catalog.Schema().Database(database)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/siltstone-db/siltstone/lineprotocol"
@@ -133,10 +134,8 @@ func shorten[T string | []byte](text T) string {
 // formatFloat always shows a point or an exponent, to tell it from an integer.
 func formatFloat(f float64) string {
 	s := strconv.FormatFloat(f, 'g', -1, 64)
-	for _, c := range s {
-		if c == '.' || c == 'e' || c == 'N' || c == 'I' {
-			return s
-		}
+	if strings.ContainsAny(s, ".eNI") {
+		return s
 	}
 	return s + ".0"
 }
@@ -145,9 +144,7 @@ func formatFloat(f float64) string {
 func rewrite(want, got schema.ColumnType, v *lineprotocol.Value) string {
 	other := "or write it to another field"
 	if want == schema.String {
-		if text := literal(got, v); got != schema.String {
-			return fmt.Sprintf("write %q", text)
-		}
+		return fmt.Sprintf("write %q", literal(got, v))
 	}
 	number, isNumber := numberOf(got, v)
 	switch {

@@ -274,9 +274,9 @@ func (e *Engine) isRetryable(err error) bool {
 func (w *writing) store() error {
 	e, set := w.engine, w.set
 	apply := func(seq schema.Seq) { e.apply(set, seq) }
+	size := min(w.size, w.reserved) // nothing is reserved for a request with isReserved
 	var err error
 	if w.req.NoSync && w.firsts == nil {
-		size := min(w.size, w.reserved)
 		err = e.log.CommitAsync(w.record, apply, func(error) {
 			e.buffers.release(size)
 			set.release()
@@ -297,7 +297,6 @@ func (w *writing) store() error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if w.set != nil { // the rows are in the buffers, and counted there
-		size := min(w.size, w.reserved)
 		e.buffers.release(size)
 		w.reserved -= size
 	}

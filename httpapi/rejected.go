@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxRetryIDs bounds the points that a request names: each is a parameter of a query.
-	maxRetryIDs = 1000
+	// MaxRetryIDs bounds the rejected points that a request names: each is a parameter of a query.
+	MaxRetryIDs = 1000
 	// maxRetryItems bounds the points that an answer describes; others are only counted.
 	maxRetryItems = 10_000
 )
@@ -52,8 +52,8 @@ func (s *Server) retryRejected(b *backend, w http.ResponseWriter, r *http.Reques
 	if err := requireWrite(r, body.Database); err != nil {
 		return err
 	}
-	if len(body.IDs) > maxRetryIDs {
-		return badRequest("%d ids are too many for one request; send at most %d", len(body.IDs), maxRetryIDs)
+	if len(body.IDs) > MaxRetryIDs {
+		return badRequest("%d ids are too many for one request; send at most %d", len(body.IDs), MaxRetryIDs)
 	}
 	answer := retryAnswer{Items: []retryItem{}}
 	if body.IDs == nil || len(body.IDs) > 0 {

@@ -161,7 +161,7 @@ func TestRetriesOfNothingAnswerNothing(t *testing.T) {
 	}
 	s.retry(`{"db":"nothing"}`).is(t, 200, `{"retried":0,"failed":0,"items":[]}`)
 	s.retry(`{}`).is(t, 400, "{\"error\":\"serde json error: missing field `db`\"}")
-	s.retry(`{"db":"db","ids":[`+strings.Repeat(`"x",`, maxRetryIDs)+`"x"]}`).is(t, 400, `{"error":"1001 ids are too many for one request; send at most 1000"}`)
+	s.retry(`{"db":"db","ids":[`+strings.Repeat(`"x",`, MaxRetryIDs)+`"x"]}`).is(t, 400, `{"error":"1001 ids are too many for one request; send at most 1000"}`)
 	s.post("/api/v3/rejected/retry", `{"db":"db"}`).is(t, 415, `{"error":"unacceptable content-type, expected: application/json"}`)
 }
 

@@ -194,7 +194,7 @@ func (s *site) addToken(token schema.Token, secret string) {
 // example fails the test.
 func TestEveryRouteAnswersThoseItIsFor(t *testing.T) {
 	s, all := newGuarded(t, Options{})
-	s.addToken(schema.Token{Name: operatorToken, Admin: true}, "operator") // for regenerate
+	s.addToken(schema.Token{Name: auth.OperatorName, Admin: true}, "operator") // for regenerate
 	walked := make(map[string]bool)
 	for _, rt := range s.api.routes() {
 		name := rt.method + " " + rt.path

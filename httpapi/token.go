@@ -16,10 +16,6 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// operatorToken is the name of the first admin token. It can be replaced but not deleted,
-// so that there is always one.
-const operatorToken = "_admin"
-
 // maxTokenName bounds the names of tokens, in bytes.
 const maxTokenName = 255
 
@@ -52,14 +48,14 @@ type tokenAnswer struct {
 
 // createOperatorToken makes the first admin token. Of two such requests one wins.
 func (s *Server) createOperatorToken(b *backend, w http.ResponseWriter, _ *http.Request) error {
-	return s.issue(b, w, schema.Token{Name: operatorToken, Admin: true})
+	return s.issue(b, w, schema.Token{Name: auth.OperatorName, Admin: true})
 }
 
 // regenerateOperatorToken puts a new token in the place of the operator's: one commit,
 // after which the old one is unknown.
 func (s *Server) regenerateOperatorToken(b *backend, w http.ResponseWriter, _ *http.Request) error {
 	for _, t := range b.engine.Tokens() {
-		if t.Name == operatorToken {
+		if t.Name == auth.OperatorName {
 			return s.issue(b, w, *t)
 		}
 	}
@@ -95,7 +91,7 @@ func (s *Server) newToken(w http.ResponseWriter, r *http.Request) (schema.Token,
 	if err := requireFields("token_name", body.Name); err != nil {
 		return schema.Token{}, nil, err
 	}
-	if body.Name == operatorToken {
+	if body.Name == auth.OperatorName {
 		return schema.Token{}, nil, tokenExists(body.Name)
 	}
 	if !isTokenName(body.Name) {
@@ -210,7 +206,7 @@ func (s *Server) deleteToken(b *backend, w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return err
 	}
-	if p[0] == operatorToken {
+	if p[0] == auth.OperatorName {
 		return &requestError{http.StatusMethodNotAllowed, "cannot delete operator token"}
 	}
 	return answerEmpty(w, http.StatusOK, configureError(b.engine.DeleteToken(p[0]), p[0]))
@@ -238,17 +234,7 @@ func describePermissions(t *schema.Token) string {
 	}
 	words := make([]string, 0, len(t.Permissions))
 	for _, p := range t.Permissions {
-		words = append(words, "db:"+p.Database+":"+describeActions(p))
+		words = append(words, p.String())
 	}
 	return strings.Join(words, ";")
-}
-
-func describeActions(p schema.Permission) string {
-	switch {
-	case p.Read && p.Write:
-		return "read,write"
-	case p.Write:
-		return "write"
-	}
-	return "read"
 }

@@ -26,7 +26,7 @@ func (q *request) readContacts(table *schema.Table, users []string) (map[string]
 		name := "u" + strconv.Itoa(i)
 		params[name], names[i] = user, "$"+name
 	}
-	sql := fmt.Sprintf("SELECT * FROM %s WHERE %s IN (%s)", contactsTable, quoteName(userID), strings.Join(names, ", "))
+	sql := fmt.Sprintf("SELECT * FROM %s WHERE %s IN (%s)", contactsTable, query.QuoteName(userID), strings.Join(names, ", "))
 	err := q.query(sql, params, func(record arrow.RecordBatch) error {
 		return q.addContacts(found, record)
 	})
@@ -120,6 +120,3 @@ func addAttribute(rows []contact, definition schema.Column, column arrow.Array) 
 	}
 	return nil
 }
-
-// quoteName makes an SQL identifier of a column's name.
-func quoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

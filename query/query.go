@@ -154,7 +154,7 @@ type Request struct {
 // Query starts a query and returns when its first rows are there. The caller must close
 // the Result. Its errors are *UserError, *ResourceError, engine.ErrDatabaseNotFound,
 // ErrClosed, the context's, and others that are ours.
-func (q *Querier) Query(ctx context.Context, req Request) (*Result, error) {
+func (q *Querier) Query(ctx context.Context, req Request) (result *Result, err error) {
 	stmt, err := q.gate.parse(ctx, req.SQL)
 	if err != nil {
 		return nil, err
@@ -167,18 +167,12 @@ func (q *Querier) Query(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	run := &running{querier: q}
-	isStarted := false
 	defer func() { // also when start panics: a slot that is lost is lost for ever
-		if !isStarted {
+		if result == nil {
 			run.close()
 		}
 	}()
-	result, err := run.start(ctx, req.Database, stmt, &used)
-	if err != nil {
-		return nil, err
-	}
-	isStarted = true
-	return result, nil
+	return run.start(ctx, req.Database, stmt, &used)
 }
 
 // acquire waits for a slot.

@@ -249,7 +249,7 @@ func (p *scanPlan) names() string {
 func (p *scanPlan) renamed() string {
 	var items []string
 	for i, name := range shownNames(p.columns) {
-		items = append(items, columnName(p.columns[i])+" AS "+quoteName(name))
+		items = append(items, columnName(p.columns[i])+" AS "+QuoteName(name))
 	}
 	return "SELECT " + strings.Join(items, ", ")
 }

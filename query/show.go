@@ -157,4 +157,5 @@ func arrowTypeName(c schema.Column) string {
 // quoteLiteral and quoteName write a string as an SQL literal and as an identifier.
 func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-func quoteName(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+// QuoteName makes an SQL identifier of a name.
+func QuoteName(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }

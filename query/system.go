@@ -119,7 +119,7 @@ func (r *running) storedScan(t *systemTable, stored *engine.TableView, c *constr
 	own, only := constraint{time: c.time, tags: maps.Clone(c.tags)}, ""
 	if !r.isInternal() {
 		name := r.view.Database.Name
-		only = " WHERE " + quoteName(databaseTag) + " = " + quoteLiteral(name) + barrier
+		only = " WHERE " + QuoteName(databaseTag) + " = " + quoteLiteral(name) + barrier
 		if tag, ok := stored.Table.Column(databaseTag); ok && tag.Type == schema.Tag {
 			own.narrowValues(tag.ID, []string{name})
 		}
@@ -130,7 +130,7 @@ func (r *running) storedScan(t *systemTable, stored *engine.TableView, c *constr
 	}
 	items := make([]string, len(t.columns))
 	for i, want := range t.columns {
-		items[i] = quoteName(want.Name)
+		items[i] = QuoteName(want.Name)
 		if have, ok := stored.Table.Column(want.Name); want.Name != schema.TimeColumn && (!ok || have.Type != want.Type) {
 			items[i] = "NULL::" + sqlType(want) + " AS " + items[i]
 		}
@@ -147,7 +147,7 @@ func (t *systemTable) relation(rows [][]string) string {
 		if len(rows) == 0 {
 			value = "NULL"
 		}
-		items[i] = value + "::" + sqlType(c) + " AS " + quoteName(c.Name)
+		items[i] = value + "::" + sqlType(c) + " AS " + QuoteName(c.Name)
 	}
 	selected := "SELECT " + strings.Join(items, ", ")
 	if len(rows) == 0 {

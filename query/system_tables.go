@@ -1,7 +1,6 @@
 package query
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -277,14 +276,7 @@ func permissionText(t *schema.Token) string {
 	}
 	words := make([]string, len(t.Permissions))
 	for i, p := range t.Permissions {
-		var actions []string
-		if p.Read {
-			actions = append(actions, "read")
-		}
-		if p.Write {
-			actions = append(actions, "write")
-		}
-		words[i] = fmt.Sprintf("db:%s:%s", p.Database, strings.Join(actions, ","))
+		words[i] = p.String()
 	}
 	return strings.Join(words, " ")
 }

@@ -1,5 +1,7 @@
 package schema
 
+import "strings"
+
 // Token lets its bearer read and write. Shared values are never changed.
 type Token struct {
 	ID   uint64 // ids are never used again
@@ -20,6 +22,18 @@ const AllDatabases = "*"
 type Permission struct {
 	Database    string // a name, or AllDatabases
 	Read, Write bool
+}
+
+// String writes the permission as the command line takes it: db:home:read,write.
+func (p Permission) String() string {
+	var actions []string
+	if p.Read {
+		actions = append(actions, "read")
+	}
+	if p.Write {
+		actions = append(actions, "write")
+	}
+	return "db:" + p.Database + ":" + strings.Join(actions, ",")
 }
 
 // Datasource is where a project of the Ingest API keeps its contacts and events.

@@ -26,7 +26,10 @@ const internalPrefix = "_"
 
 // IsInternal reports whether Siltstone keeps the database for itself. Such a database
 // and its tables do not count against limits.
-func (d *Database) IsInternal() bool { return strings.HasPrefix(d.Name, internalPrefix) }
+func (d *Database) IsInternal() bool { return IsInternalName(d.Name) }
+
+// IsInternalName reports whether a database of this name is Siltstone's own.
+func IsInternalName(name string) bool { return strings.HasPrefix(name, internalPrefix) }
 
 // WithRetention returns the database with another retention period.
 func (d *Database) WithRetention(retention time.Duration) *Database {

@@ -15,9 +15,6 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// operatorName is the name of the first admin token.
-const operatorName = "_admin"
-
 // adminToken is the content of an --admin-token-file in InfluxDB 3's form.
 type adminToken struct {
 	Token  string `json:"token"`
@@ -31,7 +28,6 @@ const (
 	// minTokenBytes refuses what somebody could guess. Tokens that are made here and
 	// in InfluxDB have 92 bytes and more.
 	minTokenBytes = 40
-	tokenPrefix   = "apiv3_"
 )
 
 // readAdminToken reads a file that nobody but its owner may read: the token itself, or
@@ -72,7 +68,7 @@ func parseAdminToken(text string) (adminToken, error) {
 	}
 	if !isToken(t.Token) {
 		return adminToken{}, fmt.Errorf("holds no token: that is %s and at least %d letters, digits, - and _; "+
-			"siltstone create token --admin --output-file FILE makes such a file", tokenPrefix, minTokenBytes-len(tokenPrefix))
+			"siltstone create token --admin --output-file FILE makes such a file", auth.TokenPrefix, minTokenBytes-len(auth.TokenPrefix))
 	}
 	if t.Expiry != nil && (*t.Expiry <= 0 || *t.Expiry > math.MaxInt64/int64(time.Millisecond)) {
 		return adminToken{}, errors.New("expiry_millis is not a time in milliseconds since 1970")
@@ -82,7 +78,7 @@ func parseAdminToken(text string) (adminToken, error) {
 
 // isToken reports whether a text can be sent as a token and is long enough.
 func isToken(text string) bool {
-	secret, ok := strings.CutPrefix(text, tokenPrefix)
+	secret, ok := strings.CutPrefix(text, auth.TokenPrefix)
 	return ok && len(text) >= minTokenBytes && strings.Trim(secret, tokenAlphabet) == ""
 }
 
@@ -93,11 +89,11 @@ const tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 // was left behind must not bring back a token that was replaced.
 func (t adminToken) install(e *engine.Engine, now time.Time) error {
 	for _, existing := range e.Tokens() {
-		if existing.Name == operatorName {
+		if existing.Name == auth.OperatorName {
 			return nil
 		}
 	}
-	token := schema.Token{Name: operatorName, Hash: auth.Hash(t.Token), Admin: true, Created: now.UnixNano()}
+	token := schema.Token{Name: auth.OperatorName, Hash: auth.Hash(t.Token), Admin: true, Created: now.UnixNano()}
 	if t.Expiry != nil {
 		token.Expiry = *t.Expiry * int64(time.Millisecond)
 		if token.Expiry <= now.UnixNano() {
@@ -115,7 +111,7 @@ func writeAdminToken(file string, expiry time.Time) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	t := adminToken{Name: operatorName}
+	t := adminToken{Name: auth.OperatorName}
 	t.Token, _ = auth.NewToken()
 	if !expiry.IsZero() {
 		millis := expiry.UnixMilli()

@@ -15,7 +15,7 @@ import (
 )
 
 // secretText is a token of the form that InfluxDB gives them.
-var secretText = tokenPrefix + strings.Repeat("Ab1-_", 10)
+var secretText = auth.TokenPrefix + strings.Repeat("Ab1-_", 10)
 
 func tokenFile(t *testing.T, text string, mode os.FileMode) string {
 	t.Helper()

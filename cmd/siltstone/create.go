@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/siltstone-db/siltstone/auth"
 )
 
 // Paths of the server's configuration.
@@ -174,7 +176,7 @@ func (c *createTokenCmd) Run(ctx context.Context, env environment) error {
 		return c.writeFile(env)
 	}
 	if c.Regenerate {
-		if err := c.confirm(env, "put a new token in the place of the operator's", operatorName); err != nil {
+		if err := c.confirm(env, "put a new token in the place of the operator's", auth.OperatorName); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/siltstone-db/siltstone/auth"
 )
 
 // as gives a command a token.
@@ -90,7 +92,7 @@ func TestFirstTokenClosesAnOpenServer(t *testing.T) {
 		t.Errorf("the restarted server calls itself open:\n%s", p.log)
 	}
 	check()
-	if strings.Contains(p.log.String(), admin[len(tokenPrefix):]) {
+	if strings.Contains(p.log.String(), admin[len(auth.TokenPrefix):]) {
 		t.Errorf("the token is in the log:\n%s", p.log)
 	}
 }
@@ -99,7 +101,7 @@ func TestScopedTokensDoWhatTheySay(t *testing.T) {
 	p := serve(t, "--object-store", "memory")
 	admin := strings.TrimSpace(p.must("", "create", "token", "--admin"))
 	token := strings.TrimSpace(p.must(admin, "create", "token", "--name", "sensors", "--permission", "db:home,garden:write", "--permission", "db:report:read", "--expiry", "30d"))
-	if list := p.must(admin, "show", "tokens"); !strings.Contains(list, "sensors") || !strings.Contains(list, "db:garden:write") || strings.Contains(list, token[len(tokenPrefix):]) {
+	if list := p.must(admin, "show", "tokens"); !strings.Contains(list, "sensors") || !strings.Contains(list, "db:garden:write") || strings.Contains(list, token[len(auth.TokenPrefix):]) {
 		t.Errorf("tokens are listed as\n%s", list)
 	}
 	write := func(database string) result {

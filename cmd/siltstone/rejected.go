@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/httpapi"
 )
 
 type rejectedCmd struct {
@@ -64,7 +66,7 @@ const (
 func (c *rejectedListCmd) Run(ctx context.Context, env environment) error {
 	q := sqlQuery{Database: c.Database, SQL: c.query(c.choose(env)), Format: c.choose(env)}
 	if q.Database == "" {
-		q.Database = internalDatabase
+		q.Database = engine.InternalDatabase
 	}
 	rows, err := runQuery(ctx, c.hostFlag, env.stdout, q)
 	if err == nil && q.Format == prettyFormat && rows == c.Limit {
@@ -200,9 +202,6 @@ func (c *rejectedRetryCmd) Validate() error {
 	return nil
 }
 
-// maxRetryIDs is how many ids the server takes in one request.
-const maxRetryIDs = 1000
-
 // retryBody asks for points to be written again; no ids are all.
 type retryBody struct {
 	Database string   `json:"db"`
@@ -224,7 +223,7 @@ type retryAnswer struct {
 func (c *rejectedRetryCmd) Run(ctx context.Context, env environment) error {
 	requests := [][]string{nil}
 	if !c.All {
-		requests = slices.Collect(slices.Chunk(c.IDs, maxRetryIDs))
+		requests = slices.Collect(slices.Chunk(c.IDs, httpapi.MaxRetryIDs))
 	}
 	retried, failed := 0, 0
 	for _, ids := range requests {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/siltstone-db/siltstone/httpapi"
 )
 
 func TestRejectedPointsAreQueried(t *testing.T) {
@@ -80,11 +82,11 @@ func TestRetryReportsEachPoint(t *testing.T) {
 // TestManyIDsAreSeveralRequests: the server takes a thousand at once.
 func TestManyIDsAreSeveralRequests(t *testing.T) {
 	args := []string{"rejected", "retry", "-d", "home"}
-	for i := range 2*maxRetryIDs + 1 {
+	for i := range 2*httpapi.MaxRetryIDs + 1 {
 		args = append(args, fmt.Sprint("id", i))
 	}
 	r, seen := runAgainst(t, answer{200, `{"retried":1,"failed":0,"items":[]}`}, environment{}, args...)
-	if r.code != 0 || len(seen) != 3 || strings.Count(strings.Join(seen, ""), "id") != 2*maxRetryIDs+1+3 || !strings.HasSuffix(seen[2], `["id2000"]}`) {
+	if r.code != 0 || len(seen) != 3 || strings.Count(strings.Join(seen, ""), "id") != 2*httpapi.MaxRetryIDs+1+3 || !strings.HasSuffix(seen[2], `["id2000"]}`) {
 		t.Errorf("%s, %d requests", r.errors, len(seen))
 	}
 }

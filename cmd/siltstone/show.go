@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+
+	"github.com/siltstone-db/siltstone/engine"
 )
 
 type showCmd struct {
@@ -75,14 +77,11 @@ type showRetentionCmd struct {
 	formatFlag
 }
 
-const (
-	// internalDatabase sees what concerns all databases.
-	internalDatabase = "_internal"
-	retentionQuery   = "SELECT name AS database, coalesce(retention_period, 'none') AS retention_period FROM system.databases WHERE deleted IS NULL ORDER BY name"
-)
+// retentionQuery is for the internal database, which sees what concerns all others.
+const retentionQuery = "SELECT name AS database, coalesce(retention_period, 'none') AS retention_period FROM system.databases WHERE deleted IS NULL ORDER BY name"
 
 // Run lists the retention periods.
 func (c *showRetentionCmd) Run(ctx context.Context, env environment) error {
-	_, err := runQuery(ctx, c.hostFlag, env.stdout, sqlQuery{Database: internalDatabase, SQL: retentionQuery, Format: c.choose(env)})
+	_, err := runQuery(ctx, c.hostFlag, env.stdout, sqlQuery{Database: engine.InternalDatabase, SQL: retentionQuery, Format: c.choose(env)})
 	return err
 }
