@@ -149,6 +149,7 @@ type Request struct {
 	// Params are the values of $name in SQL: nil, string, bool, int, int64, uint64, float64
 	// or json.Number.
 	Params map[string]any
+	Origin Origin
 }
 
 // Query starts a query and returns when its first rows are there. The caller must close

@@ -10,6 +10,7 @@ const modulePath = "github.com/siltstone-db/siltstone"
 // of their own. Everything may import schema and what leaves lists, which therefore
 // are not repeated here.
 //
+//	query → influxql → schema
 //	cmd → httpapi → ingestapi → query → engine → {wal, catalog, partition, persist, lineprotocol} → schema, internal
 //	cmd → flight → query; cmd, httpapi, ingestapi → auth → schema
 var imports = map[string][]string{
@@ -20,11 +21,12 @@ var imports = map[string][]string{
 	"partition":    {},
 	"persist":      {},
 	"engine":       {"wal", "catalog", "partition", "persist", "lineprotocol"},
-	"query":        {"engine", "partition"}, // the snapshots in a view
+	"influxql":     {},
+	"query":        {"engine", "influxql", "partition"}, // the snapshots in a view
 	"auth":         {},
 	"ingestapi":    {"auth", "engine", "query", "lineprotocol"},
-	"httpapi":      {"auth", "engine", "ingestapi", "query"},
-	"flight":       {"engine", "query"},
+	"httpapi":      {"auth", "engine", "influxql", "ingestapi", "query"},
+	"flight":       {"auth", "engine", "influxql", "query"},
 	"bench":        {"engine", "query", "lineprotocol", "wal", "catalog", "partition", "persist"},
 	"cmd":          {"auth", "bench", "httpapi", "flight", "engine", "query", "wal", "catalog", "persist"},
 
@@ -53,6 +55,8 @@ var confined = map[string][]string{
 	"github.com/cockroachdb/pebble":  {"catalog"},
 	"github.com/apache/arrow-go":     {"partition", "persist", "query", "flight", "httpapi", "ingestapi", "engine", "bench", "cmd"},
 	"google.golang.org/grpc":         {"flight", "cmd"},
+	"github.com/influxdata/influxql": {"influxql"},
+	"github.com/tinylib/msgp":        {"httpapi"},
 	"pgregory.net/rapid":             {},
 	"go.uber.org/goleak":             {},
 	"github.com/google/go-cmp":       {},
