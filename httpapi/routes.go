@@ -60,6 +60,7 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/api/v3/write_lp", access: forWriters, handler: s.writes(dialectV3), answer: s.refuseWrite(dialectV3)},
 		{method: "GET", path: "/api/v3/query_sql", access: forReaders, handler: s.querySQLGet},
 		{method: "POST", path: "/api/v3/query_sql", access: forReaders, handler: s.querySQLPost},
+		{method: "POST", path: "/api/v2/query", access: forKnown, handler: s.refuseFlux},
 		{method: "POST", path: "/api/v3/flush", access: forAdmins, handler: s.flush},
 
 		{method: "POST", path: tokenPath + "/admin", access: forBootstrap, handler: s.createOperatorToken},

@@ -42,6 +42,7 @@ var examples = map[string]routeExample{
 	"POST /api/v3/write_lp":                                {query: "?db=db", body: "m f=1"},
 	"GET /api/v3/query_sql":                                {query: "?db=db&q=SELECT+1"},
 	"POST /api/v3/query_sql":                               {body: `{"db":"db","q":"SELECT 1"}`},
+	"POST /api/v2/query":                                   {body: `from(bucket: "db")`},
 	"POST /api/v3/flush":                                   {},
 	"GET /ping":                                            {},
 	"POST /ping":                                           {},
