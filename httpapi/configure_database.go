@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
 )
 
 // databaseBody is what creates or changes a database.
@@ -117,13 +119,14 @@ func (s *Server) listDatabases(b *backend, w http.ResponseWriter, r *http.Reques
 		return err
 	}
 	id, snapshot := identityOf(r), b.engine.Schema()
-	list := listing{columns: []string{"iox::database"}}
-	if showDeleted {
-		list.columns = append(list.columns, "deleted")
+	columns := []arrow.Field{textColumn("iox::database"), boolColumn("deleted")}
+	if !showDeleted {
+		columns = columns[:1]
 	}
+	list := newListing(columns...)
 	add := func(name string, deleted bool) {
 		row := []cell{textCell(name), boolCell(deleted)}
-		list.rows = append(list.rows, row[:len(list.columns)])
+		list.add(row[:len(columns)]...)
 	}
 	for _, d := range snapshot.Databases() {
 		if id.MayRead(d.Name) {

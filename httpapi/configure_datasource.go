@@ -30,9 +30,9 @@ func (s *Server) listDatasources(b *backend, w http.ResponseWriter, r *http.Requ
 	if err != nil {
 		return err
 	}
-	list := listing{columns: []string{"project", "datasource", "database", "created_at"}}
+	list := newListing(textColumn("project"), textColumn("datasource"), textColumn("database"), textColumn("created_at"))
 	for _, ds := range b.engine.Datasources() {
-		list.rows = append(list.rows, []cell{textCell(ds.Project), textCell(ds.Name), textCell(ds.Database), timeCell(ds.Created)})
+		list.add(textCell(ds.Project), textCell(ds.Name), textCell(ds.Database), timeCell(ds.Created))
 	}
 	return list.answer(w, p.format())
 }

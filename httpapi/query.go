@@ -84,7 +84,7 @@ func (s *Server) answerQuery(b *backend, w http.ResponseWriter, r *http.Request,
 // format is one way to write a result.
 type format struct {
 	contentType string
-	write       func(io.Writer, *query.Result) error
+	write       func(io.Writer, query.Rows) error
 }
 
 var formats = map[string]format{
@@ -111,7 +111,7 @@ func chooseFormat(name, accept string) (format, error) {
 	if name != "" {
 		f, ok := formats[name]
 		if !ok {
-			return format{}, badRequest("unknown format `%s`, expected one of `json`, `jsonl`, `csv`, `pretty`", name)
+			return format{}, unknownFormat(name)
 		}
 		return f, nil
 	}
@@ -123,6 +123,10 @@ func chooseFormat(name, accept string) (format, error) {
 		return format{}, badRequest("invalid mime type (%s)", accept)
 	}
 	return formats[name], nil
+}
+
+func unknownFormat(name string) error {
+	return badRequest("unknown format `%s`, expected one of `json`, `jsonl`, `csv`, `pretty`", name)
 }
 
 // bindParams decodes the values of $placeholders: a JSON object of strings, booleans,

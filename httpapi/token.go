@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -218,11 +217,9 @@ func (s *Server) listTokens(b *backend, w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return err
 	}
-	list := listing{columns: []string{"id", "name", "created_at", "expiry", "permissions"}}
+	list := newListing(countColumn("id"), textColumn("name"), textColumn("created_at"), textColumn("expiry"), textColumn("permissions"))
 	for _, t := range b.engine.Tokens() {
-		list.rows = append(list.rows, []cell{
-			literalCell(strconv.FormatUint(t.ID, 10)), textCell(t.Name), timeCell(t.Created), timeCell(t.Expiry), textCell(describePermissions(t)),
-		})
+		list.add(countCell(t.ID), textCell(t.Name), timeCell(t.Created), timeCell(t.Expiry), textCell(describePermissions(t)))
 	}
 	return list.answer(w, p.format())
 }

@@ -14,7 +14,7 @@ const flushBytes = 64 << 10
 
 // WriteJSON writes an array of objects without white space. Keys are in column order and null
 // ones are omitted; NaN and infinities, which JSON lacks, are written as null.
-func WriteJSON(w io.Writer, r *Result) error {
+func WriteJSON(w io.Writer, r Rows) error {
 	out := output{w: w, buf: []byte{'['}}
 	first := true
 	err := writeObjects(&out, r, func(buf []byte) []byte {
@@ -32,7 +32,7 @@ func WriteJSON(w io.Writer, r *Result) error {
 }
 
 // WriteJSONL writes an object as in WriteJSON on a line of its own for each row.
-func WriteJSONL(w io.Writer, r *Result) error {
+func WriteJSONL(w io.Writer, r Rows) error {
 	out := output{w: w}
 	if err := writeObjects(&out, r, func(buf []byte) []byte { return buf }, "\n"); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (o *output) flushFull() error {
 }
 
 // writeObjects writes each row as a JSON object, between what begin appends and end.
-func writeObjects(out *output, r *Result, begin func([]byte) []byte, end string) error {
+func writeObjects(out *output, r Rows, begin func([]byte) []byte, end string) error {
 	var keys [][]byte
 	for _, f := range r.Schema().Fields() {
 		keys = append(keys, append(appendJSONString(nil, f.Name), ':'))
@@ -94,7 +94,7 @@ func writeObjects(out *output, r *Result, begin func([]byte) []byte, end string)
 
 // WriteCSV writes a header and the rows, or nothing at all where there is no row.
 // Null is an empty field.
-func WriteCSV(w io.Writer, r *Result) error {
+func WriteCSV(w io.Writer, r Rows) error {
 	out := output{w: w}
 	header := true
 	for r.Next() {

@@ -27,7 +27,7 @@ func (t *table) cell(i int) []byte {
 }
 
 // WritePretty writes a table drawn in ASCII, without a line end after its last line.
-func WritePretty(w io.Writer, r *Result) error {
+func WritePretty(w io.Writer, r Rows) error {
 	t := table{columns: len(r.Schema().Fields())}
 	for _, f := range r.Schema().Fields() {
 		t.add([]byte(f.Name))

@@ -14,7 +14,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the files in testdata")
 
-var writers = map[string]func(io.Writer, *Result) error{
+var writers = map[string]func(io.Writer, Rows) error{
 	"json": WriteJSON, "jsonl": WriteJSONL, "csv": WriteCSV, "pretty": WritePretty,
 }
 
