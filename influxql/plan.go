@@ -14,6 +14,9 @@ type Plan struct {
 	// the values.
 	Columns []Column
 	Steps   []Step
+	// Empty names the series that an answer without rows shows all the same, with its
+	// columns and no values, as InfluxDB 1 does for some lists.
+	Empty []string
 }
 
 // Role says what a column of an answer is.
@@ -63,4 +66,7 @@ type Environment struct {
 	MayRead func(database string) bool
 	// Now is the time that now() means.
 	Now time.Time
+	// V1 makes SHOW statements answer as InfluxDB 1 does, rather than as InfluxDB 3: names
+	// of columns and series differ.
+	V1 bool
 }

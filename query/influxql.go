@@ -19,7 +19,9 @@ type InfluxQLRequest struct {
 	Statement                 *influxql.Statement
 	// MayRead answers whether the sender may read a database; nil is yes to all.
 	MayRead func(database string) bool
-	Origin  Origin
+	// V1 asks for the columns that InfluxDB 1 gives SHOW statements.
+	V1     bool
+	Origin Origin
 }
 
 // Origin says where a query comes from, for system.queries.
@@ -81,6 +83,9 @@ func explainPlan(err error) error {
 
 // Columns describes the columns of the records, in their order.
 func (r *InfluxQLResult) Columns() []influxql.Column { return r.plan.Columns }
+
+// Empty names the series that are shown although the answer has no rows.
+func (r *InfluxQLResult) Empty() []string { return r.plan.Empty }
 
 // Schema describes the records, with the metadata that InfluxDB 3 adds.
 func (r *InfluxQLResult) Schema() *arrow.Schema { return r.schema }
