@@ -3,6 +3,7 @@ package query
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
 )
@@ -25,6 +26,30 @@ func (e *ResourceError) Error() string { return e.Message }
 
 // ErrClosed occurs when a query arrives after Close.
 var ErrClosed = errors.New("query: closed")
+
+// ErrKilled occurs when a query is ended by KILL QUERY.
+var ErrKilled = errors.New("the query was killed by KILL QUERY")
+
+// TimeoutError occurs when a query outlives Options.Timeout.
+type TimeoutError struct{ After time.Duration }
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("the query was stopped after %v: it outlived --query-timeout; ask for a shorter range of time, or raise the flag", e.After)
+}
+
+// BusyError occurs when as many queries run as may, and as many wait as may.
+type BusyError struct{ Running, Waiting int }
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%d queries are running and %d are waiting; retry soon, or raise --max-concurrent-queries", e.Running, e.Waiting)
+}
+
+// QueryNotFoundError occurs when no query with an id waits or runs that the sender may kill.
+type QueryNotFoundError struct{ ID uint64 }
+
+func (e *QueryNotFoundError) Error() string {
+	return fmt.Sprintf("no query %d of yours is running; SELECT id, state, query_text FROM system.queries lists them", e.ID)
+}
 
 // refuse returns a UserError in the words of InfluxDB 3.
 func refuse(format string, args ...any) error {

@@ -28,6 +28,7 @@ type InfluxQLRequest struct {
 type Origin struct {
 	Protocol string // "http", "flight", …
 	Token    string // the name of the sender's token; empty without one
+	Admin    bool   // the sender may do everything, and so kill every query
 }
 
 // InfluxQLResult is the answer to an InfluxQL statement: the rows of the steps of its plan,

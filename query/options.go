@@ -34,6 +34,19 @@ type Options struct {
 	// MaxConcurrent bounds the running queries; others wait for their turn or the end
 	// of their context. 0 is twice Threads, at least 8.
 	MaxConcurrent int
+	// MaxQueued bounds the waiting queries; more fail with a *BusyError. 0 is
+	// DefaultMaxQueued.
+	MaxQueued int
+	// Timeout bounds the time from a query's arrival to the end of its answer, waiting and
+	// the client's reading included; 0 is no bound.
+	Timeout time.Duration
+	// SpillBytes bounds the spill directory; 0 leaves it to the disk.
+	SpillBytes int64
+	// LogSize is how many ended queries the log keeps; 0 is DefaultLogSize, and a
+	// negative number keeps none.
+	LogSize int
+	// Observe is told of every query that has ended; nil tells nobody. It must not block.
+	Observe func(QueryInfo)
 	// MaxSQLBytes bounds the length of a query's text; 0 is DefaultMaxSQLBytes.
 	MaxSQLBytes int
 	// Now is the clock that now() answers; nil is time.Now.
@@ -43,6 +56,13 @@ type Options struct {
 // DefaultMaxSQLBytes bounds a query's text, because parsing and planning are not
 // interruptible and cost more than linearly.
 const DefaultMaxSQLBytes = 256 << 10
+
+// DefaultMaxQueued bounds the waiting queries. Each costs a connection and a few KiB, and a
+// queue that is longer than this is not worked off before most clients give up.
+const DefaultMaxQueued = 1000
+
+// DefaultLogSize is the number of ended queries that the log keeps, as in InfluxDB 3.
+const DefaultLogSize = 1000
 
 // EnsureDefaults replaces zero values by defaults.
 func (o *Options) EnsureDefaults() {
@@ -57,6 +77,12 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.MaxSQLBytes == 0 {
 		o.MaxSQLBytes = DefaultMaxSQLBytes
+	}
+	if o.MaxQueued == 0 {
+		o.MaxQueued = DefaultMaxQueued
+	}
+	if o.LogSize == 0 {
+		o.LogSize = DefaultLogSize
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -81,6 +107,10 @@ func (o *Options) Validate() error {
 	if o.Threads < 1 || o.MaxConcurrent < 1 || o.MaxSQLBytes < 1 {
 		errs = append(errs, fmt.Errorf("query: Threads %d, MaxConcurrent %d and MaxSQLBytes %d must be positive",
 			o.Threads, o.MaxConcurrent, o.MaxSQLBytes))
+	}
+	if o.MaxQueued < 1 || o.Timeout < 0 || o.SpillBytes < 0 {
+		errs = append(errs, fmt.Errorf("query: MaxQueued %d must be positive, Timeout %v and SpillBytes %d not negative",
+			o.MaxQueued, o.Timeout, o.SpillBytes))
 	}
 	return errors.Join(errs...)
 }

@@ -1,12 +1,14 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
 )
@@ -21,6 +23,8 @@ type Querier struct {
 	gate    *gate
 	buffers bufferRegistry
 	slots   chan struct{} // one token for each running query
+	queued  atomic.Int64  // those that wait for a slot
+	log     queryLog
 
 	closing context.Context // done when Close begins
 	cancel  context.CancelFunc
@@ -35,6 +39,7 @@ func Open(opts Options) (*Querier, error) {
 	}
 	q := &Querier{opts: opts, slots: make(chan struct{}, opts.MaxConcurrent)}
 	q.buffers.threads = opts.Threads
+	q.log.size = opts.LogSize
 	q.closing, q.cancel = context.WithCancel(context.Background())
 	if err := q.open(); err != nil {
 		q.disconnect()
@@ -153,10 +158,36 @@ type Request struct {
 }
 
 // Query starts a query and returns when its first rows are there. The caller must close
-// the Result. Its errors are *UserError, *ResourceError, engine.ErrDatabaseNotFound,
-// ErrClosed, the context's, and others that are ours.
+// the Result. Its errors are *UserError, *ResourceError, *BusyError, *TimeoutError,
+// ErrKilled, engine.ErrDatabaseNotFound, ErrClosed, the context's, and others that are ours.
 func (q *Querier) Query(ctx context.Context, req Request) (result *Result, err error) {
-	stmt, err := q.gate.parse(ctx, req.SQL)
+	j := q.begin(ctx, QueryInfo{Database: req.Database, Language: "sql", Text: req.SQL}, req.Params, req.Origin)
+	defer func() { // also when sql panics: a slot that is lost is lost for ever
+		if result == nil {
+			j.end(cmp.Or(err, errPanicked))
+		}
+	}()
+	if result, err = j.sql(req); err == nil {
+		result.ends = true
+	}
+	return result, err
+}
+
+// errPanicked is what the log says of a query that never got an answer.
+var errPanicked = errors.New("query: panicked")
+
+// sql starts an SQL text within a job and returns when its first rows are there.
+func (j *job) sql(req Request) (result *Result, err error) {
+	defer func() { err = j.explain(err) }()
+	q, text := j.querier, req.SQL
+	if id, ok, err := killStatement(text); err != nil {
+		return nil, err
+	} else if ok {
+		if text, err = j.kill(req.Origin, id); err != nil {
+			return nil, err
+		}
+	}
+	stmt, err := q.gate.parse(j.ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -164,16 +195,16 @@ func (q *Querier) Query(ctx context.Context, req Request) (result *Result, err e
 	if err != nil {
 		return nil, err
 	}
-	if err := q.acquire(ctx); err != nil {
+	if err := j.admit(); err != nil {
 		return nil, err
 	}
-	run := &running{querier: q}
-	defer func() { // also when start panics: a slot that is lost is lost for ever
+	run := &running{querier: q, job: j}
+	defer func() { // also when start panics: what is pinned would stay so for ever
 		if result == nil {
 			run.close()
 		}
 	}()
-	return run.start(ctx, req.Database, stmt, &used)
+	return run.start(j.ctx, req.Database, stmt, &used)
 }
 
 // acquire waits for a slot.
@@ -184,9 +215,21 @@ func (q *Querier) acquire(ctx context.Context) error {
 	select {
 	case q.slots <- struct{}{}:
 		return nil
+	default:
+	}
+	defer q.queued.Add(-1)
+	if n := q.queued.Add(1); n > int64(q.opts.MaxQueued) {
+		return &BusyError{Running: cap(q.slots), Waiting: q.opts.MaxQueued}
+	}
+	select {
+	case q.slots <- struct{}{}:
+		return nil
 	case <-q.closing.Done():
 		return ErrClosed
 	case <-ctx.Done():
 		return fmt.Errorf("query: wait for a slot: %w", context.Cause(ctx))
 	}
 }
+
+// leave gives a slot back.
+func (q *Querier) leave() { <-q.slots }

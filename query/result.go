@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/big"
@@ -24,6 +25,7 @@ type Result struct {
 	current  arrow.RecordBatch
 	err      error
 	finished bool
+	ends     bool // the job ends with this result
 }
 
 // target is what a column of DuckDB's answer becomes.
@@ -59,8 +61,10 @@ func newResult(run *running) (*Result, error) {
 		r.finished = true
 		return r, nil
 	}
-	r.first, err = r.convert(batch)
-	return r, err
+	if r.first, err = r.convert(batch); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // explain gives the cause of an error: a fault in a callback or a cancellation comes first.
@@ -82,6 +86,7 @@ func (r *Result) Next() bool {
 	}
 	if r.first != nil {
 		r.current, r.first = r.first, nil
+		r.run.job.answered(r.current)
 		return true
 	}
 	if r.finished || r.err != nil {
@@ -96,8 +101,11 @@ func (r *Result) Next() bool {
 		r.finished = true
 		return false
 	}
-	r.current, r.err = r.convert(batch)
-	return r.err == nil
+	if r.current, r.err = r.convert(batch); r.err != nil {
+		return false
+	}
+	r.run.job.answered(r.current)
+	return true
 }
 
 // Record is the current record. It is valid until the next call of Next, unless retained.
@@ -117,9 +125,21 @@ func (r *Result) Close() {
 			batch.Release()
 		}
 	}
+	finished := r.finished
 	r.first, r.current, r.finished = nil, nil, true
 	r.run.close()
+	if r.ends {
+		r.run.job.end(r.outcome(finished))
+	}
 	r.run = nil
+}
+
+// outcome is how the query ended when its result is closed.
+func (r *Result) outcome(finished bool) error {
+	if r.err == nil && !finished {
+		return cmp.Or(r.run.job.explain(errAbandoned), errAbandoned)
+	}
+	return r.err
 }
 
 // chooseTarget decides from a column's type and its first values.

@@ -11,15 +11,17 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// running is what a query holds: a slot, views and their buffered rows, and a stream.
+// running is what a text of a job holds: views and their buffered rows, and a stream.
 type running struct {
 	querier  *Querier
+	job      *job
 	ctx      context.Context // of the query, for the views that it pins
 	view     *engine.View
 	internal map[string]*engine.View // of the internal database's tables that system tables show
 	handles  []string
 	sources  []*bufferSource
 	stream   *stream
+	reports  []*scanReport
 }
 
 // close releases everything in reverse order. DuckDB must be done with the rows before they
@@ -37,7 +39,6 @@ func (r *running) close() {
 	if r.view != nil {
 		r.view.Close()
 	}
-	<-r.querier.slots
 }
 
 // fault returns what went wrong in a buffer scan.
@@ -64,6 +65,7 @@ func (r *running) start(ctx context.Context, database string, stmt *statement, u
 	if err != nil {
 		return nil, err
 	}
+	r.job.planned(r.reports)
 	if r.stream, err = openStream(ctx, r.querier, text); err != nil {
 		if fault := r.fault(); fault != nil {
 			return nil, fault
@@ -187,7 +189,9 @@ func (r *running) tableScan(t *engine.TableView, c *constraint, used *columnName
 		return "", err
 	}
 	pinned := engine.TableView{Table: t.Table, Files: files, Buffers: t.Buffers}
-	return planScan(&pinned, c, used).sql(r.register), nil
+	plan := planScan(&pinned, c, used)
+	r.reports = append(r.reports, plan.report(&pinned, c))
+	return plan.sql(r.register), nil
 }
 
 func (r *running) register(rows []rowRun, columns []schema.Column, withOrder bool) string {

@@ -73,6 +73,7 @@ var systemTables = []*systemTable{
 			{Name: "created"},
 		},
 	},
+	queriesTable,
 	{
 		schema: "system", name: "tokens", rows: systemTokens, internalOnly: true,
 		columns: []schema.Column{
