@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,17 +10,12 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// identityKey is the key of the identity in a request's context.
-type identityKey struct{}
-
 // identityOf returns who sent a request. Every request that reaches a handler has an
 // identity.
-func identityOf(r *http.Request) *auth.Identity {
-	return r.Context().Value(identityKey{}).(*auth.Identity)
-}
+func identityOf(r *http.Request) *auth.Identity { return auth.IdentityOf(r.Context()) }
 
 func withIdentity(r *http.Request, id *auth.Identity) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), identityKey{}, id))
+	return r.WithContext(auth.WithIdentity(r.Context(), id))
 }
 
 var (

@@ -38,6 +38,10 @@ func (s *Server) handle(rt route) {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if isGRPC(r) {
+		s.serveGRPC(w, r)
+		return
+	}
 	id := uuid.Must(uuid.NewV7()).String()
 	w.Header().Set(requestIDHeader, id)
 	w.Header().Set("Request-Id", id)

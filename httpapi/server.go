@@ -50,6 +50,9 @@ type Options struct {
 	OpenWithoutTokens bool
 	// DisableAuthz names routes that need no token: any of health, ping and metrics.
 	DisableAuthz []string
+	// GRPC answers the gRPC requests on the port, once they are admitted like any other:
+	// auth.IdentityOf tells it who sent one. nil refuses them.
+	GRPC http.Handler
 	// Now is the clock that tokens expire by and quotas are counted by; nil is time.Now.
 	Now func() time.Time
 	// Logger receives faults of ours; nil discards them.
@@ -202,9 +205,17 @@ func (s *Server) open() (*backend, error) {
 // HTTPServer returns an http.Server around s with time-outs that keep slow or silent
 // clients from holding connections. It has none for writing, because a large result
 // may take long; bodies have their own (see bodyReader).
+//
+// It speaks HTTP/1.1 and HTTP/2, the latter also without TLS to a client that knows it
+// beforehand, as clients of gRPC do.
 func (s *Server) HTTPServer() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:           s,
+		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
