@@ -18,6 +18,7 @@ import (
 	"github.com/siltstone-db/siltstone/auth"
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/flight"
 	"github.com/siltstone-db/siltstone/httpapi"
 	"github.com/siltstone-db/siltstone/query"
 )
@@ -253,6 +254,7 @@ type server struct {
 	log      *slog.Logger
 	listener net.Listener
 	api      *httpapi.Server
+	flight   *flight.Server
 	http     *http.Server
 	door     *door
 	registry *prometheus.Registry
@@ -271,6 +273,7 @@ func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	calls := flight.New(flight.Options{Version: version, Logger: log, Registerer: registry})
 	api, err := httpapi.New(httpapi.Options{
 		Version: version, Revision: revision(),
 		MaxRequestBytes:         int64(c.MaxRequest),
@@ -283,13 +286,14 @@ func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
 		OpenWithoutTokens:       isLoopback(listener.Addr()),
 		DisableAuthz:            c.DisableAuthz,
 		IngestRequestsPerMinute: c.IngestRateLimit,
+		GRPC:                    calls.GRPC(),
 		Logger:                  log, Registry: registry,
 	})
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	s := &server{
-		log: log, listener: listener, api: api, http: api.HTTPServer(),
+		log: log, listener: listener, api: api, flight: calls, http: api.HTTPServer(),
 		registry: registry, failed: make(chan error, 1),
 	}
 	s.door = &door{Handler: api}
@@ -342,6 +346,7 @@ func (s *server) letIn(dir string) error {
 	}
 	s.querier = q
 	registerQueryMetrics(s.registry, q)
+	s.flight.SetReady(s.engine, q)
 	s.api.SetReady(s.engine, q)
 	s.door.isOpen.Store(true) // the api asks for tokens from here on
 	return nil
