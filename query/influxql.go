@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,11 +35,9 @@ type Origin struct {
 // InfluxQLResult is the answer to an InfluxQL statement: the rows of the steps of its plan,
 // one step after the other. It belongs to one goroutine.
 type InfluxQLResult struct {
-	ctx     context.Context // of the statement, for the steps that are still to start
-	querier *Querier
-	plan    *influxql.Plan
-	origin  Origin
-	schema  *arrow.Schema
+	job    *job // in which the steps run; nil once it has ended
+	plan   *influxql.Plan
+	schema *arrow.Schema
 
 	next    int     // index of the step that comes after the running one
 	step    *Result // the running step; nil when there is none
@@ -49,7 +48,14 @@ type InfluxQLResult struct {
 
 // InfluxQL starts a statement and returns when its first rows are there. The caller must
 // close the result. Its errors are those of Query, and *influxql.ForbiddenError.
-func (q *Querier) InfluxQL(ctx context.Context, req InfluxQLRequest) (*InfluxQLResult, error) {
+func (q *Querier) InfluxQL(ctx context.Context, req InfluxQLRequest) (result *InfluxQLResult, err error) {
+	about := QueryInfo{Database: req.Database, Language: "influxql", Text: req.Statement.Text()}
+	j := q.begin(ctx, about, nil, req.Origin)
+	defer func() { // also when something panics: a slot that is lost is lost for ever
+		if result == nil {
+			j.end(cmp.Or(err, errPanicked))
+		}
+	}()
 	env := &influxql.Environment{
 		Database: req.Database, RetentionPolicy: req.RetentionPolicy, MayRead: req.MayRead, Now: q.opts.Now(),
 		Schema: &schema.Snapshot{},
@@ -61,9 +67,9 @@ func (q *Querier) InfluxQL(ctx context.Context, req InfluxQLRequest) (*InfluxQLR
 	if err != nil {
 		return nil, explainPlan(err)
 	}
-	r := &InfluxQLResult{ctx: ctx, querier: q, plan: plan, origin: req.Origin, schema: influxqlSchema(plan.Columns)}
+	r := &InfluxQLResult{job: j, plan: plan, schema: influxqlSchema(plan.Columns)}
 	if r.first = r.Next(); !r.first && r.err != nil {
-		r.Close()
+		r.stop()
 		return nil, r.err
 	}
 	return r, nil
@@ -131,7 +137,7 @@ func (r *InfluxQLResult) start() bool {
 			return r.err == nil
 		}
 		var err error
-		r.step, err = r.querier.Query(r.ctx, Request{Database: step.Database, SQL: step.SQL, Origin: r.origin})
+		r.step, err = r.job.sql(Request{Database: step.Database, SQL: step.SQL})
 		if isMissing(err) {
 			continue // dropped since the plan was made
 		}
@@ -156,6 +162,20 @@ func (r *InfluxQLResult) Err() error { return r.err }
 
 // Close ends the statement. It may be called more than once.
 func (r *InfluxQLResult) Close() {
+	if r.job == nil {
+		return
+	}
+	err := r.err
+	if finished := r.step == nil && r.next == len(r.plan.Steps); err == nil && !finished {
+		err = cmp.Or(r.job.explain(errAbandoned), errAbandoned)
+	}
+	r.stop()
+	r.job.end(err)
+	r.job = nil
+}
+
+// stop gives back what the running step holds.
+func (r *InfluxQLResult) stop() {
 	r.first = false
 	r.release()
 	if r.step != nil {

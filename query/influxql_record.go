@@ -109,7 +109,7 @@ func (r *InfluxQLResult) record(batch arrow.RecordBatch) (arrow.RecordBatch, err
 		from++
 		if !arrow.TypeEqual(column.DataType(), want) {
 			var err error
-			if column, err = compute.CastArray(r.ctx, column, compute.SafeCastOptions(want)); err != nil {
+			if column, err = compute.CastArray(r.job.ctx, column, compute.SafeCastOptions(want)); err != nil {
 				return nil, fmt.Errorf("query: column %q of an InfluxQL statement: %w", c.Name, err)
 			}
 			made = append(made, column)
