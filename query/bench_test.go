@@ -272,7 +272,7 @@ func BenchmarkGate(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := stmt.rewrite(nil, time.Now()); err != nil {
+		if _, err := stmt.rewrite(b.Context(), q.gate, nil, time.Now()); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := stmt.text(b.Context(), q.gate, nil); err != nil {

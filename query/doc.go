@@ -33,7 +33,8 @@
 //     ast.go walks the tree with allow lists (Q2). show.go makes queries of
 //     SHOW and DESCRIBE.
 //  2. rewrite.go: every table in the tree becomes a reference to a scan of its own;
-//     parameters and now() become constants.
+//     parameters and now() become constants; dialect*.go: what InfluxDB knows and DuckDB
+//     does not becomes what DuckDB knows.
 //  3. run.go pins the view, and prune.go extracts from the WHERE clauses, for each
 //     scan, bounds on time and wanted tag values.
 //  4. overlap.go finds the windows of time that more than one source covers, and
@@ -48,7 +49,6 @@
 //
 // # What differs from InfluxDB 3
 //
-// The dialect is DuckDB's: 5/2 is 2.5, names are found in any case, and date_trunc
-// answers in microseconds. macros.go adds what clients need most. Without ORDER BY
-// the order of rows is not defined.
+// The dialect is DuckDB's: 5/2 is 2.5, and names are found in any case. dialect.go adds what
+// users of InfluxDB write. Without ORDER BY the order of rows is not defined.
 package query

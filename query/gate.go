@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
@@ -15,9 +16,10 @@ import (
 // that never run anything else. DuckDB parses in it, so that what is checked and what is
 // run cannot differ by parser.
 type gate struct {
-	maxBytes int
-	sessions chan *gateSession // those that are free
-	closed   chan struct{}
+	maxBytes  int
+	sessions  chan *gateSession // those that are free
+	templates sync.Map          // of node, by text: dialect.go
+	closed    chan struct{}
 }
 
 // gateSession is one connection with the two functions prepared.

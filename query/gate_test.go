@@ -420,7 +420,7 @@ func FuzzGate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := stmt.rewrite(nil, time.Unix(0, 0)); err != nil {
+		if _, err := stmt.rewrite(t.Context(), q.gate, nil, time.Unix(0, 0)); err != nil {
 			return
 		}
 		printed, err := stmt.text(t.Context(), q.gate, nil)

@@ -250,8 +250,8 @@ func stringConstant(n node) (string, bool) {
 	return s, ok && value.child("type").str("id") == "VARCHAR"
 }
 
-// evalTime evaluates a constant expression to the range in which its value lies: DuckDB may
-// round to its type's precision.
+// evalTime evaluates a constant to the range in which its value lies: DuckDB may round to its
+// type's precision. What is computed from constants is one already (dialect_time.go).
 func evalTime(n node) (schema.TimeRange, bool) {
 	switch n.str("class") {
 	case "CONSTANT":
@@ -268,8 +268,6 @@ func evalTime(n node) (schema.TimeRange, bool) {
 			return schema.TimeRange{}, false
 		}
 		return parseInstant(s, precision)
-	case "FUNCTION":
-		return evalShifted(n)
 	}
 	return schema.TimeRange{}, false
 }
@@ -277,31 +275,6 @@ func evalTime(n node) (schema.TimeRange, bool) {
 var castPrecision = map[string]time.Duration{
 	"TIMESTAMP_NS": 0, "TIMESTAMP": time.Microsecond, "TIMESTAMP_MS": time.Millisecond,
 	"TIMESTAMP_S": time.Second, "DATE": 0,
-}
-
-// evalShifted evaluates an instant plus or minus an interval, which DuckDB computes in
-// microseconds.
-func evalShifted(n node) (schema.TimeRange, bool) {
-	args := n.list("children")
-	op := n.str("function_name")
-	if op != "+" && op != "-" || len(args) != 2 {
-		return schema.TimeRange{}, false
-	}
-	at, ok := evalTime(asNode(args[0]))
-	if !ok {
-		return schema.TimeRange{}, false
-	}
-	low, high, ok := evalInterval(asNode(args[1]))
-	if !ok {
-		return schema.TimeRange{}, false
-	}
-	if op == "-" {
-		low, high = -high, -low
-	}
-	return schema.TimeRange{
-		Min: saturatingAdd(at.Min, int64(low)-int64(time.Microsecond)),
-		Max: saturatingAdd(at.Max, int64(high)+int64(time.Microsecond)),
-	}, true
 }
 
 func saturatingAdd(a, b int64) int64 {
@@ -348,60 +321,4 @@ func parseInstant(s string, precision time.Duration) (schema.TimeRange, bool) {
 		return schema.TimeRange{Min: at - slack, Max: at + slack}, true
 	}
 	return schema.TimeRange{}, false
-}
-
-// unitRange gives a unit's shortest and longest length.
-var unitRange = map[string][2]time.Duration{
-	"microsecond": {time.Microsecond, time.Microsecond}, "millisecond": {time.Millisecond, time.Millisecond},
-	"second": {time.Second, time.Second}, "minute": {time.Minute, time.Minute}, "hour": {time.Hour, time.Hour},
-	"day": {24 * time.Hour, 24 * time.Hour}, "week": {168 * time.Hour, 168 * time.Hour},
-	"month": {28 * 24 * time.Hour, 31 * 24 * time.Hour}, "year": {365 * 24 * time.Hour, 366 * 24 * time.Hour},
-}
-
-// evalInterval evaluates the two ways to write an interval: a string with a number and a
-// unit, and a number before a unit, which the parser makes a call of to_hours and the like.
-func evalInterval(n node) (low, high time.Duration, ok bool) {
-	var number, unit string
-	switch n.str("class") {
-	case "CAST":
-		s, isString := stringConstant(n.child("child"))
-		words := strings.Fields(s)
-		if !isString || n.child("cast_type").str("id") != "INTERVAL" || len(words) != 2 {
-			return 0, 0, false
-		}
-		number, unit = words[0], words[1]
-	case "FUNCTION":
-		args := n.list("children")
-		if unit, ok = strings.CutPrefix(n.str("function_name"), "to_"); !ok || len(args) != 1 {
-			return 0, 0, false
-		}
-		number = wholeNumber(asNode(args[0]))
-	}
-	count, err := strconv.ParseInt(number, 10, 64)
-	length, known := unitRange[strings.TrimSuffix(strings.ToLower(unit), "s")]
-	if err != nil || !known || count < 0 || time.Duration(count) > (1<<63-1)/length[1] {
-		return 0, 0, false
-	}
-	return time.Duration(count) * length[0], time.Duration(count) * length[1], true
-}
-
-// wholeNumber returns the digits of the constant within the casts and the trunc that
-// the parser wraps around the number of an interval.
-func wholeNumber(n node) string {
-	for range 4 {
-		switch {
-		case n.str("class") == "CAST":
-			n = n.child("child")
-		case n.str("class") == "FUNCTION" && n.str("function_name") == "trunc" && len(n.list("children")) == 1:
-			n = asNode(n.list("children")[0])
-		default:
-			value := n.child("value")
-			if number, ok := value["value"].(interface{ String() string }); ok && value.child("type").str("id") == "INTEGER" {
-				return number.String()
-			}
-			s, _ := stringConstant(n)
-			return s
-		}
-	}
-	return ""
 }

@@ -20,10 +20,9 @@ func constraintsOf(t *testing.T, q *Querier, table *schema.Table, sql string) []
 	if err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
-	if _, err := stmt.rewrite(nil, time.Unix(0, epoch)); err != nil {
+	if _, err := stmt.rewrite(t.Context(), q.gate, nil, time.Unix(0, epoch)); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
-	stmt.rename()
 	tables := make([]*schema.Table, len(stmt.tables))
 	for i := range tables {
 		tables[i] = table
@@ -45,37 +44,39 @@ func TestWhereClausesBoundTimeAndTags(t *testing.T) {
 	for sql, want := range map[string]constraint{
 		"SELECT 1 FROM cpu":             {time: everything},
 		"SELECT 1 FROM cpu WHERE n = 5": {time: everything},
-		"SELECT 1 FROM cpu WHERE time > '2024-02-03T04:05:06.000000007Z'":      {time: from(at - slack)},
-		"SELECT 1 FROM cpu WHERE '2024-02-03 04:05:06.000000007' >= time":      {time: until(at + slack)},
-		"SELECT 1 FROM cpu WHERE TIME > '2024-02-03T06:05:06.000000007+02:00'": {time: from(at - slack)},
-		"SELECT 1 FROM cpu WHERE time = TIMESTAMP '2024-02-03 04:05:06'":       {time: schema.TimeRange{Min: at - 7 - slack, Max: at - 7 + slack}},
-		"SELECT 1 FROM cpu WHERE time < DATE '2024-02-03'":                     {time: until(at/hour/24*24*hour + slack)},
-		"SELECT 1 FROM cpu WHERE time < 'yesterday'":                           {time: everything},
-		"SELECT 1 FROM cpu WHERE time < '0001-01-01'":                          {time: everything},
-		"SELECT 1 FROM cpu WHERE time >= now()":                                {time: from(epoch - slack)},
-		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL '2 hours'":           {time: from(epoch - 2*hour - 2*slack)},
-		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL 2 HOURS":             {time: from(epoch - 2*hour - 2*slack)},
-		"SELECT 1 FROM cpu WHERE time <= now() + INTERVAL '1 month'":           {time: until(epoch + 31*24*hour + 2*slack)},
-		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL '1 month'":           {time: from(epoch - 31*24*hour - 2*slack)},
-		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL '1 day 2 hours'":     {time: everything},
-		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL (n) DAY":             {time: everything},
-		"SELECT 1 FROM cpu WHERE time BETWEEN now() AND now()":                 {time: schema.TimeRange{Min: epoch - slack, Max: epoch + slack}},
-		"SELECT 1 FROM cpu WHERE time > now() OR n = 1":                        {time: everything},
-		"SELECT 1 FROM cpu WHERE NOT time > now()":                             {time: until(epoch + slack)},
-		"SELECT 1 FROM cpu WHERE (time > now() AND host = 'a') AND n > 1":      {time: from(epoch - slack), tags: tags{1: {"a"}}},
-		"SELECT 1 FROM cpu WHERE host = 'a' OR host = 'b'":                     {time: everything},
-		"SELECT 1 FROM cpu WHERE 'a' = HOST AND region IN ('x', 'y')":          {time: everything, tags: tags{1: {"a"}, 2: {"x", "y"}}},
-		"SELECT 1 FROM cpu WHERE host IN ('a', 'b') AND host IN ('b', 'c')":    {time: everything, tags: tags{1: {"b"}}},
-		"SELECT 1 FROM cpu WHERE host = 'a' AND host = 'b'":                    {time: everything, tags: tags{1: {}}},
-		"SELECT 1 FROM cpu WHERE host NOT IN ('a') AND host <> 'b'":            {time: everything},
-		"SELECT 1 FROM cpu WHERE host IN ('a', region) AND host > 'a'":         {time: everything},
-		"SELECT 1 FROM cpu WHERE host IS NOT DISTINCT FROM 'a'":                {time: everything},
-		"SELECT 1 FROM cpu WHERE rack = 'a'":                                   {time: everything},
-		"SELECT 1 FROM cpu c WHERE c.host = 'a' AND x.host = 'b'":              {time: everything, tags: tags{1: {"a"}}},
-		"SELECT 1 FROM cpu AS c(a, b) WHERE host = 'a'":                        {time: everything},
-		"SELECT 1 FROM cpu TABLESAMPLE 10% WHERE host = 'a'":                   {time: everything},
-		"SELECT 1 FROM cpu WHERE host = 'a' USING SAMPLE 1":                    {time: everything},
-		"SELECT host AS h FROM cpu GROUP BY host HAVING host = 'a'":            {time: everything},
+		"SELECT 1 FROM cpu WHERE time > '2024-02-03T04:05:06.000000007Z'":               {time: from(at - slack)},
+		"SELECT 1 FROM cpu WHERE '2024-02-03 04:05:06.000000007' >= time":               {time: until(at + slack)},
+		"SELECT 1 FROM cpu WHERE TIME > '2024-02-03T06:05:06.000000007+02:00'":          {time: from(at - slack)},
+		"SELECT 1 FROM cpu WHERE time = TIMESTAMP '2024-02-03 04:05:06'":                {time: schema.TimeRange{Min: at - 7 - slack, Max: at - 7 + slack}},
+		"SELECT 1 FROM cpu WHERE time < DATE '2024-02-03'":                              {time: until(at/hour/24*24*hour + slack)},
+		"SELECT 1 FROM cpu WHERE time < 'yesterday'":                                    {time: everything},
+		"SELECT 1 FROM cpu WHERE time < '0001-01-01'":                                   {time: everything},
+		"SELECT 1 FROM cpu WHERE time >= now()":                                         {time: from(epoch - slack)},
+		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL '2 hours'":                    {time: from(epoch - 2*hour - slack)},
+		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL 2 HOURS":                      {time: from(epoch - 2*hour - slack)},
+		"SELECT 1 FROM cpu WHERE time <= now() + INTERVAL '1 month'":                    {time: until(epoch + 30*24*hour + slack)},
+		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL '1 month'":                    {time: from(epoch - 31*24*hour - slack)},
+		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL '1 day 2 hours'":              {time: from(epoch - 26*hour - slack)},
+		"SELECT 1 FROM cpu WHERE time >= date_trunc('day', now())":                      {time: from(epoch/hour/24*24*hour - slack)},
+		"SELECT 1 FROM cpu WHERE time >= date_bin('1 hour', now()) - INTERVAL '1 hour'": {time: from(epoch/hour*hour - hour - slack)},
+		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL (n) DAY":                      {time: everything},
+		"SELECT 1 FROM cpu WHERE time BETWEEN now() AND now()":                          {time: schema.TimeRange{Min: epoch - slack, Max: epoch + slack}},
+		"SELECT 1 FROM cpu WHERE time > now() OR n = 1":                                 {time: everything},
+		"SELECT 1 FROM cpu WHERE NOT time > now()":                                      {time: until(epoch + slack)},
+		"SELECT 1 FROM cpu WHERE (time > now() AND host = 'a') AND n > 1":               {time: from(epoch - slack), tags: tags{1: {"a"}}},
+		"SELECT 1 FROM cpu WHERE host = 'a' OR host = 'b'":                              {time: everything},
+		"SELECT 1 FROM cpu WHERE 'a' = HOST AND region IN ('x', 'y')":                   {time: everything, tags: tags{1: {"a"}, 2: {"x", "y"}}},
+		"SELECT 1 FROM cpu WHERE host IN ('a', 'b') AND host IN ('b', 'c')":             {time: everything, tags: tags{1: {"b"}}},
+		"SELECT 1 FROM cpu WHERE host = 'a' AND host = 'b'":                             {time: everything, tags: tags{1: {}}},
+		"SELECT 1 FROM cpu WHERE host NOT IN ('a') AND host <> 'b'":                     {time: everything},
+		"SELECT 1 FROM cpu WHERE host IN ('a', region) AND host > 'a'":                  {time: everything},
+		"SELECT 1 FROM cpu WHERE host IS NOT DISTINCT FROM 'a'":                         {time: everything},
+		"SELECT 1 FROM cpu WHERE rack = 'a'":                                            {time: everything},
+		"SELECT 1 FROM cpu c WHERE c.host = 'a' AND x.host = 'b'":                       {time: everything, tags: tags{1: {"a"}}},
+		"SELECT 1 FROM cpu AS c(a, b) WHERE host = 'a'":                                 {time: everything},
+		"SELECT 1 FROM cpu TABLESAMPLE 10% WHERE host = 'a'":                            {time: everything},
+		"SELECT 1 FROM cpu WHERE host = 'a' USING SAMPLE 1":                             {time: everything},
+		"SELECT host AS h FROM cpu GROUP BY host HAVING host = 'a'":                     {time: everything},
 	} {
 		got := constraintsOf(t, q, v.Table, sql)
 		if diff := cmp.Diff([]constraint{want}, got, cmp.AllowUnexported(constraint{})); diff != "" {

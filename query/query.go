@@ -191,7 +191,7 @@ func (j *job) sql(req Request) (result *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	used, err := stmt.rewrite(req.Params, q.opts.Now())
+	used, err := stmt.rewrite(j.ctx, q.gate, req.Params, q.opts.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -27,12 +28,16 @@ func (s *statement) rename() {
 	}
 }
 
-// rewriter replaces parameters and the functions of the current time by constants, and
-// notes which columns the query can possibly mean.
+// rewriter replaces parameters and the functions of the current time by constants, and what
+// DuckDB does not know by what it knows (dialect.go). It notes which columns the query
+// can possibly mean.
 type rewriter struct {
+	ctx    context.Context // of the query, for the parser
+	gate   *gate
 	params map[string]any
 	now    time.Time
 	used   columnNames
+	copied int // nodes that stand in more than one place since
 }
 
 // columnNames are the names that occur in a query where a column may stand.
@@ -43,27 +48,33 @@ type columnNames struct {
 
 func (u *columnNames) has(name string) bool { return u.all || u.names[strings.ToLower(name)] }
 
-// rewrite changes the statement's tree in place.
-func (s *statement) rewrite(params map[string]any, now time.Time) (columnNames, error) {
-	r := rewriter{params: params, now: now, used: columnNames{names: make(map[string]bool)}}
+// rewrite changes the statement's tree in place. A part of the tree may be copied by it, so
+// that each table gets the name of its scan first: copies share it.
+func (s *statement) rewrite(ctx context.Context, g *gate, params map[string]any, now time.Time) (columnNames, error) {
+	s.rename()
+	r := rewriter{ctx: ctx, gate: g, params: params, now: now, used: columnNames{names: make(map[string]bool)}}
 	if err := r.children(s.query); err != nil {
 		return columnNames{}, err
 	}
 	for _, t := range s.tables {
 		alias := t.node.str("alias")
-		if alias == "" {
-			alias = t.node.str("table_name")
-		}
 		if r.used.names[wholeRow(strings.ToLower(alias))] || len(t.node.list("column_name_alias")) > 0 {
 			r.used.all = true
 		}
 	}
-	return r.used, nil
+	return r.used, checkDepth(s.query)
 }
 
+// children rewrites the values of an object.
 func (r *rewriter) children(n node) error {
 	for key, v := range n {
-		replacement, err := r.value(v, key == "select_list")
+		if list, ok := v.([]any); ok && key == "select_list" {
+			if err := r.selectList(list); err != nil {
+				return err
+			}
+			continue
+		}
+		replacement, err := r.value(v)
 		if err != nil {
 			return err
 		}
@@ -72,13 +83,39 @@ func (r *rewriter) children(n node) error {
 	return nil
 }
 
-// value visits v and returns what takes its place. In a select list the new expression
-// gets the old one's text as its name.
-func (r *rewriter) value(v any, selected bool) (any, error) {
+// selectList rewrites the items of a SELECT. One that changes keeps its old text as its name.
+func (r *rewriter) selectList(items []any) error {
+	for i, item := range items {
+		old := asNode(item)
+		mayChange := old.str("alias") == "" && named[old.str("class")] && !contains(old, "STAR")
+		var before node
+		if mayChange {
+			before = clone(old)
+		}
+		replacement, err := r.value(item)
+		if err != nil {
+			return err
+		}
+		items[i] = replacement
+		if mayChange && !reflect.DeepEqual(map[string]any(before), replacement) {
+			if asNode(replacement)["alias"], err = r.gate.printExpression(r.ctx, before); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// named are the classes of expressions whose text is the name of a column.
+var named = setOf("FUNCTION WINDOW CAST OPERATOR CONJUNCTION COMPARISON BETWEEN CASE PARAMETER COLUMN_REF CONSTANT")
+
+// value visits v and returns what takes its place, which is made of children that are
+// rewritten already.
+func (r *rewriter) value(v any) (any, error) {
 	switch v := v.(type) {
 	case []any:
 		for i, e := range v {
-			replacement, err := r.value(e, selected)
+			replacement, err := r.value(e)
 			if err != nil {
 				return nil, err
 			}
@@ -87,18 +124,18 @@ func (r *rewriter) value(v any, selected bool) (any, error) {
 	case map[string]any:
 		r.note(v)
 		moveToUTC(v)
-		constant, name, err := r.constant(v)
-		if err != nil {
+		if err := r.children(v); err != nil {
 			return nil, err
 		}
-		if constant == nil {
-			return v, r.children(v)
+		replacement, err := r.constant(v)
+		if err == nil && replacement == nil {
+			replacement, err = r.dialect(v)
 		}
-		constant["alias"] = node(v).str("alias")
-		if selected && constant["alias"] == "" {
-			constant["alias"] = name
+		if err != nil || replacement == nil {
+			return v, err
 		}
-		return map[string]any(constant), nil
+		replacement["alias"] = node(v).str("alias")
+		return map[string]any(replacement), nil
 	}
 	return v, nil
 }
@@ -143,29 +180,27 @@ func moveToUTC(n node) {
 	}
 }
 
-// constant returns the constant that replaces an expression and the expression's text, or nil.
-func (r *rewriter) constant(n node) (replacement node, name string, err error) {
+// constant returns the constant that replaces an expression, or nil.
+func (r *rewriter) constant(n node) (node, error) {
 	switch n.str("class") {
 	case "PARAMETER":
 		id := n.str("identifier")
 		v, ok := r.params[id]
 		if !ok {
-			return nil, "", refuse("No value found for placeholder with name $%s", id)
+			return nil, refuse("No value found for placeholder with name $%s", id)
 		}
-		replacement, err = parameterNode(id, v)
-		return replacement, "$" + id, err
+		return parameterNode(id, v)
 	case "FUNCTION":
-		name = strings.ToLower(n.str("function_name"))
 		if len(n.list("children")) == 0 {
-			return r.currentTime(name), name + "()", nil
+			return r.currentTime(strings.ToLower(n.str("function_name"))), nil
 		}
 	case "COLUMN_REF":
 		if names := n.list("column_names"); len(names) == 1 {
-			name, _ = names[0].(string)
-			return r.currentTime(strings.ToLower(name)), name, nil
+			name, _ := names[0].(string)
+			return r.currentTime(strings.ToLower(name)), nil
 		}
 	}
-	return nil, "", nil
+	return nil, nil
 }
 
 // currentTime returns the start of the query. It has no time zone, unlike DuckDB's: a
@@ -174,7 +209,7 @@ func (r *rewriter) currentTime(function string) node {
 	switch function {
 	case "now", "current_timestamp", "get_current_timestamp", "transaction_timestamp",
 		"localtimestamp", "current_localtimestamp":
-		return castNode(r.now.UTC().Format("2006-01-02 15:04:05.000000000"), "TIMESTAMP_NS")
+		return instantNode(r.now.UnixNano())
 	case "current_date", "today":
 		return castNode(r.now.UTC().Format(time.DateOnly), "DATE")
 	}

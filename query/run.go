@@ -156,7 +156,6 @@ func notFound(actual map[string]string, missing *engine.TableNotFoundError) erro
 
 // scans writes a common table expression for each table of the statement.
 func (r *running) scans(stmt *statement, tables []*engine.TableView, used *columnNames) ([]string, error) {
-	stmt.rename()
 	definitions := make([]*schema.Table, len(tables))
 	for i, t := range tables {
 		if t != nil {

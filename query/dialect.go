@@ -1,0 +1,233 @@
+package query
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// What users of InfluxDB 3 and Grafana write and DuckDB does not know is replaced in the syntax
+// tree, from the leaves to the root, by what DuckDB knows. The tree was checked before
+// (gate.go), so that what stands in its place may use any function: a user's text
+// cannot reach it but through the list of what is allowed.
+//
+// A replacement is written as a template, an expression in SQL in which $1, $2 … stand for
+// parts of the tree. It is parsed once, by DuckDB like everything else.
+//
+//	dialect.go            what is replaced, and templates
+//	dialect_time.go       date_bin, date_trunc, instants ± intervals
+//	dialect_instant.go    constants: instants and intervals are computed here
+
+// dialect returns what replaces an expression whose children are rewritten, or nil.
+func (r *rewriter) dialect(n node) (node, error) {
+	switch n.str("class") {
+	case "FUNCTION":
+		return r.function(strings.ToLower(n.str("function_name")), n)
+	}
+	return nil, nil
+}
+
+// function returns what replaces a call, or nil.
+func (r *rewriter) function(name string, n node) (node, error) {
+	args := nodes(n.list("children"))
+	switch name {
+	case "date_bin":
+		return r.dateBin(args)
+	case "date_trunc", "datetrunc":
+		return r.dateTrunc(args)
+	case "time_bucket":
+		return r.timeBucket(args)
+	case "+", "-":
+		return r.shift(name, args)
+	}
+	return nil, nil
+}
+
+func nodes(list []any) []node {
+	all := make([]node, len(list))
+	for i, e := range list {
+		all[i] = asNode(e)
+	}
+	return all
+}
+
+// maxCopied bounds the nodes that a rewritten tree has more than the one it was made of: a
+// template that names a part twice doubles it, and one around it doubles that.
+const maxCopied = 1 << 15
+
+// expand returns a template's expression, in which args take the places of $1, $2 ….
+func (r *rewriter) expand(template string, args ...node) (node, error) {
+	parsed, err := r.gate.template(r.ctx, template)
+	if err != nil {
+		return nil, err
+	}
+	taken := make([]bool, len(args))
+	var fill func(v any) any
+	fill = func(v any) any {
+		switch v := v.(type) {
+		case []any:
+			all := make([]any, len(v))
+			for i, e := range v {
+				all[i] = fill(e)
+			}
+			return all
+		case map[string]any:
+			if node(v).str("class") != "PARAMETER" {
+				filled := make(map[string]any, len(v))
+				for key, e := range v {
+					filled[key] = fill(e)
+				}
+				return filled
+			}
+			i := int(node(v).str("identifier")[0] - '1')
+			if taken[i] {
+				r.copied += size(args[i])
+				return map[string]any(clone(args[i]))
+			}
+			taken[i] = true
+			return map[string]any(args[i])
+		}
+		return v
+	}
+	filled := asNode(fill(map[string]any(parsed)))
+	if r.copied > maxCopied {
+		return nil, refuse("functions of time are nested too deeply")
+	}
+	return filled, nil
+}
+
+// template parses the text of an expression, once.
+func (g *gate) template(ctx context.Context, text string) (node, error) {
+	if known, ok := g.templates.Load(text); ok {
+		return known.(node), nil
+	}
+	_, query, err := g.tree(ctx, "SELECT "+text)
+	if err != nil {
+		return nil, fmt.Errorf("query: template %s: %w", text, err)
+	}
+	parsed := asNode(query.list("select_list")[0])
+	g.templates.Store(text, parsed)
+	return parsed, nil
+}
+
+// printExpression returns the text of an expression.
+func (g *gate) printExpression(ctx context.Context, expression node) (string, error) {
+	root, _, err := g.tree(ctx, "SELECT 1")
+	if err != nil {
+		return "", err
+	}
+	asNode(root.list("statements")[0]).child("node")["select_list"] = []any{map[string]any(expression)}
+	text, err := g.print(ctx, root)
+	return strings.TrimPrefix(text, "SELECT "), err
+}
+
+// clone copies a part of a tree.
+func clone(n node) node {
+	copied, _ := cloneValue(map[string]any(n)).(map[string]any)
+	return copied
+}
+
+func cloneValue(v any) any {
+	switch v := v.(type) {
+	case []any:
+		all := make([]any, len(v))
+		for i, e := range v {
+			all[i] = cloneValue(e)
+		}
+		return all
+	case map[string]any:
+		copied := make(map[string]any, len(v))
+		for key, e := range v {
+			copied[key] = cloneValue(e)
+		}
+		return copied
+	}
+	return v
+}
+
+// walk visits every object in v, from the root.
+func walk(v any, visit func(n node)) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			walk(e, visit)
+		}
+	case node:
+		walk(map[string]any(v), visit)
+	case map[string]any:
+		visit(v)
+		for _, e := range v {
+			walk(e, visit)
+		}
+	}
+}
+
+// size counts the objects of a part of a tree.
+func size(n node) (count int) {
+	walk(n, func(node) { count++ })
+	return count
+}
+
+// contains reports whether an expression of a class occurs in n.
+func contains(n node, class string) (found bool) {
+	walk(n, func(n node) { found = found || n.str("class") == class })
+	return found
+}
+
+// checkDepth refuses a tree that replacements made too deep for the binder.
+func checkDepth(n node) error {
+	if depth(map[string]any(n)) > 4*maxNesting {
+		return refuse("the query is nested too deeply or too large")
+	}
+	return nil
+}
+
+// depth counts the expressions around the innermost one.
+func depth(v any) (deepest int) {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			deepest = max(deepest, depth(e))
+		}
+	case map[string]any:
+		for _, e := range v {
+			deepest = max(deepest, depth(e))
+		}
+		if _, isExpression := v["class"]; isExpression {
+			deepest++
+		}
+	}
+	return deepest
+}
+
+// bigint is a BIGINT constant.
+func bigint(n int64) node { return castNode(bigintText(n), "BIGINT") }
+
+func bigintText(n int64) string { return strconv.FormatInt(n, 10) }
+
+// integerConstant returns the value of a constant of an integer type, as it is written or as
+// a parameter gives it.
+func integerConstant(n node) (int64, bool) {
+	if n.str("class") == "CAST" && integerTypes[n.child("cast_type").str("id")] {
+		s, ok := stringConstant(n.child("child"))
+		if !ok {
+			return integerConstant(n.child("child"))
+		}
+		v, err := json.Number(s).Int64()
+		return v, err == nil
+	}
+	if n.str("function_name") == "-" && len(n.list("children")) == 1 {
+		v, ok := integerConstant(asNode(n.list("children")[0]))
+		return -v, ok
+	}
+	number, ok := n.child("value")["value"].(json.Number)
+	if !ok || n.str("class") != "CONSTANT" || !integerTypes[n.child("value").child("type").str("id")] {
+		return 0, false
+	}
+	v, err := number.Int64()
+	return v, err == nil
+}
+
+var integerTypes = setOf("TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER UBIGINT")
