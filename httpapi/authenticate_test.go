@@ -198,13 +198,13 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 	setReady(t, api)
 	s := &site{t: t, api: api}
 	s.addToken(schema.Token{Name: "admin", Admin: true}, "apiv3_secret")
-	api.handle(route{method: "GET", path: "/query", access: forAdmins, handler: func(*backend, http.ResponseWriter, *http.Request) error {
+	api.handle(route{method: "GET", path: "/broken", access: forAdmins, handler: func(*backend, http.ResponseWriter, *http.Request) error {
 		return errors.New("the disk went away")
 	}})
 	for _, token := range []string{"apiv3_secret", "apiv3_secret_of_another_server"} {
 		for _, r := range []struct{ path, header string }{
 			{"/query?p=" + token, ""},
-			{"/query", "Bearer " + token},
+			{"/broken", "Bearer " + token},
 			{"/query", "Unknown " + token},
 			{"/nothing?p=" + token, "Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+token))},
 		} {

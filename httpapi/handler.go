@@ -115,9 +115,7 @@ func (s *Server) fail(rt *route, w *recorder, r *http.Request, err error) {
 	status, text := statusOf(err)
 	id := w.Header().Get(requestIDHeader)
 	if status == http.StatusInternalServerError {
-		text = "internal error; the server's log has the details under request id " + id
-		s.opts.Logger.Error("request failed", slog.String("request", id),
-			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
+		text = s.concealed(id, r, err)
 	}
 	if w.status != 0 {
 		if r.Context().Err() == nil {
@@ -131,6 +129,13 @@ func (s *Server) fail(rt *route, w *recorder, r *http.Request, err error) {
 		return
 	}
 	writeJSON(w, status, errorBody{Error: text})
+}
+
+// concealed logs a fault of ours and returns what the client is told of it.
+func (s *Server) concealed(id string, r *http.Request, err error) string {
+	s.opts.Logger.Error("request failed", slog.String("request", id),
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
+	return "internal error; the server's log has the details under request id " + id
 }
 
 // addErrorHeaders sets what clients need to know about some errors (RFC 9110).

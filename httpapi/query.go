@@ -22,12 +22,29 @@ type queryParams struct {
 }
 
 func (s *Server) querySQLGet(b *backend, w http.ResponseWriter, r *http.Request) error {
+	p, err := queryParamsOf(r)
+	if err != nil {
+		return err
+	}
+	return s.answerQuery(b, w, r, p)
+}
+
+func (s *Server) querySQLPost(b *backend, w http.ResponseWriter, r *http.Request) error {
+	p, err := s.queryBody(w, r)
+	if err != nil {
+		return err
+	}
+	return s.answerQuery(b, w, r, p)
+}
+
+// queryParamsOf reads the query string of a GET.
+func queryParamsOf(r *http.Request) (queryParams, error) {
 	if r.URL.RawQuery == "" {
-		return badRequest("missing query parameters 'db' and 'q'")
+		return queryParams{}, badRequest("missing query parameters 'db' and 'q'")
 	}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return badRequest("malformed query string: %v", err)
+		return queryParams{}, badRequest("malformed query string: %v", err)
 	}
 	p := queryParams{Format: q.Get("format"), Params: json.RawMessage(q.Get("params"))}
 	if q.Has("db") {
@@ -36,21 +53,27 @@ func (s *Server) querySQLGet(b *backend, w http.ResponseWriter, r *http.Request)
 	if q.Has("q") {
 		p.SQL = new(q.Get("q"))
 	}
-	return s.answerQuery(b, w, r, p)
+	return p, nil
 }
 
-func (s *Server) querySQLPost(b *backend, w http.ResponseWriter, r *http.Request) error {
+// queryBody reads the body of a POST, whatever its content type.
+func (s *Server) queryBody(w http.ResponseWriter, r *http.Request) (queryParams, error) {
+	var p queryParams
 	body, err := s.bodies.read(w, r)
 	if err != nil {
-		return err
+		return p, err
 	}
-	var p queryParams
-	err = json.Unmarshal(body.Bytes, &p)
-	body.Release()
-	if err != nil {
-		return badRequest("serde json error: %v", err)
+	defer body.Release()
+	if err := json.Unmarshal(body.Bytes, &p); err != nil {
+		return p, badRequest("serde json error: %v", err)
 	}
-	return s.answerQuery(b, w, r, p)
+	return p, nil
+}
+
+// originOf says for the query log who sends a query.
+func originOf(r *http.Request) query.Origin {
+	id := identityOf(r)
+	return query.Origin{Protocol: "http", Token: id.Name, Admin: id.Admin}
 }
 
 // answerQuery runs a query and streams its result. The query ends when the client
@@ -73,7 +96,7 @@ func (s *Server) answerQuery(b *backend, w http.ResponseWriter, r *http.Request,
 	if err != nil {
 		return err
 	}
-	res, err := b.querier.Query(r.Context(), query.Request{Database: *p.Database, SQL: *p.SQL, Params: params})
+	res, err := b.querier.Query(r.Context(), query.Request{Database: *p.Database, SQL: *p.SQL, Params: params, Origin: originOf(r)})
 	if err != nil {
 		return err
 	}

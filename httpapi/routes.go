@@ -61,6 +61,10 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/api/v3/query_sql", access: forReaders, handler: s.querySQLGet},
 		{method: "POST", path: "/api/v3/query_sql", access: forReaders, handler: s.querySQLPost},
 		{method: "POST", path: "/api/v2/query", access: forKnown, handler: s.refuseFlux},
+		{method: "GET", path: "/api/v3/query_influxql", access: forReaders, handler: s.queryInfluxQLGet},
+		{method: "POST", path: "/api/v3/query_influxql", access: forReaders, handler: s.queryInfluxQLPost},
+		{method: "GET", path: "/query", access: forKnown, handler: s.queryV1, answer: s.refuseV1},
+		{method: "POST", path: "/query", access: forKnown, handler: s.queryV1, answer: s.refuseV1},
 		{method: "POST", path: "/api/v3/flush", access: forAdmins, handler: s.flush},
 
 		{method: "POST", path: tokenPath + "/admin", access: forBootstrap, handler: s.createOperatorToken},

@@ -16,7 +16,7 @@ const (
 
 // stream sends what write produces, as it is produced.
 func stream(w http.ResponseWriter, contentType string, write func(io.Writer) error) error {
-	out := &streamWriter{w: w, contentType: contentType, sent: time.Now()}
+	out := newStream(w, contentType)
 	if err := write(out); err != nil {
 		return err
 	}
@@ -30,16 +30,28 @@ type streamWriter struct {
 	sent        time.Time
 }
 
+func newStream(w http.ResponseWriter, contentType string) *streamWriter {
+	return &streamWriter{w: w, contentType: contentType, sent: time.Now()}
+}
+
 // Write implements io.Writer.
 func (s *streamWriter) Write(p []byte) (int, error) {
 	s.buf = append(s.buf, p...)
 	if len(s.buf) < streamBuffer && time.Since(s.sent) < streamInterval {
 		return len(p), nil
 	}
-	if err := s.send(); err != nil {
+	if err := s.flush(); err != nil {
 		return 0, err
 	}
-	return len(p), http.NewResponseController(s.w).Flush()
+	return len(p), nil
+}
+
+// flush sends what is held back, and lets nobody else hold it back.
+func (s *streamWriter) flush() error {
+	if err := s.send(); err != nil {
+		return err
+	}
+	return http.NewResponseController(s.w).Flush()
 }
 
 func (s *streamWriter) send() error {

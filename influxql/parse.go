@@ -60,7 +60,3 @@ func firstWords(ast influxql.Statement) string {
 	}
 	return strings.Join(words[:max(n, 1)], " ")
 }
-
-// Command is what a statement that does not read asks for: *CreateDatabase, *DropDatabase,
-// *CreateRetentionPolicy, …
-type Command interface{ command() }

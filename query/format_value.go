@@ -294,6 +294,9 @@ func mapEncoder(a *array.Map) encoder {
 	}
 }
 
+// AppendJSONString quotes text for JSON.
+func AppendJSONString(buf []byte, text string) []byte { return appendJSONString(buf, text) }
+
 // appendJSONString quotes text. Bytes that are not UTF-8 become U+FFFD.
 func appendJSONString(buf []byte, text string) []byte {
 	buf = append(buf, '"')

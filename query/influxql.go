@@ -57,7 +57,7 @@ func (q *Querier) InfluxQL(ctx context.Context, req InfluxQLRequest) (result *In
 		}
 	}()
 	env := &influxql.Environment{
-		Database: req.Database, RetentionPolicy: req.RetentionPolicy, MayRead: req.MayRead, Now: q.opts.Now(),
+		Database: req.Database, RetentionPolicy: req.RetentionPolicy, MayRead: req.MayRead, Now: q.opts.Now(), V1: req.V1,
 		Schema: &schema.Snapshot{},
 	}
 	if q.opts.Schema != nil {

@@ -1,0 +1,86 @@
+package influxql
+
+import (
+	"strings"
+
+	"github.com/influxdata/influxql"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// escapes are line protocol's, of tags and of measurements.
+var (
+	tagEscapes         = strings.NewReplacer(",", `\,`, "=", `\=`, " ", `\ `)
+	measurementEscapes = strings.NewReplacer(",", `\,`, " ", `\ `)
+)
+
+// showSeries lists series as line protocol begins: cpu,host=a,region=eu.
+func showSeries(s *influxql.ShowSeriesStatement, env *Environment) (*Plan, error) {
+	if err := unsorted(s.SortFields); err != nil {
+		return nil, err
+	}
+	scope, err := env.scope(s.Database, "", s.Sources, s.Condition)
+	if err != nil {
+		return nil, err
+	}
+	var selects []string
+	for _, t := range scope.tables {
+		from, err := scope.series(t)
+		if err != nil {
+			return nil, err
+		}
+		selects = append(selects, "SELECT "+literal(t.Name)+" AS measurement, "+seriesKey(t)+" AS key FROM "+from)
+	}
+	sql := union(selects, "measurement, key", page{s.Limit, s.Offset})
+	if sql != "" {
+		sql = "SELECT key FROM (" + sql + ") ORDER BY measurement, key"
+	}
+	return scope.plan(textColumns("key"), "", sql), nil
+}
+
+// series is a subquery of the tags of each series of a table, once.
+func (s *showScope) series(t *schema.Table) (string, error) {
+	where, err := s.where(t)
+	if err != nil {
+		return "", err
+	}
+	tags := sortedTags(t)
+	if len(tags) == 0 { // one series, if there is a row
+		return "(SELECT 1 FROM " + identifier(t.Name) + where + " LIMIT 1)", nil
+	}
+	return "(SELECT DISTINCT " + identifiers(tags) + " FROM " + identifier(t.Name) + where + ")", nil
+}
+
+func identifiers(columns []schema.Column) string {
+	names := columnNames(columns)
+	for i, name := range names {
+		names[i] = identifier(name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// seriesKey is SQL that writes a series; a tag that is absent is left out.
+func seriesKey(t *schema.Table) string {
+	parts := []string{literal(measurementEscapes.Replace(t.Name))}
+	for _, tag := range sortedTags(t) {
+		value := identifier(tag.Name)
+		for _, c := range []string{",", "=", " "} {
+			value = "replace(" + value + ", '" + c + "', '\\" + c + "')"
+		}
+		parts = append(parts, "coalesce("+literal(","+tagEscapes.Replace(tag.Name)+"=")+" || "+value+", '')")
+	}
+	return strings.Join(parts, " || ")
+}
+
+// presentTags selects the keys of tags that some row of a table has.
+func (s *showScope) presentTags(t *schema.Table) ([]string, error) {
+	var selects []string
+	for _, tag := range sortedTags(t) {
+		where, err := s.where(t, identifier(tag.Name)+" IS NOT NULL")
+		if err != nil {
+			return nil, err
+		}
+		selects = append(selects, "SELECT "+literal(tag.Name)+` AS "tagKey" FROM (SELECT 1 FROM `+identifier(t.Name)+where+" LIMIT 1)")
+	}
+	return selects, nil
+}
