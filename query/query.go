@@ -151,8 +151,8 @@ func (q *Querier) disconnect() {
 type Request struct {
 	Database string
 	SQL      string
-	// Params are the values of $name in SQL: nil, string, bool, int, int64, uint64, float64
-	// or json.Number.
+	// Params are the values of $name in SQL: nil, string, bool, int, int64, uint64, float64,
+	// json.Number or time.Time.
 	Params map[string]any
 	Origin Origin
 }

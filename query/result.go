@@ -49,14 +49,7 @@ func newResult(run *running) (*Result, error) {
 	if err != nil {
 		return nil, r.explain(err)
 	}
-	fields := append([]arrow.Field(nil), run.stream.schema.Fields()...)
-	for i := range fields {
-		r.targets = append(r.targets, chooseTarget(run.stream.types[i], batch, i))
-		if to := r.targets[i]; to != asIs {
-			fields[i].Type = targetTypes[to]
-		}
-	}
-	r.schema = arrow.NewSchema(fields, nil)
+	r.schema, r.targets = answerSchema(run.stream, batch)
 	if batch == nil {
 		r.finished = true
 		return r, nil
@@ -65,6 +58,19 @@ func newResult(run *running) (*Result, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// answerSchema returns what the columns of a statement become, which depends on its first
+// rows; nil is none.
+func answerSchema(s *stream, first arrow.RecordBatch) (*arrow.Schema, []target) {
+	fields := append([]arrow.Field(nil), s.schema.Fields()...)
+	targets := make([]target, len(fields))
+	for i := range fields {
+		if targets[i] = chooseTarget(s.types[i], first, i); targets[i] != asIs {
+			fields[i].Type = targetTypes[targets[i]]
+		}
+	}
+	return arrow.NewSchema(fields, nil), targets
 }
 
 // explain gives the cause of an error: a fault in a callback or a cancellation comes first.

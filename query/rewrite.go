@@ -35,6 +35,7 @@ type rewriter struct {
 	ctx    context.Context // of the query, for the parser
 	gate   *gate
 	params map[string]any
+	open   bool // parameters without a value stay
 	now    time.Time
 	used   columnNames
 	copied int // nodes that stand in more than one place since
@@ -51,8 +52,12 @@ func (u *columnNames) has(name string) bool { return u.all || u.names[strings.To
 // rewrite changes the statement's tree in place. A part of the tree may be copied by it, so
 // that each table gets the name of its scan first: copies share it.
 func (s *statement) rewrite(ctx context.Context, g *gate, params map[string]any, now time.Time) (columnNames, error) {
+	return s.rewriteWith(rewriter{ctx: ctx, gate: g, params: params, now: now})
+}
+
+func (s *statement) rewriteWith(r rewriter) (columnNames, error) {
 	s.rename()
-	r := rewriter{ctx: ctx, gate: g, params: params, now: now, used: columnNames{names: make(map[string]bool)}}
+	r.used.names = make(map[string]bool)
 	if err := r.children(s.query); err != nil {
 		return columnNames{}, err
 	}
@@ -186,6 +191,9 @@ func (r *rewriter) constant(n node) (node, error) {
 	case "PARAMETER":
 		id := n.str("identifier")
 		v, ok := r.params[id]
+		if !ok && r.open {
+			return nil, nil
+		}
 		if !ok {
 			return nil, refuse("No value found for placeholder with name $%s", id)
 		}
@@ -251,6 +259,8 @@ func parameterNode(name string, v any) (node, error) {
 		return castNode(strconv.FormatUint(v, 10), "UBIGINT"), nil
 	case float64:
 		return castNode(strconv.FormatFloat(v, 'g', -1, 64), "DOUBLE"), nil
+	case time.Time:
+		return castNode(v.UTC().Format("2006-01-02 15:04:05.000000000"), "TIMESTAMP_NS"), nil
 	case json.Number:
 		if _, err := strconv.ParseInt(v.String(), 10, 64); err == nil {
 			return castNode(v.String(), "BIGINT"), nil

@@ -51,17 +51,22 @@ func (r *running) fault() error {
 	return nil
 }
 
-func (r *running) start(ctx context.Context, database string, stmt *statement, used *columnNames) (*Result, error) {
+// plan pins what a statement reads and returns the text that DuckDB runs.
+func (r *running) plan(ctx context.Context, database string, stmt *statement, used *columnNames) (string, error) {
 	r.ctx = ctx
 	tables, err := r.pin(database, stmt)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	scans, err := r.scans(stmt, tables, used)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	text, err := stmt.text(ctx, r.querier.gate, scans)
+	return stmt.text(ctx, r.querier.gate, scans)
+}
+
+func (r *running) start(ctx context.Context, database string, stmt *statement, used *columnNames) (*Result, error) {
+	text, err := r.plan(ctx, database, stmt, used)
 	if err != nil {
 		return nil, err
 	}

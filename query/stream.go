@@ -99,6 +99,11 @@ func (s *stream) describe() error {
 		types[i] = mapping.ColumnLogicalType(&s.res, i)
 		s.types = append(s.types, mapping.ColumnType(&s.res, i))
 	}
+	return s.setSchema(types, names)
+}
+
+// setSchema makes an Arrow schema of columns, and destroys their types.
+func (s *stream) setSchema(types []mapping.LogicalType, names []string) error {
 	var fault mapping.ErrorData
 	s.schema, fault = arrowmapping.NewArrowSchema(s.options, types, names)
 	for i := range types {
