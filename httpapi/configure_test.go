@@ -66,7 +66,7 @@ func TestBadDatabaseRequestsAreRefused(t *testing.T) {
 		{"POST", databasePath + "/retention_period?db=foo&duration=1x", ``, `invalid duration: duration \"1x\": \"x\" is no unit of time; use one such as s, m, h, d, w, months or y`},
 		{"DELETE", databasePath + "/retention_period", ``, "serde error: missing field `db`"},
 		{"GET", databasePath, ``, "serde error: missing field `format`"},
-		{"GET", databasePath + "?format=parquet", ``, "unknown format `parquet`, expected one of `json`, `jsonl`, `csv`, `pretty`"},
+		{"GET", databasePath + "?format=xml", ``, "unknown format `xml`, expected one of `json`, `jsonl`, `csv`, `pretty`, `parquet`, `arrow`"},
 		{"GET", databasePath + "?format=json&show_deleted=yes", ``, "serde error: provided string was not `true` or `false`: show_deleted=yes"},
 		{"GET", databasePath + "?format=%zz", ``, `malformed query string: invalid URL escape \"%zz\"`},
 	}

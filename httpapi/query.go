@@ -116,16 +116,20 @@ var formats = map[string]format{
 	"json_lines": {"application/jsonl", query.WriteJSONL},
 	"csv":        {"text/csv", query.WriteCSV},
 	"pretty":     {"text/plain; charset=utf-8", query.WritePretty},
+	"parquet":    {"application/vnd.apache.parquet", query.WriteParquet},
+	"arrow":      {"application/vnd.apache.arrow.stream", query.WriteArrow},
 }
 
 // accepted maps media types to formats. InfluxDB 3 refuses application/jsonl; there
-// is no reason to.
+// is no reason to. It has no Arrow over HTTP.
 var accepted = map[string]string{
-	"":                  "json",
-	"application/json":  "json",
-	"application/jsonl": "jsonl",
-	"text/csv":          "csv",
-	"text/plain":        "pretty",
+	"":                                    "json",
+	"application/json":                    "json",
+	"application/jsonl":                   "jsonl",
+	"text/csv":                            "csv",
+	"text/plain":                          "pretty",
+	"application/vnd.apache.parquet":      "parquet",
+	"application/vnd.apache.arrow.stream": "arrow",
 }
 
 // chooseFormat prefers the format parameter to the Accept header, as InfluxDB 3 does.
@@ -149,7 +153,7 @@ func chooseFormat(name, accept string) (format, error) {
 }
 
 func unknownFormat(name string) error {
-	return badRequest("unknown format `%s`, expected one of `json`, `jsonl`, `csv`, `pretty`", name)
+	return badRequest("unknown format `%s`, expected one of `json`, `jsonl`, `csv`, `pretty`, `parquet`, `arrow`", name)
 }
 
 // bindParams decodes the values of $placeholders: a JSON object of strings, booleans,

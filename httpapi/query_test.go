@@ -101,7 +101,7 @@ func TestBadQueriesAreTheClientsFault(t *testing.T) {
 		{"no db", s.get("/api/v3/query_sql?q=SELECT+1"), 400, "{\"error\":\"serde error: missing field `db`\"}"},
 		{"no db in the body", s.post("/api/v3/query_sql", `{"q":"SELECT 1"}`), 400, "{\"error\":\"serde error: missing field `db`\"}"},
 		{"not JSON", s.post("/api/v3/query_sql", `db=db&q=SELECT`), 400, `{"error":"serde json error: …`},
-		{"unknown format", s.get(sqlPath("SELECT 1", "format", "xml")), 400, "{\"error\":\"unknown format `xml`, expected one of `json`, `jsonl`, `csv`, `pretty`\"}"},
+		{"unknown format", s.get(sqlPath("SELECT 1", "format", "xml")), 400, "{\"error\":\"unknown format `xml`, expected one of `json`, `jsonl`, `csv`, `pretty`, `parquet`, `arrow`\"}"},
 		{"unknown type", s.get(sqlPath("SELECT 1"), "Accept", "image/png"), 400, `{"error":"invalid mime type (image/png)"}`},
 		{"params not an object", s.get(sqlPath("SELECT 1", "params", "[1]")), 400, `{"error":"invalid query parameters: …`},
 		{"nested params", s.get(sqlPath("SELECT 1", "params", `{"a":[1]}`)), 400, `{"error":"invalid query parameter a: a string, number, boolean or null is needed"}`},

@@ -76,6 +76,9 @@ func newRareEncoder(column arrow.Array, s style) encoder {
 		return s.quoted(func(buf []byte, row int) []byte { return appendClock(buf, int64(a.Value(row))*unit) })
 	case *array.MonthDayNanoInterval:
 		return s.quoted(func(buf []byte, row int) []byte { return appendInterval(buf, a.Value(row)) })
+	case *array.Dictionary:
+		value := newEncoder(a.Dictionary(), s)
+		return func(buf []byte, row int) []byte { return value(buf, a.GetValueIndex(row)) }
 	case *array.Map:
 		return mapEncoder(a)
 	case array.ListLike:

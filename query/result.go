@@ -18,14 +18,14 @@ import (
 // int64, or where the first record holds a value beyond it, uint64 or float64, and decimals
 // are float64.
 type Result struct {
-	run      *running
-	schema   *arrow.Schema
-	targets  []target
-	first    arrow.RecordBatch // fetched by Query, not yet handed out
-	current  arrow.RecordBatch
-	err      error
-	finished bool
-	ends     bool // the job ends with this result
+	run        *running
+	schema     *arrow.Schema
+	converters []converter       // by column; nil for those that stay
+	first      arrow.RecordBatch // fetched by Query, not yet handed out
+	current    arrow.RecordBatch
+	err        error
+	finished   bool
+	ends       bool // the job ends with this result
 }
 
 // target is what a column of DuckDB's answer becomes.
@@ -49,7 +49,7 @@ func newResult(run *running) (*Result, error) {
 	if err != nil {
 		return nil, r.explain(err)
 	}
-	r.schema, r.targets = answerSchema(run.stream, batch)
+	r.schema, r.converters = answerSchema(run.stream, batch)
 	if batch == nil {
 		r.finished = true
 		return r, nil
@@ -62,15 +62,16 @@ func newResult(run *running) (*Result, error) {
 
 // answerSchema returns what the columns of a statement become, which depends on its first
 // rows; nil is none.
-func answerSchema(s *stream, first arrow.RecordBatch) (*arrow.Schema, []target) {
+func answerSchema(s *stream, first arrow.RecordBatch) (*arrow.Schema, []converter) {
 	fields := append([]arrow.Field(nil), s.schema.Fields()...)
-	targets := make([]target, len(fields))
+	converters := make([]converter, len(fields))
 	for i := range fields {
-		if targets[i] = chooseTarget(s.types[i], first, i); targets[i] != asIs {
-			fields[i].Type = targetTypes[targets[i]]
+		if to := chooseTarget(s.types[i], first, i); to != asIs {
+			fields[i].Type = targetTypes[to]
+			converters[i] = func(column arrow.Array) (arrow.Array, error) { return narrow(column, to) }
 		}
 	}
-	return arrow.NewSchema(fields, nil), targets
+	return arrow.NewSchema(fields, nil), converters
 }
 
 // explain gives the cause of an error: a fault in a callback or a cancellation comes first.
@@ -183,26 +184,7 @@ func fitsInt64(v decimal128.Num) bool { return v.HighBits() == int64(v.LowBits()
 // convert gives a record the result's schema. It consumes the batch.
 func (r *Result) convert(batch arrow.RecordBatch) (arrow.RecordBatch, error) {
 	defer batch.Release()
-	columns := make([]arrow.Array, batch.NumCols())
-	var made []arrow.Array
-	defer func() {
-		for _, c := range made {
-			c.Release()
-		}
-	}()
-	for i := range columns {
-		columns[i] = batch.Column(i)
-		if r.targets[i] == asIs {
-			continue
-		}
-		converted, err := narrow(columns[i], r.targets[i])
-		if err != nil {
-			return nil, fmt.Errorf("column %q: %w", r.schema.Field(i).Name, err)
-		}
-		made = append(made, converted)
-		columns[i] = converted
-	}
-	return array.NewRecordBatch(r.schema, columns, batch.NumRows()), nil
+	return convertColumns(batch, r.schema, r.converters)
 }
 
 // narrow converts a column of decimals, whatever width DuckDB gave them.
