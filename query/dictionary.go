@@ -6,6 +6,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // tagType is the type of tags as dictionaries, InfluxDB 3's.
@@ -36,7 +38,7 @@ func withDictionaries(rows Rows, keep keeping) Rows {
 		if f.Type.ID() != arrow.STRING {
 			return nil
 		}
-		if kind, _ := f.Metadata.GetValue(columnTypeKey); kind != columnTypeTag {
+		if kind, _ := f.Metadata.GetValue(columnTypeMetadata); kind != schema.Tag.String() {
 			return nil
 		}
 		var d dictionary
@@ -103,4 +105,21 @@ func (d *dictionary) values() arrow.Array {
 	data := array.NewData(arrow.BinaryTypes.String, n, buffers, nil, 0, 0)
 	defer data.Release()
 	return array.NewStringData(data)
+}
+
+// lookUp makes a column of text of one that is a dictionary.
+func lookUp(column arrow.Array) (arrow.Array, error) {
+	from := column.(*array.Dictionary)
+	values := from.Dictionary().(*array.String)
+	builder := array.NewStringBuilder(memory.DefaultAllocator)
+	defer builder.Release()
+	builder.Reserve(from.Len())
+	for i := range from.Len() {
+		if from.IsNull(i) {
+			builder.AppendNull()
+			continue
+		}
+		builder.Append(values.Value(from.GetValueIndex(i)))
+	}
+	return builder.NewArray(), nil
 }

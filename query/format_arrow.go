@@ -11,24 +11,18 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// columnTypeKey is the metadata of a field that says which kind of column of a table it
-// shows. InfluxDB 3 sends it, and its clients make points of rows by it.
-const columnTypeKey = "iox::column::type"
-
-// columnTypeTag is the value of columnTypeKey for a tag.
-const columnTypeTag = "iox::column_type::tag"
-
 // arrowRows is how many rows a record has that is sent as Arrow.
 const arrowRows = 64 << 10
 
 // ForArrow gives an answer the types and sizes that Arrow clients of InfluxDB 3 know:
-// instants are timestamp[ns] without a zone, in UTC, and records are those of Rebatch.
-// Tags stay utf8, as InfluxDB 3 sends them. Its error for an instant that 64 bits of
-// nanoseconds cannot hold is a *UserError. Closing the new answer closes the old one.
-func ForArrow(rows Rows) Rows { return Rebatch(inNanoseconds(rows), arrowRows) }
+// instants are timestamp[ns] without a zone, in UTC, text is utf8, of which InfluxDB 3 makes
+// no dictionary on its way to a client, and records are those of Rebatch. The error for an
+// instant that 64 bits of nanoseconds cannot hold is a *UserError. Closing the new answer
+// closes the old one.
+func ForArrow(rows Rows) Rows { return Rebatch(plainTypes(rows), arrowRows) }
 
 // ArrowSchema is the schema of ForArrow for an answer with the given one.
-func ArrowSchema(schema *arrow.Schema) *arrow.Schema { return inNanoseconds(NewRows(schema)).Schema() }
+func ArrowSchema(schema *arrow.Schema) *arrow.Schema { return plainTypes(NewRows(schema)).Schema() }
 
 // WriteArrow writes a stream of Arrow IPC messages. Tags are dictionaries in it.
 func WriteArrow(w io.Writer, r Rows) error {
@@ -48,15 +42,23 @@ func WriteArrow(w io.Writer, r Rows) error {
 	return nil
 }
 
-// inNanoseconds converts all instants to timestamp[ns] without a zone.
-func inNanoseconds(rows Rows) Rows {
+// plainTypes converts all instants to timestamp[ns] without a zone, and dictionaries to
+// their values.
+func plainTypes(rows Rows) Rows {
 	return mapColumns(rows, func(f arrow.Field) *change {
-		t, ok := f.Type.(*arrow.TimestampType)
-		if !ok || t.Unit == arrow.Nanosecond && t.TimeZone == "" {
-			return nil
+		switch t := f.Type.(type) {
+		case *arrow.TimestampType:
+			if t.Unit == arrow.Nanosecond && t.TimeZone == "" {
+				return nil
+			}
+			scale := int64(t.Unit.Multiplier())
+			return &change{instant, func(column arrow.Array) (arrow.Array, error) { return scaleInstants(column, scale) }}
+		case *arrow.DictionaryType:
+			if t.ValueType.ID() == arrow.STRING {
+				return &change{t.ValueType, lookUp}
+			}
 		}
-		scale := int64(t.Unit.Multiplier())
-		return &change{instant, func(column arrow.Array) (arrow.Array, error) { return scaleInstants(column, scale) }}
+		return nil
 	})
 }
 

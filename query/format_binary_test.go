@@ -21,12 +21,14 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/google/go-cmp/cmp"
 	parquetgo "github.com/parquet-go/parquet-go"
+
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // randomSchema has a column of each type that a table's columns have, twice, with the
 // metadata of such columns.
 func randomSchema() *arrow.Schema {
-	tag := arrow.NewMetadata([]string{columnTypeKey}, []string{columnTypeTag})
+	tag := arrow.NewMetadata([]string{columnTypeMetadata}, []string{schema.Tag.String()})
 	types := []arrow.DataType{
 		arrow.BinaryTypes.String, arrow.BinaryTypes.String, arrow.PrimitiveTypes.Float64,
 		arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Uint64, arrow.FixedWidthTypes.Boolean, instant,
@@ -45,10 +47,10 @@ func randomSchema() *arrow.Schema {
 var oddFloats = []float64{0, math.Copysign(0, -1), 0.1, 50, 1e300, -5e-324, math.NaN(), math.Inf(1), math.Inf(-1)}
 
 // randomRecords makes records with many nulls, of random lengths and some of them empty.
-func randomRecords(r *rand.Rand, schema *arrow.Schema) []arrow.RecordBatch {
+func randomRecords(r *rand.Rand, layout *arrow.Schema) []arrow.RecordBatch {
 	var records []arrow.RecordBatch
 	for range r.IntN(6) {
-		b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+		b := array.NewRecordBuilder(memory.DefaultAllocator, layout)
 		for range []int{0, 1, 7, 2048}[r.IntN(4)] {
 			for _, f := range b.Fields() {
 				appendRandom(r, f)
@@ -146,12 +148,12 @@ var readers = map[string]func(*testing.T, []byte) Rows{
 func TestFormatsSayTheSame(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 5))
-		schema := randomSchema()
-		records := randomRecords(r, schema)
+		layout := randomSchema()
+		records := randomRecords(r, layout)
 		for name, read := range readers {
-			data := encoded(t, writers[name], NewRows(schema, retained(records)...))
+			data := encoded(t, writers[name], NewRows(layout, retained(records)...))
 			for _, text := range []string{"jsonl", "pretty"} {
-				want := encoded(t, writers[text], NewRows(schema, retained(records)...))
+				want := encoded(t, writers[text], NewRows(layout, retained(records)...))
 				got := encoded(t, writers[text], read(t, data))
 				if !bytes.Equal(got, want) {
 					t.Fatalf("seed %d: %s as %s (-want +got)\n%.3000s", seed, name, text, cmp.Diff(string(want), string(got)))
@@ -169,11 +171,11 @@ func TestFormatsSayTheSame(t *testing.T) {
 func TestRebatchKeepsRowsAndBounds(t *testing.T) {
 	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 6))
-		schema := randomSchema()
-		records := randomRecords(r, schema)
-		want := encoded(t, WriteJSONL, NewRows(schema, retained(records)...))
+		layout := randomSchema()
+		records := randomRecords(r, layout)
+		want := encoded(t, WriteJSONL, NewRows(layout, retained(records)...))
 		rows := &rebatched{
-			source: NewRows(schema, records...), maxRows: 1 + r.Int64N(5000), maxBytes: 1 + r.Int64N(400_000), early: r.IntN(2) == 0,
+			source: NewRows(layout, records...), maxRows: 1 + r.Int64N(5000), maxBytes: 1 + r.Int64N(400_000), early: r.IntN(2) == 0,
 		}
 		var got []byte
 		early := rows.early
@@ -187,7 +189,7 @@ func TestRebatchKeepsRowsAndBounds(t *testing.T) {
 			}
 			early = false
 			rec.Retain()
-			got = append(got, encoded(t, WriteJSONL, NewRows(schema, rec))...)
+			got = append(got, encoded(t, WriteJSONL, NewRows(layout, rec))...)
 		}
 		if rows.Err() != nil || !bytes.Equal(got, want) {
 			t.Errorf("seed %d: other rows (%v)", seed, rows.Err())

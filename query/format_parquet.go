@@ -24,7 +24,7 @@ const (
 // WriteParquet writes a Parquet file, row group by row group. An answer without rows is a
 // file without row groups.
 func WriteParquet(w io.Writer, r Rows) error {
-	r = &rebatched{source: intervalsAsText(inNanoseconds(r)), maxRows: parquetRows, maxBytes: parquetBytes}
+	r = &rebatched{source: intervalsAsText(plainTypes(r)), maxRows: parquetRows, maxBytes: parquetBytes}
 	r = withDictionaries(r, dropValues)
 	out, err := pqarrow.NewFileWriter(r.Schema(), writerOnly{w}, parquetProperties(r.Schema()), pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
 	if err != nil {
