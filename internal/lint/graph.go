@@ -38,6 +38,7 @@ var imports = map[string][]string{
 	"internal/e2e":        {"bench", "httpapi", "engine", "query"},
 	"internal/golden":     {},
 	"internal/humantime":  {},
+	"internal/influx1":    {"httpapi", "engine", "query"},
 	"internal/invariants": {},
 	"internal/lint":       {},
 	"internal/torture":    {"engine", "query", "wal", "catalog", "partition", "persist", "lineprotocol"},

@@ -1,0 +1,56 @@
+package influx1
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var record = flag.Bool("record", false, "ask InfluxDB 1.6 again and rewrite what it answered")
+
+const recordingPath = "testdata/influxdb-1.6.7.txt"
+
+// readRecording returns InfluxDB's answers by the key of the question.
+func readRecording(t *testing.T) map[string]reply {
+	t.Helper()
+	answers := make(map[string]reply)
+	lines := readLines(t, recordingPath)
+	for i := 0; i+1 < len(lines); i += 2 {
+		r, err := parseReply(lines[i+1])
+		if err != nil {
+			t.Fatalf("%s line %d: %v", recordingPath, i+2, err)
+		}
+		answers[strings.TrimPrefix(lines[i], "? ")] = r
+	}
+	return answers
+}
+
+// TestRecording asks a real InfluxDB 1.6 everything. Its answers are as they were recorded,
+// or with -record become the recording.
+func TestRecording(t *testing.T) {
+	if !*record && os.Getenv(clientsVariable) != "all" {
+		t.Skipf("%s=all, or -record, runs this", clientsVariable)
+	}
+	srv := startInfluxd(t)
+	srv.fill(readData(t))
+	var b strings.Builder
+	for _, q := range readCorpus(t) {
+		b.WriteString("? " + q.key() + "\n" + srv.ask(q).line() + "\n")
+	}
+	if *record {
+		if err := os.WriteFile(recordingPath, []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	recorded, err := os.ReadFile(recordingPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(strings.Split(string(recorded), "\n"), strings.Split(b.String(), "\n")); d != "" {
+		t.Errorf("InfluxDB answers otherwise than recorded (-recorded +now)\n%s", d)
+	}
+}
