@@ -1,6 +1,9 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // pingBody is InfluxDB 3's answer to /ping, from which clients read the version.
 type pingBody struct {
@@ -10,11 +13,24 @@ type pingBody struct {
 	ProcessID string `json:"process_id"`
 }
 
-func (s *Server) ping(_ *backend, w http.ResponseWriter, _ *http.Request) error {
+// ping answers as InfluxDB 3, and those who could not read that as InfluxDB 1: with a status
+// without a body. They read the version from the headers.
+func (s *Server) ping(_ *backend, w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("X-Influxdb-Version", s.opts.Version)
 	w.Header().Set("X-Influxdb-Build", "Siltstone")
+	if !acceptsJSON(r) {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	writeJSON(w, http.StatusOK, pingBody{"Siltstone", s.opts.Version, s.opts.Revision, s.processID})
 	return nil
+}
+
+// acceptsJSON tells whether a client takes JSON. The Python client of InfluxDB 1 asks for
+// MessagePack only, and takes any status but 204 for a failure.
+func acceptsJSON(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	return !strings.Contains(accept, "msgpack") || strings.Contains(accept, "json") || strings.Contains(accept, "*/*")
 }
 
 // healthBody is the health object of InfluxDB 2, which its clients understand.

@@ -85,6 +85,19 @@ func TestPingSaysWhoAnswers(t *testing.T) {
 	}
 }
 
+func TestPingIsInfluxDB1sForThoseWhoCannotReadJSON(t *testing.T) {
+	s := newSite(t, Options{Version: "1.2.3"}, false)
+	a := s.get("/ping", "Accept", "application/x-msgpack")
+	if a.StatusCode != 204 || a.text != "" || a.Header.Get("X-Influxdb-Version") != "1.2.3" {
+		t.Errorf("%s %v %q", a.Status, a.Header, a.text)
+	}
+	for _, accept := range []string{"*/*", "application/json", "application/x-msgpack, application/json", "text/html"} {
+		if a := s.get("/ping", "Accept", accept); a.StatusCode != 200 {
+			t.Errorf("Accept %s: %s", accept, a.Status)
+		}
+	}
+}
+
 func TestUnknownPathsAndMethodsAreJSONErrors(t *testing.T) {
 	s := newSite(t, Options{}, true)
 	s.get("/nothing").is(t, 404, `{"error":"not found: /nothing"}`)
