@@ -207,14 +207,14 @@ func (c *constraint) narrowTime(op string, values []any) {
 // differs from another column in case only is left alone: what it is called depends on
 // the others.
 func (c *constraint) narrowTag(t *schema.Table, name string, values []any) {
-	columns := sortedColumns(t)
-	i := slices.IndexFunc(shownNames(columns), func(shown string) bool { return foldCase(shown) == foldCase(name) })
+	columns := t.ShownColumns()
+	i := slices.IndexFunc(schema.ShownNames(columns), func(shown string) bool { return schema.FoldCase(shown) == schema.FoldCase(name) })
 	if i < 0 || columns[i].ID == 0 || columns[i].Type != schema.Tag {
 		return
 	}
 	tag := columns[i]
 	twin := func(other schema.Column) bool {
-		return other.ID != tag.ID && foldCase(other.Name) == foldCase(tag.Name)
+		return other.ID != tag.ID && schema.FoldCase(other.Name) == schema.FoldCase(tag.Name)
 	}
 	if slices.ContainsFunc(columns, twin) {
 		return

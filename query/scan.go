@@ -68,7 +68,7 @@ type scanPlan struct {
 
 // planScan prunes a table's sources and finds what must be merged.
 func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
-	p := &scanPlan{tags: t.Table.Tags(), columns: sortedColumns(t.Table)}
+	p := &scanPlan{tags: t.Table.Tags(), columns: t.Table.ShownColumns()}
 	if !haveTwins(p.columns) { // their names depend on each other
 		p.columns = slices.DeleteFunc(p.columns, func(c schema.Column) bool { return c.ID != 0 && !used.has(c.Name) })
 	}
@@ -248,43 +248,17 @@ func (p *scanPlan) names() string {
 // not distinguish case: of several such columns the first, or time, keeps its name.
 func (p *scanPlan) renamed() string {
 	var items []string
-	for i, name := range shownNames(p.columns) {
+	for i, name := range schema.ShownNames(p.columns) {
 		items = append(items, columnName(p.columns[i])+" AS "+QuoteName(name))
 	}
 	return "SELECT " + strings.Join(items, ", ")
-}
-
-// shownNames gives the names by which SQL knows columns, which must be in order of
-// SELECT * and complete where some differ in case only.
-func shownNames(columns []schema.Column) []string {
-	taken := map[string]bool{schema.TimeColumn: true}
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		name := c.Name
-		for n := 1; c.ID != 0 && taken[foldCase(name)]; n++ {
-			name = c.Name + "_" + strconv.Itoa(n)
-		}
-		taken[foldCase(name)] = true
-		names[i] = name
-	}
-	return names
-}
-
-// foldCase makes names equal that DuckDB does not tell apart: it folds ASCII only.
-func foldCase(name string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, name)
 }
 
 // haveTwins reports whether two columns differ in case only.
 func haveTwins(columns []schema.Column) bool {
 	seen := make(map[string]bool, len(columns))
 	for _, c := range columns {
-		seen[foldCase(c.Name)] = true
+		seen[schema.FoldCase(c.Name)] = true
 	}
 	return len(seen) < len(columns)
 }

@@ -3,7 +3,6 @@ package query
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/siltstone-db/siltstone/schema"
@@ -117,15 +116,6 @@ func skipSpace(text string) string {
 			return text
 		}
 	}
-}
-
-// sortedColumns returns the columns of a table that a query sees, time among them, in the
-// order of their names and so of SELECT *. Time has the id 0 here.
-func sortedColumns(t *schema.Table) []schema.Column {
-	all := append(slices.Clone(t.Columns), schema.Column{Name: schema.TimeColumn})
-	all = slices.DeleteFunc(all, func(c schema.Column) bool { return isDeletionMark(t, c) })
-	slices.SortFunc(all, func(a, b schema.Column) int { return strings.Compare(a.Name, b.Name) })
-	return all
 }
 
 func nullable(c schema.Column) string {

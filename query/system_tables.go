@@ -114,7 +114,7 @@ func tableRows(r *running) ([][]string, error) {
 func columnRows(r *running) ([][]string, error) {
 	var rows [][]string
 	for _, t := range r.view.Database.Tables() {
-		for i, c := range sortedColumns(t) {
+		for i, c := range t.ShownColumns() {
 			rows = append(rows, columnRow("iox", t.Name, c, i, nullable(c)))
 		}
 	}
@@ -222,7 +222,7 @@ func systemColumns(r *running) ([][]string, error) {
 	var rows [][]string
 	for _, d := range r.databases() {
 		for _, t := range d.Tables() {
-			for _, c := range sortedColumns(t) {
+			for _, c := range t.ShownColumns() {
 				created := c.Created
 				if c.ID == 0 {
 					created = t.Created
