@@ -58,6 +58,7 @@ func statusOf(err error) (status int, text string) {
 		needs *query.ResourceError
 		quota *quotaError
 		none  *noDatabaseError
+		ended *query.QueryNotFoundError
 	)
 	switch {
 	case errors.As(err, &ours):
@@ -70,6 +71,8 @@ func statusOf(err error) (status int, text string) {
 		return http.StatusRequestEntityTooLarge, err.Error()
 	case errors.As(err, &none):
 		return http.StatusNotFound, none.Error()
+	case errors.As(err, &ended):
+		return http.StatusNotFound, ended.Error()
 	case errors.As(err, &quota):
 		return http.StatusTooManyRequests, quota.Error()
 	case errors.Is(err, engine.ErrDatabaseNotFound):

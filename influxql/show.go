@@ -142,9 +142,9 @@ func showMeasurements(s *influxql.ShowMeasurementsStatement, env *Environment) (
 		return nil, err
 	}
 	columns := named(textColumns("name")...)
-	page := page{s.Limit, s.Offset}
+	part := page{s.Limit, s.Offset}
 	if s.Condition == nil {
-		names := cut(scope.names(), page)
+		names := cut(scope.names(), part)
 		return listed(columns, "measurements", [][]string{names}), nil
 	}
 	var selects []string
@@ -155,7 +155,11 @@ func showMeasurements(s *influxql.ShowMeasurementsStatement, env *Environment) (
 		}
 		selects = append(selects, "SELECT "+literal(t.Name)+" AS name FROM (SELECT 1 FROM "+identifier(t.Name)+where+" LIMIT 1)")
 	}
-	return scope.plan(columns, "measurements", union(selects, "name", page)), nil
+	plan := &Plan{Columns: columns}
+	for _, sql := range unions(selects, "name", part) {
+		plan.query(scope, "measurements", sql)
+	}
+	return plan, nil
 }
 
 func showTagKeys(s *influxql.ShowTagKeysStatement, env *Environment) (*Plan, error) {
@@ -170,23 +174,23 @@ func showTagKeys(s *influxql.ShowTagKeysStatement, env *Environment) (*Plan, err
 		return nil, err
 	}
 	plan := &Plan{Columns: named(textColumns("tagKey")...)}
-	page := page{s.Limit, s.Offset}
+	part := page{s.Limit, s.Offset}
 	for _, t := range scope.tables {
 		if s.Condition == nil {
-			plan.list(t.Name, cut(columnNames(sortedTags(t)), page))
+			plan.list(t.Name, cut(columnNames(sortedTags(t)), part))
 			continue
 		}
 		keys, err := scope.presentTags(t)
 		if err != nil {
 			return nil, err
 		}
-		plan.query(scope, t.Name, union(keys, `"tagKey"`, page))
+		plan.query(scope, t.Name, union(keys, `"tagKey"`, part))
 	}
 	if s.SLimit > 0 || s.SOffset > 0 {
 		if s.Condition != nil {
 			return nil, refuse("SLIMIT and SOFFSET are not supported in SHOW TAG KEYS with WHERE")
 		}
-		plan.Steps = cut(plan.Steps, pageOf(s.SLimit, s.SOffset))
+		plan.Steps = cut(plan.Steps, page{s.SLimit, s.SOffset})
 	}
 	return plan, nil
 }
@@ -273,8 +277,6 @@ func unsorted(fields influxql.SortFields) error {
 
 // page is LIMIT and OFFSET; a limit of 0 is none.
 type page struct{ limit, offset int }
-
-func pageOf(limit, offset int) page { return page{limit, offset} }
 
 func cut[T any](all []T, p page) []T {
 	all = all[min(p.offset, len(all)):]

@@ -264,6 +264,15 @@ func union(selects []string, order string, p page) string {
 	return "SELECT * FROM (" + strings.Join(selects, " UNION ALL ") + ") ORDER BY " + order + p.sql()
 }
 
+// unions is union for selects that are of different tables in the order wanted: without a
+// page each may be a statement of its own, so that no text gets too long.
+func unions(selects []string, order string, p page) []string {
+	if p != (page{}) && len(selects) > 0 {
+		return []string{union(selects, order, p)}
+	}
+	return selects
+}
+
 // identifier quotes a name for SQL.
 func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 

@@ -31,11 +31,11 @@ func showSeries(s *influxql.ShowSeriesStatement, env *Environment) (*Plan, error
 		}
 		selects = append(selects, "SELECT "+literal(t.Name)+" AS measurement, "+seriesKey(t)+" AS key FROM "+from)
 	}
-	sql := union(selects, "measurement, key", page{s.Limit, s.Offset})
-	if sql != "" {
-		sql = "SELECT key FROM (" + sql + ") ORDER BY measurement, key"
+	plan := &Plan{Columns: textColumns("key")}
+	for _, sql := range unions(selects, "measurement, key", page{s.Limit, s.Offset}) {
+		plan.query(scope, "", "SELECT key FROM ("+sql+") ORDER BY measurement, key")
 	}
-	return scope.plan(textColumns("key"), "", sql), nil
+	return plan, nil
 }
 
 // series is a subquery of the tags of each series of a table, once.
