@@ -90,14 +90,14 @@ func (q *Querier) describe(ctx context.Context, req Request, open bool) (d *Desc
 	}
 	s := &stream{ctx: ctx, unwatch: func() {}, cancel: func() {}}
 	defer s.close()
-	if d, known, err = s.prepare(q, text); err != nil {
+	if d, known, err = s.prepare(q, text, run.columns); err != nil {
 		return nil, false, s.explain(err)
 	}
 	return d, known, nil
 }
 
 // prepare has DuckDB plan a text and reads what it then knows.
-func (s *stream) prepare(q *Querier, text string) (d *Description, known bool, err error) {
+func (s *stream) prepare(q *Querier, text string, columns []shown) (d *Description, known bool, err error) {
 	if s.conn, err = connect(q.db); err != nil {
 		return nil, false, err
 	}
@@ -126,7 +126,7 @@ func (s *stream) prepare(q *Querier, text string) (d *Description, known bool, e
 	if err := s.setSchema(types, names); err != nil {
 		return nil, false, err
 	}
-	d.Schema, d.Exact = emptyAnswer(s), true
+	d.Schema, d.Exact = emptyAnswer(s, columns), true
 	for _, t := range s.types {
 		d.Exact = d.Exact && t != mapping.TypeHugeInt && t != mapping.TypeUHugeInt
 	}
@@ -134,8 +134,8 @@ func (s *stream) prepare(q *Querier, text string) (d *Description, known bool, e
 }
 
 // emptyAnswer returns the schema of an answer without rows.
-func emptyAnswer(s *stream) *arrow.Schema {
-	schema, _ := answerSchema(s, nil)
+func emptyAnswer(s *stream, columns []shown) *arrow.Schema {
+	schema, _ := answerSchema(s, nil, columns)
 	return schema
 }
 

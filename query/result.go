@@ -14,7 +14,8 @@ import (
 )
 
 // Result is the answer to a query, a stream of Arrow records. Tags and strings are utf8, time
-// is timestamp[ns] without zone; what DuckDB computes in 128 bits (sums of integers) is
+// is timestamp[ns] without zone; the fields of those that are columns of a table have
+// metadata that says of which kind (lineage.go); what DuckDB computes in 128 bits (sums of integers) is
 // int64, or where the first record holds a value beyond it, uint64 or float64, and decimals
 // are float64.
 type Result struct {
@@ -49,7 +50,7 @@ func newResult(run *running) (*Result, error) {
 	if err != nil {
 		return nil, r.explain(err)
 	}
-	r.schema, r.converters = answerSchema(run.stream, batch)
+	r.schema, r.converters = answerSchema(run.stream, batch, run.columns)
 	if batch == nil {
 		r.finished = true
 		return r, nil
@@ -61,8 +62,8 @@ func newResult(run *running) (*Result, error) {
 }
 
 // answerSchema returns what the columns of a statement become, which depends on its first
-// rows; nil is none.
-func answerSchema(s *stream, first arrow.RecordBatch) (*arrow.Schema, []converter) {
+// rows; nil is none. What is known of the columns' lineage becomes metadata.
+func answerSchema(s *stream, first arrow.RecordBatch, columns []shown) (*arrow.Schema, []converter) {
 	fields := append([]arrow.Field(nil), s.schema.Fields()...)
 	converters := make([]converter, len(fields))
 	for i := range fields {
@@ -71,7 +72,7 @@ func answerSchema(s *stream, first arrow.RecordBatch) (*arrow.Schema, []converte
 			converters[i] = func(column arrow.Array) (arrow.Array, error) { return narrow(column, to) }
 		}
 	}
-	return arrow.NewSchema(fields, nil), converters
+	return describeColumns(arrow.NewSchema(fields, nil), columns), converters
 }
 
 // explain gives the cause of an error: a fault in a callback or a cancellation comes first.

@@ -22,6 +22,7 @@ type running struct {
 	sources  []*bufferSource
 	stream   *stream
 	reports  []*scanReport
+	columns  []shown // of the answer, if they can be told
 }
 
 // close releases everything in reverse order. DuckDB must be done with the rows before they
@@ -167,6 +168,7 @@ func (r *running) scans(stmt *statement, tables []*engine.TableView, used *colum
 			definitions[i] = t.Table
 		}
 	}
+	r.columns = stmt.lineage(definitions)
 	constraints := stmt.constraints(definitions)
 	var scans []string
 	for i, t := range tables {
