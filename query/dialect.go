@@ -19,19 +19,43 @@ import (
 //	dialect.go            what is replaced, and templates
 //	dialect_time.go       date_bin, date_trunc, instants ± intervals
 //	dialect_instant.go    constants: instants and intervals are computed here
+//	dialect_cast.go       casts and comparisons of instants
+//	dialect_functions.go  other functions
+//	dialect_aggregate.go  aggregates and selectors
 
 // dialect returns what replaces an expression whose children are rewritten, or nil.
 func (r *rewriter) dialect(n node) (node, error) {
 	switch n.str("class") {
 	case "FUNCTION":
-		return r.function(strings.ToLower(n.str("function_name")), n)
+		name := strings.ToLower(n.str("function_name"))
+		replacement, err := r.function(name, nodes(n.list("children")))
+		if replacement != nil || err != nil {
+			return replacement, err
+		}
+		return r.aggregate(name, n)
+	case "WINDOW":
+		return r.aggregate(strings.ToLower(n.str("function_name")), n)
+	case "CAST":
+		return r.cast(n)
+	case "COMPARISON", "BETWEEN":
+		return nil, r.compareNode(n)
+	case "OPERATOR":
+		if kind := n.str("type"); kind == "ARRAY_EXTRACT" || kind == "STRUCT_EXTRACT" {
+			return r.extract(n)
+		}
+		return nil, r.compareNode(n)
 	}
 	return nil, nil
 }
 
 // function returns what replaces a call, or nil.
-func (r *rewriter) function(name string, n node) (node, error) {
-	args := nodes(n.list("children"))
+func (r *rewriter) function(name string, args []node) (node, error) {
+	if template, ok := templates[name+"/"+strconv.Itoa(len(args))]; ok {
+		return r.expand(template, args...)
+	}
+	if unit, ok := instantUnits[name]; ok && len(args) == 1 {
+		return r.toInstant(unit, args[0])
+	}
 	switch name {
 	case "date_bin":
 		return r.dateBin(args)
@@ -39,8 +63,20 @@ func (r *rewriter) function(name string, n node) (node, error) {
 		return r.dateTrunc(args)
 	case "time_bucket":
 		return r.timeBucket(args)
+	case "date_part", "datepart":
+		return r.datePart(args)
 	case "+", "-":
 		return r.shift(name, args)
+	}
+	switch {
+	case name == "to_local_time" && len(args) == 1:
+		return r.toLocalTime(args[0])
+	case name == "arrow_cast" && len(args) == 2:
+		return r.arrowCast(args)
+	case name == "regexp_match" && len(args) == 2:
+		return r.regexpMatch(args)
+	case (name == "encode" || name == "decode") && len(args) == 2:
+		return r.encode(name, args)
 	}
 	return nil, nil
 }
@@ -82,12 +118,16 @@ func (r *rewriter) expand(template string, args ...node) (node, error) {
 				return filled
 			}
 			i := int(node(v).str("identifier")[0] - '1')
+			arg := args[i]
 			if taken[i] {
-				r.copied += size(args[i])
-				return map[string]any(clone(args[i]))
+				r.copied += size(arg)
+				arg = clone(arg)
 			}
 			taken[i] = true
-			return map[string]any(args[i])
+			if alias := node(v).str("alias"); alias != "" { // the name of an argument
+				arg["alias"] = alias
+			}
+			return map[string]any(arg)
 		}
 		return v
 	}

@@ -108,10 +108,12 @@ func (g *gate) parse(ctx context.Context, text string) (*statement, error) {
 	if table, ok := cutShowColumns(text); ok {
 		return g.showColumns(ctx, prefix, table)
 	}
+	text, places := standardNames(text)
 	root, query, err := g.tree(ctx, text)
 	if err != nil {
 		return nil, err
 	}
+	restoreNames(query, text, places)
 	if show := query.child("from_table"); show.str("type") == "SHOW_REF" {
 		return g.show(ctx, prefix, show)
 	}

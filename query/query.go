@@ -62,7 +62,7 @@ func (q *Querier) open() error {
 	if err := registerBufferFunction(q.root, &q.buffers); err != nil {
 		return err
 	}
-	for _, sql := range append(macros, settings...) {
+	for _, sql := range settings {
 		if err := exec(q.root, sql); err != nil {
 			return fmt.Errorf("query: %.60s: %w", sql, err)
 		}
