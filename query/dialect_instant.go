@@ -122,7 +122,7 @@ func evalSpanFunction(n node) (span, bool) {
 // wholeNumber returns the digits of the constant within the casts and the trunc that
 // the parser wraps around the number of an interval.
 func wholeNumber(n node) string {
-	for range 4 {
+	for range 8 {
 		switch {
 		case n.str("class") == "CAST":
 			n = n.child("child")
