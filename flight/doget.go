@@ -40,7 +40,8 @@ func (s *Server) run(ctx context.Context, t *ticket, protocol string) (query.Row
 		return nil, err
 	}
 	s.opts.Logger.Debug("flight query", slog.String("database", t.Database), slog.String("language", t.Language), slog.String("text", t.Text))
-	origin := query.Origin{Protocol: protocol, Token: auth.IdentityOf(ctx).Name}
+	id := auth.IdentityOf(ctx)
+	origin := query.Origin{Protocol: protocol, Token: id.Name, Admin: id.Admin}
 	if t.Language == languageInfluxQL {
 		return runInfluxQL(ctx, b, t, origin)
 	}

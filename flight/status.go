@@ -35,6 +35,8 @@ func statusOf(err error) *status.Status {
 	var (
 		user  *query.UserError
 		needs *query.ResourceError
+		slow  *query.TimeoutError
+		busy  *query.BusyError
 		table *engine.TableNotFoundError
 	)
 	if st, ok := status.FromError(err); ok { // also when err is nil
@@ -49,6 +51,12 @@ func statusOf(err error) *status.Status {
 		return status.New(codes.InvalidArgument, fmt.Sprintf("Error during planning: table 'public.iox.%s' not found", table.Table))
 	case errors.As(err, &needs):
 		return status.New(codes.ResourceExhausted, needs.Error())
+	case errors.As(err, &slow):
+		return status.New(codes.DeadlineExceeded, slow.Error())
+	case errors.As(err, &busy):
+		return status.New(codes.Unavailable, busy.Error())
+	case errors.Is(err, query.ErrKilled):
+		return status.New(codes.Aborted, query.ErrKilled.Error())
 	case errors.Is(err, query.ErrClosed):
 		return status.New(codes.Unavailable, "siltstone is stopping")
 	case errors.Is(err, context.DeadlineExceeded):

@@ -56,6 +56,8 @@ func statusOf(err error) (status int, text string) {
 		cut   *transportError
 		limit *engine.LimitError
 		needs *query.ResourceError
+		slow  *query.TimeoutError
+		busy  *query.BusyError
 		quota *quotaError
 		none  *noDatabaseError
 		ended *query.QueryNotFoundError
@@ -85,9 +87,15 @@ func statusOf(err error) (status int, text string) {
 		return http.StatusBadRequest, err.Error()
 	case errors.As(err, &limit):
 		return http.StatusUnprocessableEntity, limit.Error()
+	case errors.As(err, &needs): // not 503: what the query needs, it will need again
+		return http.StatusUnprocessableEntity, needs.Error()
+	case errors.As(err, &slow): // not 408, which clients and proxies repeat by themselves
+		return http.StatusGatewayTimeout, slow.Error()
+	case errors.Is(err, query.ErrKilled):
+		return http.StatusConflict, query.ErrKilled.Error()
 	case errors.Is(err, engine.ErrUnavailable): // the cause names files; the log has it
 		return http.StatusServiceUnavailable, engine.ErrUnavailable.Error() + "; the server's log says why"
-	case errors.As(err, &needs), errors.Is(err, query.ErrClosed),
+	case errors.As(err, &busy), errors.Is(err, query.ErrClosed),
 		errors.Is(err, engine.ErrOverloaded),
 		errors.Is(err, errStarting), errors.Is(err, errStopping), errors.Is(err, errBodiesFull):
 		return http.StatusServiceUnavailable, err.Error()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/engine"
@@ -38,7 +39,10 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		{errors.New("disk on fire"), 500, ""},
 		{engine.ErrOverloaded, 503, engine.ErrOverloaded.Error()},
 		{fmt.Errorf("%w: /secret/path", engine.ErrUnavailable), 503, engine.ErrUnavailable.Error() + "; the server's log says why"},
-		{&query.ResourceError{Message: "out of memory"}, 503, "out of memory"},
+		{&query.ResourceError{Message: "out of memory"}, 422, "out of memory"},
+		{&query.TimeoutError{After: time.Second}, 504, (&query.TimeoutError{After: time.Second}).Error()},
+		{&query.BusyError{Running: 8, Waiting: 9}, 503, (&query.BusyError{Running: 8, Waiting: 9}).Error()},
+		{query.ErrKilled, 409, query.ErrKilled.Error()},
 		{query.ErrClosed, 503, query.ErrClosed.Error()},
 		{errStarting, 503, errStarting.Error()},
 		{errStopping, 503, errStopping.Error()},

@@ -20,7 +20,10 @@ func (e *UserError) Error() string { return e.Message }
 func (e *UserError) Unwrap() error { return e.Err }
 
 // ResourceError occurs when a query needs more memory or spill than it may have.
-type ResourceError struct{ Message string }
+type ResourceError struct {
+	Message string
+	limits  bool // the message names them
+}
 
 func (e *ResourceError) Error() string { return e.Message }
 

@@ -141,6 +141,17 @@ func (j *job) admit() error {
 	return err
 }
 
+// retried notes that the last attempt counts for nothing; before it the counts were these.
+func (j *job) retried(before *QueryInfo) {
+	j.enter(planning)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	info := &j.mu.info
+	info.Retries++
+	info.FilesRead, info.FilesPruned = before.FilesRead, before.FilesPruned
+	info.FileRows, info.BufferedRows = before.FileRows, before.BufferedRows
+}
+
 // planned notes what the scans of a text read.
 func (j *job) planned(scans []*scanReport) {
 	j.enter(executing)
@@ -168,12 +179,36 @@ func (j *job) answered(batch arrow.RecordBatch) {
 	j.mu.info.Bytes += int64(bytes)
 }
 
-// explain prefers the reason why the job must stop to the error that it led to.
+// explain prefers the reason why the job must stop to the error that it led to, and says
+// what can be done when memory was the reason.
 func (j *job) explain(err error) error {
-	if err == nil || j.ctx.Err() == nil {
-		return err
+	if err == nil {
+		return nil
 	}
-	return fmt.Errorf("query: %w", context.Cause(j.ctx))
+	if j.ctx.Err() != nil {
+		return fmt.Errorf("query: %w", context.Cause(j.ctx))
+	}
+	var needs *ResourceError
+	if errors.As(err, &needs) && !needs.limits {
+		return j.querier.needsMore(needs)
+	}
+	return err
+}
+
+// needsMore names the limits that a query has met. DuckDB's own words go on about its settings,
+// of which only the first sentence is of use.
+func (q *Querier) needsMore(e *ResourceError) *ResourceError {
+	detail, _, _ := strings.Cut(e.Message, "\n")
+	spill := "without room on disk"
+	if q.opts.TempDir != "" && q.opts.SpillBytes > 0 {
+		spill = fmt.Sprintf("and %d MiB on disk", q.opts.SpillBytes>>20)
+	}
+	if q.opts.TempDir != "" && q.opts.SpillBytes == 0 {
+		spill = "and the disk"
+	}
+	return &ResourceError{limits: true, Message: fmt.Sprintf(
+		"the query needs more than the %d MiB of memory %s that queries have together; ask for less, or raise --exec-mem-pool-bytes or --query-spill-max-bytes (%s)",
+		q.opts.MemoryBytes>>20, spill, detail)}
 }
 
 // end gives back the slot and files the job, whose last error is err. It must be called

@@ -26,6 +26,8 @@ type Querier struct {
 	queued  atomic.Int64  // those that wait for a slot
 	log     queryLog
 
+	attempts *attempts
+
 	closing context.Context // done when Close begins
 	cancel  context.CancelFunc
 	once    sync.Once
@@ -40,6 +42,7 @@ func Open(opts Options) (*Querier, error) {
 	q := &Querier{opts: opts, slots: make(chan struct{}, opts.MaxConcurrent)}
 	q.buffers.threads = opts.Threads
 	q.log.size = opts.LogSize
+	q.attempts = newAttempts()
 	q.closing, q.cancel = context.WithCancel(context.Background())
 	if err := q.open(); err != nil {
 		q.disconnect()
@@ -94,9 +97,11 @@ func (q *Querier) settings() ([]string, error) {
 		"SET autoload_known_extensions = false",
 		"SET allowed_directories = [" + quoteLiteral(dataDir+string(filepath.Separator)) + "]",
 		"SET enable_external_access = false",
-		"SET lock_configuration = true",
 	}
-	return settings, nil
+	if spill != "" && q.opts.SpillBytes > 0 {
+		settings = append(settings, fmt.Sprintf("SET max_temp_directory_size = '%dB'", q.opts.SpillBytes))
+	}
+	return append(settings, "SET lock_configuration = true"), nil
 }
 
 // spillDirectory empties the directory for what does not fit into memory. What is in it
@@ -176,35 +181,37 @@ func (q *Querier) Query(ctx context.Context, req Request) (result *Result, err e
 // errPanicked is what the log says of a query that never got an answer.
 var errPanicked = errors.New("query: panicked")
 
-// sql starts an SQL text within a job and returns when its first rows are there.
-func (j *job) sql(req Request) (result *Result, err error) {
-	defer func() { err = j.explain(err) }()
+// try makes an attempt at an SQL text. It returns whether others were made meanwhile.
+func (j *job) try(req Request) (result *Result, hadCompany bool, err error) {
 	q, text := j.querier, req.SQL
 	if id, ok, err := killStatement(text); err != nil {
-		return nil, err
+		return nil, false, err
 	} else if ok {
 		if text, err = j.kill(req.Origin, id); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	stmt, err := q.gate.parse(j.ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	used, err := stmt.rewrite(j.ctx, q.gate, req.Params, q.opts.Now())
-	if err != nil {
-		return nil, err
-	}
 	if err := j.admit(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	run := &running{querier: q, job: j}
+	q.attempts.add(run)
 	defer func() { // also when start panics: what is pinned would stay so for ever
 		if result == nil {
 			run.close()
+			hadCompany = run.hadCompany.Load()
 		}
 	}()
-	return run.start(j.ctx, req.Database, stmt, &used)
+	stmt, err := q.gate.parse(j.ctx, text)
+	if err != nil {
+		return nil, false, err
+	}
+	used, err := stmt.rewrite(j.ctx, q.gate, req.Params, q.opts.Now())
+	if err != nil {
+		return nil, false, err
+	}
+	result, err = run.start(j.ctx, req.Database, stmt, &used)
+	return result, false, err
 }
 
 // acquire waits for a slot.

@@ -80,7 +80,7 @@ func (r *Result) explain(err error) error {
 	if fault := r.run.fault(); fault != nil {
 		return fault
 	}
-	return r.run.stream.explain(err)
+	return r.run.job.explain(r.run.stream.explain(err))
 }
 
 // Schema describes the records.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/schema"
@@ -23,6 +24,8 @@ type running struct {
 	stream   *stream
 	reports  []*scanReport
 	columns  []shown // of the answer, if they can be told
+
+	hadCompany atomic.Bool // another attempt was made at the same time
 }
 
 // close releases everything in reverse order. DuckDB must be done with the rows before they
@@ -40,6 +43,7 @@ func (r *running) close() {
 	if r.view != nil {
 		r.view.Close()
 	}
+	r.querier.attempts.remove(r)
 }
 
 // fault returns what went wrong in a buffer scan.

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -81,7 +80,7 @@ func (s *stream) prepareError(text string) error {
 	if err := exec(s.conn, "EXPLAIN "+text); err != nil {
 		return err
 	}
-	return errors.New("query: duckdb: " + message)
+	return &ResourceError{Message: message}
 }
 
 func (s *stream) resultError() error {

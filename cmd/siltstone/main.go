@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/query"
 )
 
 // version is set by the linker.
@@ -112,6 +113,7 @@ func newParser(c *cli, env environment, exit func(int)) (*kong.Kong, error) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.Vars{
 			"max_databases": strconv.Itoa(catalog.DefaultMaxDatabases),
+			"max_queued":    strconv.Itoa(query.DefaultMaxQueued),
 			"max_tables":    strconv.Itoa(catalog.DefaultMaxTables),
 			"max_columns":   strconv.Itoa(catalog.DefaultMaxColumns),
 		},

@@ -50,6 +50,10 @@ type serveCmd struct {
 	WriteQuotaRequests int64     `group:"Limits:" help:"Write requests that one token may send in a window; more are answered 429 until the next. Default: no bound." default:"0" env:"SILTSTONE_WRITE_QUOTA_REQUESTS" placeholder:"N"`
 	WriteQuotaBytes    quotaSize `group:"Limits:" help:"Line protocol that one token may send in a window, decompressed. Default: no bound." default:"0" env:"SILTSTONE_WRITE_QUOTA_BYTES" placeholder:"SIZE"`
 	WriteQuotaWindow   duration  `group:"Limits:" help:"Length of the windows, at least 1s. Default: ${default}." default:"5m" env:"SILTSTONE_WRITE_QUOTA_WINDOW" placeholder:"DURATION"`
+	QueryTimeout       duration  `group:"Limits:" help:"How long a query may take, from its arrival to the end of its answer; one that takes longer fails with 504. 0 is no bound. Default: ${default}." default:"0" env:"SILTSTONE_QUERY_TIMEOUT" placeholder:"DURATION"`
+	MaxQueries         int       `name:"max-concurrent-queries" group:"Limits:" help:"Queries that run at once; up to ${max_queued} more wait for their turn, and others are answered 503. Default: two for each processor, at least 8." env:"SILTSTONE_MAX_CONCURRENT_QUERIES,INFLUXDB3_MAX_CONCURRENT_QUERIES" placeholder:"N"`
+	QuerySpill         byteSize  `name:"query-spill-max-bytes" group:"Limits:" help:"Room on disk, in query-spill below --data-dir, for what queries cannot hold in memory. Default: ${default}." default:"10GiB" env:"SILTSTONE_QUERY_SPILL_MAX_BYTES" placeholder:"SIZE"`
+	QueryLogSize       int       `group:"Limits:" help:"Queries that system.queries remembers after their end; 0 is none. Default: ${default}." default:"1000" env:"SILTSTONE_QUERY_LOG_SIZE,INFLUXDB3_QUERY_LOG_SIZE" placeholder:"N"`
 	IngestRateLimit    int       `group:"Limits:" help:"Requests a minute to each endpoint of each datasource of the Ingest API. Default: ${default}." default:"600" env:"SILTSTONE_INGEST_RATE_LIMIT" placeholder:"N"`
 }
 
@@ -98,6 +102,8 @@ func (c *serveCmd) Validate() error {
 		{"max-columns", int64(c.MaxColumns), 1},
 		{"ingest-rate-limit", int64(c.IngestRateLimit), 1},
 		{"write-quota-requests", c.WriteQuotaRequests, 0},
+		{"max-concurrent-queries", int64(c.MaxQueries), 0},
+		{"query-log-size", int64(c.QueryLogSize), 0},
 	} {
 		if f.value < f.min {
 			faults = append(faults, fmt.Errorf("--%s %d is less than %d", f.name, f.value, f.min))
@@ -108,6 +114,9 @@ func (c *serveCmd) Validate() error {
 	}
 	if _, _, err := net.SplitHostPort(c.HTTPBind); err != nil {
 		faults = append(faults, fmt.Errorf("--http-bind %q is not an address such as 127.0.0.1:8181: %w", c.HTTPBind, err))
+	}
+	if c.QueryTimeout < 0 {
+		faults = append(faults, fmt.Errorf("--query-timeout %s is negative; 0 is no bound", time.Duration(c.QueryTimeout)))
 	}
 	return errors.Join(faults...)
 }
@@ -183,7 +192,7 @@ func (c *serveCmd) start(ctx context.Context, s *server, opts engine.Options, fi
 	if err != nil {
 		return err
 	}
-	if err := s.letIn(opts.DataDir); err != nil {
+	if err := s.letIn(c.queryOptions(s, opts.DataDir)); err != nil {
 		return err
 	}
 	whom.announce(s.log, s.listener.Addr())
@@ -335,12 +344,24 @@ func (s *server) recover(ctx context.Context, opts engine.Options) error {
 	return nil
 }
 
-// letIn starts the query engine on the recovered data directory and lets requests in.
-func (s *server) letIn(dir string) error {
-	q, err := query.Open(query.Options{
+// queryOptions are those of the query engine on the recovered data directory.
+func (c *serveCmd) queryOptions(s *server, dir string) query.Options {
+	opts := query.Options{
 		View: s.engine.View, Schema: s.engine.Schema, Tokens: s.engine.Tokens, DataDir: dir, TempDir: dir,
-		MemoryBytes: max(s.engine.QueryMemoryBytes(), minQueryBytes),
-	})
+		MemoryBytes:   max(s.engine.QueryMemoryBytes(), minQueryBytes),
+		MaxConcurrent: c.MaxQueries, Timeout: time.Duration(c.QueryTimeout),
+		SpillBytes: int64(c.QuerySpill), LogSize: c.QueryLogSize,
+		Observe: queryObserver(s.registry),
+	}
+	if opts.LogSize == 0 {
+		opts.LogSize = -1 // none
+	}
+	return opts
+}
+
+// letIn starts the query engine and lets requests in.
+func (s *server) letIn(opts query.Options) error {
+	q, err := query.Open(opts)
 	if err != nil {
 		return fmt.Errorf("starting the query engine: %w", err)
 	}
