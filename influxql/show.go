@@ -166,9 +166,6 @@ func showTagKeys(s *influxql.ShowTagKeysStatement, env *Environment) (*Plan, err
 	if err := unsorted(s.SortFields); err != nil {
 		return nil, err
 	}
-	if s.TagKeyExpr != nil {
-		return nil, refuse("WITH KEY is not supported in SHOW TAG KEYS")
-	}
 	scope, err := env.scope(s.Database, "", s.Sources, s.Condition)
 	if err != nil {
 		return nil, err
@@ -176,11 +173,15 @@ func showTagKeys(s *influxql.ShowTagKeysStatement, env *Environment) (*Plan, err
 	plan := &Plan{Columns: named(textColumns("tagKey")...)}
 	part := page{s.Limit, s.Offset}
 	for _, t := range scope.tables {
+		tags, err := chosenTags(t, s.TagKeyOp, s.TagKeyExpr)
+		if err != nil {
+			return nil, err
+		}
 		if s.Condition == nil {
-			plan.list(t.Name, cut(columnNames(sortedTags(t)), part))
+			plan.list(t.Name, cut(columnNames(tags), part))
 			continue
 		}
-		keys, err := scope.presentTags(t)
+		keys, err := scope.presentTags(t, tags)
 		if err != nil {
 			return nil, err
 		}

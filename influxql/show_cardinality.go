@@ -39,7 +39,9 @@ func planCardinality(ast influxql.Statement, env *Environment) (*Plan, error) {
 		return countMeasurements(&cardinality{"MEASUREMENT", s.Database, s.Sources, s.Condition, s.Dimensions, s.Limit, s.Offset, !s.Exact}, env)
 	case *influxql.ShowTagKeyCardinalityStatement:
 		c := &cardinality{"TAG KEY", s.Database, s.Sources, s.Condition, s.Dimensions, s.Limit, s.Offset, false}
-		return countEach(c, env, (*showScope).presentTags, sortedTags)
+		return countEach(c, env, func(scope *showScope, t *schema.Table) ([]string, error) {
+			return scope.presentTags(t, sortedTags(t))
+		}, sortedTags)
 	case *influxql.ShowFieldKeyCardinalityStatement:
 		c := &cardinality{"FIELD KEY", s.Database, s.Sources, s.Condition, s.Dimensions, s.Limit, s.Offset, false}
 		return countEach(c, env, (*showScope).fieldKeys, sortedFields)

@@ -2,6 +2,7 @@ package influxql
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -196,6 +197,9 @@ func tagCondition(expr influxql.Expr, t *schema.Table) (string, error) {
 	return "", refuse("WHERE of a SHOW statement compares tags and time; %s is not supported there", expr)
 }
 
+// tagOperators are those that WHERE of a SHOW statement has.
+var tagOperators = []influxql.Token{influxql.EQ, influxql.NEQ, influxql.EQREGEX, influxql.NEQREGEX}
+
 func tagComparison(e *influxql.BinaryExpr, t *schema.Table) (string, error) {
 	ref, ok := e.LHS.(*influxql.VarRef)
 	value := e.RHS
@@ -205,6 +209,9 @@ func tagComparison(e *influxql.BinaryExpr, t *schema.Table) (string, error) {
 	}
 	if !ok {
 		return "", refuse("WHERE of a SHOW statement compares tags with text or regular expressions; %s is not supported there", e)
+	}
+	if !slices.Contains(tagOperators, e.Op) {
+		return "", refuse("invalid tag comparison operator")
 	}
 	c, exists := t.Column(ref.Val)
 	if exists && c.Type != schema.Tag {

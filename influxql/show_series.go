@@ -72,10 +72,10 @@ func seriesKey(t *schema.Table) string {
 	return strings.Join(parts, " || ")
 }
 
-// presentTags selects the keys of tags that some row of a table has.
-func (s *showScope) presentTags(t *schema.Table) ([]string, error) {
+// presentTags selects the keys of those tags that some row of a table has.
+func (s *showScope) presentTags(t *schema.Table, tags []schema.Column) ([]string, error) {
 	var selects []string
-	for _, tag := range sortedTags(t) {
+	for _, tag := range tags {
 		where, err := s.where(t, identifier(tag.Name)+" IS NOT NULL")
 		if err != nil {
 			return nil, err

@@ -30,16 +30,13 @@ func showTagValues(s *influxql.ShowTagValuesStatement, env *Environment) (*Plan,
 }
 
 // tagValues selects key and value of the tags that WITH KEY chooses.
-func (s *showScope) tagValues(t *schema.Table, op influxql.Token, keys influxql.Literal) ([]string, error) {
+func (s *showScope) tagValues(t *schema.Table, op influxql.Token, keys influxql.Expr) ([]string, error) {
+	tags, err := chosenTags(t, op, keys)
+	if err != nil {
+		return nil, err
+	}
 	var selects []string
-	for _, tag := range sortedTags(t) {
-		chosen, err := choosesKey(op, keys, tag.Name)
-		if err != nil {
-			return nil, err
-		}
-		if !chosen {
-			continue
-		}
+	for _, tag := range tags {
 		where, err := s.where(t, identifier(tag.Name)+" IS NOT NULL")
 		if err != nil {
 			return nil, err
@@ -49,16 +46,21 @@ func (s *showScope) tagValues(t *schema.Table, op influxql.Token, keys influxql.
 	return selects, nil
 }
 
-// choosesKey reports whether WITH KEY names a tag.
-func choosesKey(op influxql.Token, keys influxql.Literal, tag string) (bool, error) {
-	negated := op == influxql.NEQ || op == influxql.NEQREGEX
+// chosenTags returns the tags that WITH KEY names; without it keys is nil and all are.
+func chosenTags(t *schema.Table, op influxql.Token, keys influxql.Expr) ([]schema.Column, error) {
+	var named func(tag string) bool
 	switch k := keys.(type) {
+	case nil:
+		return sortedTags(t), nil
 	case *influxql.StringLiteral:
-		return (k.Val == tag) != negated, nil
+		named = func(tag string) bool { return tag == k.Val }
 	case *influxql.ListLiteral:
-		return slices.Contains(k.Vals, tag) != negated, nil
+		named = func(tag string) bool { return slices.Contains(k.Vals, tag) }
 	case *influxql.RegexLiteral:
-		return k.Val.MatchString(tag) != negated, nil
+		named = k.Val.MatchString
+	default:
+		return nil, refuse("WITH KEY %s %s is not supported", op, keys)
 	}
-	return false, refuse("WITH KEY %s %s is not supported", op, keys)
+	negated := op == influxql.NEQ || op == influxql.NEQREGEX
+	return slices.DeleteFunc(sortedTags(t), func(tag schema.Column) bool { return named(tag.Name) == negated }), nil
 }

@@ -32,7 +32,7 @@ func startSiltstone(t *testing.T) *server {
 			t.Error(err)
 		}
 	})
-	q, err := query.Open(query.Options{View: e.View, DataDir: dir, TempDir: t.TempDir()})
+	q, err := query.Open(query.Options{View: e.View, Schema: e.Schema, DataDir: dir, TempDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
