@@ -91,7 +91,7 @@ func (q *Querier) describe(ctx context.Context, req Request, open bool) (d *Desc
 	s := &stream{ctx: ctx, unwatch: func() {}, cancel: func() {}}
 	defer s.close()
 	if d, known, err = s.prepare(q, text, run.columns); err != nil {
-		return nil, false, s.explain(err)
+		return nil, false, s.explain(run.withCandidates(ctx, stmt, &used, err))
 	}
 	return d, known, nil
 }

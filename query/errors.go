@@ -64,7 +64,9 @@ func classify(kind mapping.ErrorType, message string) error {
 	switch kind {
 	case mapping.ErrorTypeOutOfMemory:
 		return &ResourceError{Message: message}
-	case mapping.ErrorTypeParser, mapping.ErrorTypeSyntax, mapping.ErrorTypeBinder, mapping.ErrorTypeCatalog,
+	case mapping.ErrorTypeBinder:
+		return &UserError{Message: "Error during planning: " + message, Err: errUnbound}
+	case mapping.ErrorTypeParser, mapping.ErrorTypeSyntax, mapping.ErrorTypeCatalog,
 		mapping.ErrorTypeParameterNotResolved, mapping.ErrorTypeParameterNotAllowed, mapping.ErrorTypePermission:
 		return refuse("%s", message)
 	case mapping.ErrorTypeConversion, mapping.ErrorTypeOutOfRange, mapping.ErrorTypeInvalidInput,

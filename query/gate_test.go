@@ -352,6 +352,18 @@ func TestExplainShowsThePlan(t *testing.T) {
 	}
 }
 
+func TestErrorsSuggestColumnsOfTheTable(t *testing.T) {
+	s := newStore(t)
+	s.table("db", "weather", "location:tag temp_max:float temp_min:float")
+	for _, sql := range []string{"SELECT temp FROM weather", "SELECT location FROM weather ORDER BY temp"} {
+		_, err := tryAnswer(t, s.querier(), Request{Database: "db", SQL: sql})
+		var user *UserError
+		if !errors.As(err, &user) || !strings.Contains(user.Message, `"temp_max"`) || strings.Contains(user.Message, "siltstone_scan") {
+			t.Errorf("%s: error %v", sql, err)
+		}
+	}
+}
+
 func TestErrorsSayWhoseFaultItIs(t *testing.T) {
 	s := newStore(t)
 	s.table("db", "cpu", "host:tag n:int")

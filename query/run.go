@@ -18,6 +18,7 @@ type running struct {
 	job      *job
 	ctx      context.Context // of the query, for the views that it pins
 	view     *engine.View
+	tables   []*engine.TableView     // of the scans, as pin gives them
 	internal map[string]*engine.View // of the internal database's tables that system tables show
 	handles  []string
 	sources  []*bufferSource
@@ -59,11 +60,11 @@ func (r *running) fault() error {
 // plan pins what a statement reads and returns the text that DuckDB runs.
 func (r *running) plan(ctx context.Context, database string, stmt *statement, used *columnNames) (string, error) {
 	r.ctx = ctx
-	tables, err := r.pin(database, stmt)
-	if err != nil {
+	var err error
+	if r.tables, err = r.pin(database, stmt); err != nil {
 		return "", err
 	}
-	scans, err := r.scans(stmt, tables, used)
+	scans, err := r.scans(stmt, r.tables, used)
 	if err != nil {
 		return "", err
 	}
@@ -80,7 +81,7 @@ func (r *running) start(ctx context.Context, database string, stmt *statement, u
 		if fault := r.fault(); fault != nil {
 			return nil, fault
 		}
-		return nil, err
+		return nil, r.withCandidates(ctx, stmt, used, err)
 	}
 	return newResult(r)
 }
