@@ -14,6 +14,8 @@ type Plan struct {
 	// the values.
 	Columns []Column
 	Steps   []Step
+	// Location is the zone in which times are shown, if the statement names one.
+	Location *time.Location
 	// Empty names the series that an answer without rows shows all the same, with its
 	// columns and no values, as InfluxDB 1 does for some lists.
 	Empty []string

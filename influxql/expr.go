@@ -1,0 +1,215 @@
+package influxql
+
+import (
+	"strconv"
+
+	"github.com/influxdata/influxql"
+)
+
+// value is an expression in SQL.
+type value struct {
+	sql string
+	typ influxql.DataType // Unknown for what is always null
+}
+
+var null = value{sql: "NULL"}
+
+// as casts a value to a type that it can be cast to without loss of meaning.
+func (v value) as(t influxql.DataType) string {
+	if v.typ == t || isText(v.typ) && isText(t) {
+		return v.sql
+	}
+	return convert(v, t)
+}
+
+// convert is how a column of one type is seen as another: numbers become each other and all
+// else is null.
+func convert(v value, t influxql.DataType) string {
+	switch {
+	case v.typ == t || isText(v.typ) && isText(t):
+		return v.sql
+	case !isNumber(v.typ) || !isNumber(t):
+		return "NULL::" + sqlTypeOf(t)
+	case t == influxql.Float:
+		return "(" + v.sql + ")::DOUBLE"
+	case v.typ == influxql.Float:
+		return "TRY_CAST(trunc(" + v.sql + ") AS " + sqlTypeOf(t) + ")"
+	}
+	return "TRY_CAST(" + v.sql + " AS " + sqlTypeOf(t) + ")"
+}
+
+// resolver gives the columns that names and calls in an expression mean.
+type resolver interface {
+	ref(*influxql.VarRef) value
+	call(*influxql.Call) value
+}
+
+// expression writes an expression. It is null where InfluxQL has no value.
+func expression(e influxql.Expr, in resolver) (value, error) {
+	switch e := e.(type) {
+	case *influxql.ParenExpr:
+		return expression(e.Expr, in)
+	case *influxql.VarRef:
+		return in.ref(e), nil
+	case *influxql.Call:
+		if isMath(e) {
+			return mathCall(e, in)
+		}
+		return in.call(e), nil
+	case *influxql.BinaryExpr:
+		return binary(e, in)
+	case *influxql.NumberLiteral:
+		return value{floatText(e.Val), influxql.Float}, nil
+	case *influxql.IntegerLiteral:
+		return value{intText(e.Val), influxql.Integer}, nil
+	case *influxql.UnsignedLiteral:
+		return value{strconv.FormatUint(e.Val, 10) + "::UBIGINT", influxql.Unsigned}, nil
+	case *influxql.BooleanLiteral:
+		return value{strconv.FormatBool(e.Val), influxql.Boolean}, nil
+	case *influxql.StringLiteral:
+		return value{quoteText(e.Val), influxql.String}, nil
+	case *influxql.NilLiteral:
+		return null, nil
+	}
+	return null, refuse("the expression %s is not supported", e)
+}
+
+func binary(e *influxql.BinaryExpr, in resolver) (value, error) {
+	switch e.Op {
+	case influxql.AND, influxql.OR, influxql.EQ, influxql.NEQ, influxql.LT, influxql.LTE, influxql.GT, influxql.GTE,
+		influxql.EQREGEX, influxql.NEQREGEX:
+		sql, err := condition(e, in)
+		return value{sql, influxql.Boolean}, err
+	}
+	left, err := expression(e.LHS, in)
+	if err != nil {
+		return null, err
+	}
+	right, err := expression(e.RHS, in)
+	if err != nil {
+		return null, err
+	}
+	switch {
+	case left.typ == influxql.Boolean && right.typ == influxql.Boolean:
+		return boolBinary(e.Op, left, right), nil
+	case !isNumber(left.typ) || !isNumber(right.typ):
+		return null, nil
+	case left.typ == influxql.Float || right.typ == influxql.Float:
+		return floatBinary(e.Op, left, right), nil
+	case left.typ == influxql.Integer && right.typ == influxql.Integer:
+		if e.Op == influxql.DIV {
+			return floatBinary(e.Op, left, right), nil
+		}
+		return wholeBinary(e.Op, left, right, influxql.Integer), nil
+	}
+	return wholeBinary(e.Op, left, right, influxql.Unsigned), nil
+}
+
+func boolBinary(op influxql.Token, left, right value) value {
+	a, b := "coalesce("+left.sql+", false)", "coalesce("+right.sql+", false)"
+	var sql string
+	switch op {
+	case influxql.BITWISE_AND:
+		sql = "(" + a + " AND " + b + ")"
+	case influxql.BITWISE_OR:
+		sql = "(" + a + " OR " + b + ")"
+	case influxql.BITWISE_XOR:
+		sql = "(" + a + " <> " + b + ")"
+	default:
+		return null
+	}
+	return value{sql, influxql.Boolean}
+}
+
+// floatBinary computes in floats. What is divided by zero is 0, as in InfluxDB.
+func floatBinary(op influxql.Token, left, right value) value {
+	a, b := left.as(influxql.Float), right.as(influxql.Float)
+	var sql string
+	switch op {
+	case influxql.ADD:
+		sql = "(" + a + " + " + b + ")"
+	case influxql.SUB:
+		sql = "(" + a + " - " + b + ")"
+	case influxql.MUL:
+		sql = "(" + a + " * " + b + ")"
+	case influxql.DIV:
+		sql = "(CASE WHEN " + b + " = 0 AND " + a + " IS NOT NULL THEN 0 ELSE " + a + " / " + b + " END)"
+	case influxql.MOD:
+		sql = "(" + a + " % " + b + ")"
+	default:
+		return null
+	}
+	return value{sql, influxql.Float}
+}
+
+// wholeBinary computes in integers. What does not fit is null.
+func wholeBinary(op influxql.Token, left, right value, t influxql.DataType) value {
+	a, b := left.as(t), right.as(t)
+	var sql string
+	switch op {
+	case influxql.ADD:
+		sql = "TRY(" + a + " + " + b + ")"
+	case influxql.SUB:
+		sql = "TRY(" + a + " - " + b + ")"
+	case influxql.MUL:
+		sql = "TRY(" + a + " * " + b + ")"
+	case influxql.DIV:
+		sql = "(CASE WHEN " + b + " = 0 AND " + a + " IS NOT NULL THEN 0 ELSE " + a + " // " + b + " END)"
+	case influxql.MOD:
+		sql = "(CASE WHEN " + b + " = 0 AND " + a + " IS NOT NULL THEN 0 ELSE " + a + " % " + b + " END)"
+	case influxql.BITWISE_AND:
+		sql = "(" + a + " & " + b + ")"
+	case influxql.BITWISE_OR:
+		sql = "(" + a + " | " + b + ")"
+	case influxql.BITWISE_XOR:
+		sql = "xor(" + a + ", " + b + ")"
+	default:
+		return null
+	}
+	return value{sql, t}
+}
+
+func mathCall(e *influxql.Call, in resolver) (value, error) {
+	args := make([]string, len(e.Args))
+	whole := influxql.Unknown // the type of an argument that is no float
+	for i, arg := range e.Args {
+		v, err := expression(arg, in)
+		if err != nil {
+			return null, err
+		}
+		if !isNumber(v.typ) {
+			return null, nil
+		}
+		if v.typ != influxql.Float {
+			whole = v.typ
+		}
+		args[i] = v.as(influxql.Float)
+		if i == 0 && whole != influxql.Unknown {
+			switch e.Name {
+			case "floor", "ceil", "round":
+				return v, nil
+			case "abs":
+				return value{"TRY(abs(" + v.sql + "))", v.typ}, nil
+			}
+		}
+	}
+	var sql string
+	switch e.Name {
+	case "ln":
+		sql = logarithm("ln", args[0])
+	case "log2", "log10":
+		sql = logarithm(e.Name, args[0])
+	case "log":
+		sql = "(" + logarithm("ln", args[0]) + " / " + logarithm("ln", args[1]) + ")"
+	case "atan2", "pow":
+		sql = e.Name + "(" + args[0] + ", " + args[1] + ")"
+	default:
+		sql = e.Name + "(" + args[0] + ")"
+	}
+	return value{"TRY(" + sql + ")", influxql.Float}, nil
+}
+
+// logarithm is minus infinity at 0, where SQL has an error.
+func logarithm(name, x string) string {
+	return "(CASE WHEN " + x + " = 0 THEN '-inf'::DOUBLE ELSE TRY(" + name + "(" + x + ")) END)"
+}

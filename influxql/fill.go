@@ -1,0 +1,96 @@
+package influxql
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/influxdata/influxql"
+)
+
+// filled gives every series all buckets of the range, and what fill() says to those without rows;
+// it makes a stream of the grouping in sql.
+//
+// Each row yields itself and the empty buckets up to the next one of its series, the first
+// row those before it too. So nothing is joined, and what is not empty is computed once.
+func (n *level) filled(sql string, calls []*influxql.Call, some []int, within bounds) string {
+	values := n.names(some)
+	if n.fill != influxql.NoFill {
+		sql = n.spread(sql, values, within)
+		items := append([]string{"k"}, n.series()...)
+		for _, i := range some {
+			items = append(items, n.fillValue(calls[i], "v"+strconv.Itoa(i)))
+		}
+		sql = "SELECT " + list(items) + " FROM (" + sql + ")"
+	}
+	return "SELECT " + list([]string{n.start(within) + " AS t"}, n.series(), values) + " FROM (" + sql + ")"
+}
+
+// spread adds the empty buckets.
+func (n *level) spread(sql string, values []string, within bounds) string {
+	width := n.interval.width
+	low := "k"
+	if within.low > influxql.MinTime {
+		low = strconv.FormatInt(n.interval.key(within.low), 10)
+	}
+	end := fmt.Sprintf("k + %d", width)
+	if within.high < influxql.MaxTime {
+		end = strconv.FormatInt(n.interval.key(within.high)+width, 10)
+	}
+	order := []string{"k"}
+	neighbours := fmt.Sprintf("SELECT %s, lag(k) %s AS before, lead(k) %s AS after FROM (%s)",
+		list(order, n.series(), values), over(n.series(), order), over(n.series(), order), sql)
+	buckets := fmt.Sprintf("SELECT %s, unnest(range(CASE WHEN before IS NULL THEN %s ELSE k END, coalesce(after, %s), %d)) AS b FROM (%s)",
+		list(order, n.series(), values), low, end, width, neighbours)
+	items := append([]string{"b AS k"}, n.series()...)
+	for _, v := range values {
+		items = append(items, "CASE WHEN b = k THEN "+v+" END AS "+v)
+	}
+	return "SELECT " + list(items) + " FROM (" + buckets + ")"
+}
+
+// fillValue writes the column of a call with the values of empty buckets.
+func (n *level) fillValue(call *influxql.Call, v string) string {
+	t := influxql.EvalType(call, nil, callTypes{})
+	order := []string{n.by("k")}
+	switch n.fill {
+	case influxql.NumberFill:
+		number, ok := n.fillNumber(t)
+		switch {
+		case ok:
+			return "coalesce(" + v + ", " + number + ") AS " + v
+		case isText(t):
+			return "coalesce(" + v + ", '') AS " + v
+		case t == influxql.Boolean:
+			return "coalesce(" + v + ", false) AS " + v
+		}
+	case influxql.PreviousFill:
+		return "last_value(" + v + " IGNORE NULLS) " + upTo(n.series(), order) + " AS " + v
+	case influxql.LinearFill:
+		if isNumber(t) {
+			return n.linear(v, t) + " AS " + v
+		}
+	case influxql.NullFill:
+		if call.Name == "count" { // 0, but in series that have no value at all
+			return "CASE WHEN " + v + " IS NULL AND count(" + v + ") " + over(n.series(), nil) + " > 0 THEN 0 ELSE " + v + " END AS " + v
+		}
+	}
+	return v
+}
+
+// linear lies on the line between the neighbours that have values, and is null where one is
+// missing. Integers are cut.
+func (n *level) linear(v string, t influxql.DataType) string {
+	before := upTo(n.series(), []string{"k"})
+	after := upTo(n.series(), []string{"k DESC"})
+	key := "CASE WHEN " + v + " IS NOT NULL THEN k END"
+	v1 := "(last_value(" + v + " IGNORE NULLS) " + before + ")::DOUBLE"
+	v2 := "(last_value(" + v + " IGNORE NULLS) " + after + ")::DOUBLE"
+	k1 := "last_value(" + key + " IGNORE NULLS) " + before
+	k2 := "last_value(" + key + " IGNORE NULLS) " + after
+	width := strconv.FormatInt(n.interval.width, 10)
+	line := fmt.Sprintf("(%s - %s) / ((%s - %s) // %s) * ((k - %s) // %s) + %s", v2, v1, k2, k1, width, k1, width, v1)
+	if t != influxql.Float {
+		line = "TRY_CAST(trunc(" + line + ") AS " + sqlTypeOf(t) + ")"
+	}
+	return "CASE WHEN " + v + " IS NULL THEN " + line + " ELSE " + v + " END"
+}

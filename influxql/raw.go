@@ -1,0 +1,110 @@
+package influxql
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/influxdata/influxql"
+)
+
+// raw writes a level without functions: the points that have at least one of the fields.
+func (n *level) raw() (relation, error) {
+	refs := n.refs()
+	typed := false
+	var present []int
+	for i, ref := range refs.list {
+		typed = typed || ref.Type != influxql.Unknown
+		present = append(present, i)
+	}
+	if !typed {
+		return relation{}, nil
+	}
+	sql, err := n.points(refs, n.bounds, present, true)
+	if err != nil || sql == "" {
+		return relation{}, err
+	}
+	ties := numbered("x", n.ties)
+	in := columns{refs: refs, filled: n.rawFill(refs)}
+	outputs, err := n.outputs(in)
+	if err != nil {
+		return relation{}, err
+	}
+	items := list([]string{"t"}, n.series(), outputs, ties)
+	return relation{sql: "SELECT " + items + " FROM (" + sql + ")", ties: ties}, nil
+}
+
+// rawFill says what fill() makes of the columns of points, which InfluxDB heeds for them too.
+func (n *level) rawFill(refs *refSet) func(i int) string {
+	switch n.fill {
+	case influxql.NumberFill:
+		return func(i int) string {
+			column := "r" + strconv.Itoa(i)
+			if number, ok := n.fillNumber(refs.list[i].Type); ok {
+				return "coalesce(" + column + ", " + number + ")"
+			}
+			return column
+		}
+	case influxql.PreviousFill:
+		return func(i int) string {
+			return fmt.Sprintf("last_value(r%d IGNORE NULLS) %s", i, upTo(n.series(), n.order()))
+		}
+	}
+	return func(i int) string { return "r" + strconv.Itoa(i) }
+}
+
+// fillNumber writes the number of fill() in a type; ok is false for a type that has none.
+func (n *level) fillNumber(t influxql.DataType) (sql string, ok bool) {
+	var number float64
+	switch v := n.stmt.FillValue.(type) {
+	case int:
+		number = float64(v)
+		if t == influxql.Integer {
+			return intText(int64(v)), true
+		}
+	case int64:
+		number = float64(v)
+		if t == influxql.Integer {
+			return intText(v), true
+		}
+	case float64:
+		number = v
+	}
+	switch t {
+	case influxql.Float:
+		return floatText(number), true
+	case influxql.Integer:
+		return intText(int64(number)), true
+	case influxql.Unsigned:
+		return strconv.FormatUint(uint64(max(number, 0)), 10) + "::UBIGINT", true
+	}
+	return "", false
+}
+
+// columns resolves names and calls to the columns that earlier stages made of them.
+type columns struct {
+	refs   *refSet
+	filled func(i int) string // the column of a name; nil for r0, …
+	calls  []*influxql.Call   // v0, …
+	absent []bool             // calls that have no points
+}
+
+func (c columns) ref(ref *influxql.VarRef) value {
+	i := c.refs.add(ref)
+	sql := "r" + strconv.Itoa(i)
+	if c.filled != nil {
+		sql = c.filled(i)
+	}
+	if ref.Type == influxql.Unknown || ref.Type == influxql.AnyField {
+		return null
+	}
+	return value{sql, ref.Type}
+}
+
+func (c columns) call(call *influxql.Call) value {
+	for i, known := range c.calls {
+		if known.String() == call.String() && !c.absent[i] {
+			return value{"v" + strconv.Itoa(i), influxql.EvalType(call, nil, callTypes{})}
+		}
+	}
+	return null
+}
