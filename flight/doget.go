@@ -5,6 +5,9 @@ import (
 	"log/slog"
 
 	"github.com/apache/arrow-go/v18/arrow/flight"
+	pb "github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/siltstone-db/siltstone/auth"
 	"github.com/siltstone-db/siltstone/influxql"
@@ -13,14 +16,53 @@ import (
 
 // DoGet implements flight.FlightServer: it sends what a ticket asks for.
 func (v *service) DoGet(raw *flight.Ticket, stream flight.FlightService_DoGetServer) error {
-	if !isJSON(raw.GetTicket()) {
-		return v.FlightServer.DoGet(raw, stream)
+	if isJSON(raw.GetTicket()) {
+		t, err := parseTicket(raw.GetTicket())
+		if err != nil {
+			return err
+		}
+		return v.server.answer(stream, t, "flight")
 	}
-	t, err := parseTicket(raw.GetTicket())
+	h, ok, err := statementOf(raw.GetTicket())
 	if err != nil {
 		return err
 	}
-	return v.server.answer(stream, t, "flight")
+	if !ok {
+		return v.FlightServer.DoGet(raw, stream)
+	}
+	t, err := h.ticket()
+	if err != nil {
+		return err
+	}
+	return v.server.answer(stream, t, protocolSQL)
+}
+
+// statementOf returns the statement in a ticket of Flight SQL; ok is false for one that asks
+// for metadata, or for nothing that makes sense.
+func statementOf(raw []byte) (h *handle, ok bool, err error) {
+	var command anypb.Any
+	if proto.Unmarshal(raw, &command) != nil {
+		return nil, false, nil
+	}
+	var (
+		statement pb.TicketStatementQuery
+		prepared  pb.CommandPreparedStatementQuery
+	)
+	switch {
+	case command.MessageIs(&statement):
+		if err := command.UnmarshalTo(&statement); err != nil {
+			return nil, false, invalid("invalid ticket: %v", err)
+		}
+		h, err = decodeHandle(statement.GetStatementHandle())
+	case command.MessageIs(&prepared):
+		if err := command.UnmarshalTo(&prepared); err != nil {
+			return nil, false, invalid("invalid ticket: %v", err)
+		}
+		h, err = decodeHandle(prepared.GetPreparedStatementHandle())
+	default:
+		return nil, false, nil
+	}
+	return h, true, err
 }
 
 // answer runs a ticket's query and sends its rows.
@@ -40,12 +82,16 @@ func (s *Server) run(ctx context.Context, t *ticket, protocol string) (query.Row
 		return nil, err
 	}
 	s.opts.Logger.Debug("flight query", slog.String("database", t.Database), slog.String("language", t.Language), slog.String("text", t.Text))
-	id := auth.IdentityOf(ctx)
-	origin := query.Origin{Protocol: protocol, Token: id.Name, Admin: id.Admin}
+	origin := originOf(ctx, protocol)
 	if t.Language == languageInfluxQL {
 		return runInfluxQL(ctx, b, t, origin)
 	}
 	return asRows(b.querier.Query(ctx, query.Request{Database: t.Database, SQL: t.Text, Params: t.Params, Origin: origin}))
+}
+
+func originOf(ctx context.Context, protocol string) query.Origin {
+	id := auth.IdentityOf(ctx)
+	return query.Origin{Protocol: protocol, Token: id.Name, Admin: id.Admin}
 }
 
 // admit completes a ticket with the metadata's database, and returns what to run it on if

@@ -22,6 +22,7 @@ import (
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/flight"
 	"github.com/siltstone-db/siltstone/httpapi"
+	"github.com/siltstone-db/siltstone/lineprotocol"
 	"github.com/siltstone-db/siltstone/query"
 )
 
@@ -85,7 +86,7 @@ func newSite(t testing.TB, change ...func(*query.Options)) *site {
 // write stores lines in a database.
 func (s *site) write(database string, lines ...string) {
 	s.t.Helper()
-	_, err := s.engine.Write(context.Background(), engine.WriteRequest{Database: database, Body: []byte(strings.Join(lines, "\n"))})
+	_, err := s.engine.Write(context.Background(), engine.WriteRequest{Database: database, Precision: lineprotocol.Nanosecond, Body: []byte(strings.Join(lines, "\n"))})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -74,7 +74,8 @@ func (s *Server) GRPC() *grpc.Server {
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),
 	)
-	flight.RegisterFlightServiceServer(g, &service{FlightServer: flightsql.NewFlightServer(&sqlServer{Server: s}), server: s})
+	sql := newSQLServer(s)
+	flight.RegisterFlightServiceServer(g, &service{FlightServer: flightsql.NewFlightServer(sql), sql: sql, server: s})
 	return g
 }
 
@@ -90,6 +91,7 @@ func (s *Server) open() (*backend, error) {
 // server, which decodes commands and calls sqlServer.
 type service struct {
 	flight.FlightServer
+	sql    *sqlServer
 	server *Server
 }
 
@@ -97,4 +99,5 @@ type service struct {
 type sqlServer struct {
 	flightsql.BaseServer
 	*Server
+	infos map[flightsql.SqlInfo]any
 }

@@ -14,16 +14,12 @@ const (
 )
 
 // ticket is a query that is ready to run. Its JSON is what clients of InfluxDB 3 send to
-// DoGet; the same serves for handles of prepared statements and tickets of Flight SQL, which
-// are opaque to their clients.
+// DoGet.
 type ticket struct {
 	Database string         `json:"database"`
 	Text     string         `json:"sql_query"`
 	Language string         `json:"query_type"`
 	Params   map[string]any `json:"params,omitempty"`
-	// ParamNames are the names of a prepared statement's parameters, in the order in which
-	// the client was told of them.
-	ParamNames []string `json:"param_names,omitempty"`
 }
 
 // jsonTicket is what a client may write.

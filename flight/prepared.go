@@ -1,0 +1,87 @@
+package flight
+
+import (
+	"context"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/flight"
+	"github.com/apache/arrow-go/v18/arrow/flight/flightsql"
+)
+
+// A prepared statement is kept by the client: its handle holds the text and, once the client
+// has bound them, the values. Binding returns a new handle, which clients use from then on.
+
+// CreatePreparedStatement plans a statement and returns its handle, and the schemas of
+// its answer and of its parameters.
+func (s *sqlServer) CreatePreparedStatement(ctx context.Context, req flightsql.ActionCreatePreparedStatementRequest) (result flightsql.ActionCreatePreparedStatementResult, err error) {
+	if len(req.GetTransactionId()) > 0 {
+		return result, errNoTransactions
+	}
+	database, err := databaseOf(ctx)
+	if err != nil {
+		return result, err
+	}
+	h := &handle{Database: database, SQL: req.GetQuery()}
+	described, err := s.describe(ctx, h)
+	if err != nil {
+		return result, err
+	}
+	fields := make([]arrow.Field, len(described.Params))
+	for i, p := range described.Params {
+		h.Params = append(h.Params, p.Name)
+		fields[i] = arrow.Field{Name: "$" + p.Name, Type: p.Type, Nullable: true}
+	}
+	result.DatasetSchema, result.ParameterSchema = plainSchema(described.Schema), arrow.NewSchema(fields, nil)
+	result.IsUpdate = new(false)
+	result.Handle, err = h.encode()
+	return result, err
+}
+
+// DoPutPreparedStatementQuery binds the parameters of a prepared statement.
+func (s *sqlServer) DoPutPreparedStatementQuery(ctx context.Context, cmd flightsql.PreparedStatementQuery, reader flight.MessageReader, _ flight.MetadataWriter) ([]byte, error) {
+	h, err := s.handle(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if h.Bound, err = readParams(reader, h.Params); err != nil {
+		return nil, err
+	}
+	return h.encode()
+}
+
+// GetFlightInfoPreparedStatement returns the command itself as the ticket: the handle in it
+// is all that is needed.
+func (s *sqlServer) GetFlightInfoPreparedStatement(ctx context.Context, cmd flightsql.PreparedStatementQuery, d *flight.FlightDescriptor) (*flight.FlightInfo, error) {
+	if _, err := s.handle(ctx, cmd); err != nil {
+		return nil, err
+	}
+	return newInfo(d, d.GetCmd()), nil
+}
+
+// GetSchemaPreparedStatement returns the schema of a prepared statement's answer.
+func (s *sqlServer) GetSchemaPreparedStatement(ctx context.Context, cmd flightsql.PreparedStatementQuery, _ *flight.FlightDescriptor) (*flight.SchemaResult, error) {
+	h, err := s.handle(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	described, err := s.describe(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	return schemaResult(described.Schema), nil
+}
+
+// ClosePreparedStatement has nothing to give back.
+func (s *sqlServer) ClosePreparedStatement(_ context.Context, req flightsql.ActionClosePreparedStatementRequest) error {
+	_, err := decodeHandle(req.GetPreparedStatementHandle())
+	return err
+}
+
+// handle returns the handle in a command, if the caller may read its database.
+func (s *sqlServer) handle(ctx context.Context, cmd flightsql.PreparedStatementQuery) (*handle, error) {
+	h, err := decodeHandle(cmd.GetPreparedStatementHandle())
+	if err != nil {
+		return nil, err
+	}
+	return h, requireRead(ctx, h.Database)
+}
