@@ -22,6 +22,8 @@ import (
 //	dialect_cast.go       casts and comparisons of instants
 //	dialect_functions.go  other functions
 //	dialect_aggregate.go  aggregates and selectors
+//	dialect_gapfill.go    date_bin_gapfill, locf and interpolate
+//	dialect_text.go       what the tree does not tell
 
 // dialect returns what replaces an expression whose children are rewritten, or nil.
 func (r *rewriter) dialect(n node) (node, error) {
@@ -99,43 +101,56 @@ func (r *rewriter) expand(template string, args ...node) (node, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.fill(parsed, args)
+}
+
+// fill returns a copy of a part of a tree in which args take the places of $1, $2 ….
+func (r *rewriter) fill(parsed node, args []node) (node, error) {
 	taken := make([]bool, len(args))
-	var fill func(v any) any
-	fill = func(v any) any {
-		switch v := v.(type) {
-		case []any:
-			all := make([]any, len(v))
-			for i, e := range v {
-				all[i] = fill(e)
-			}
-			return all
-		case map[string]any:
-			if node(v).str("class") != "PARAMETER" {
-				filled := make(map[string]any, len(v))
-				for key, e := range v {
-					filled[key] = fill(e)
-				}
-				return filled
-			}
-			i := int(node(v).str("identifier")[0] - '1')
-			arg := args[i]
-			if taken[i] {
-				r.copied += size(arg)
-				arg = clone(arg)
-			}
-			taken[i] = true
-			if alias := node(v).str("alias"); alias != "" { // the name of an argument
-				arg["alias"] = alias
-			}
-			return map[string]any(arg)
-		}
-		return v
-	}
-	filled := asNode(fill(map[string]any(parsed)))
+	filled := asNode(r.fillValue(map[string]any(parsed), args, taken))
 	if r.copied > maxCopied {
 		return nil, refuse("functions of time are nested too deeply")
 	}
 	return filled, nil
+}
+
+func (r *rewriter) fillValue(v any, args []node, taken []bool) any {
+	switch v := v.(type) {
+	case []any:
+		all := make([]any, len(v))
+		for i, e := range v {
+			all[i] = r.fillValue(e, args, taken)
+		}
+		return all
+	case map[string]any:
+		if node(v).str("class") == "PARAMETER" {
+			return map[string]any(r.take(v, args, taken))
+		}
+		filled := make(map[string]any, len(v))
+		for key, e := range v {
+			filled[key] = r.fillValue(e, args, taken)
+		}
+		return filled
+	}
+	return v
+}
+
+// take returns the argument that a parameter stands for: itself at first, then copies.
+func (r *rewriter) take(parameter node, args []node, taken []bool) node {
+	number, err := strconv.Atoi(parameter.str("identifier"))
+	if err != nil || number < 1 || number > len(args) {
+		return parameter
+	}
+	arg := args[number-1]
+	if taken[number-1] {
+		r.copied += size(arg)
+		arg = clone(arg)
+	}
+	taken[number-1] = true
+	if alias := parameter.str("alias"); alias != "" { // the name of an argument
+		arg["alias"] = alias
+	}
+	return arg
 }
 
 // template parses the text of an expression, once.

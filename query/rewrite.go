@@ -58,7 +58,10 @@ func (s *statement) rewrite(ctx context.Context, g *gate, params map[string]any,
 func (s *statement) rewriteWith(r rewriter) (columnNames, error) {
 	s.rename()
 	r.used.names = make(map[string]bool)
-	if err := r.children(s.query); err != nil {
+	if _, err := r.value(map[string]any(s.query)); err != nil {
+		return columnNames{}, err
+	}
+	if err := refuseLeftovers(s.query); err != nil {
 		return columnNames{}, err
 	}
 	for _, t := range s.tables {
@@ -129,8 +132,18 @@ func (r *rewriter) value(v any) (any, error) {
 	case map[string]any:
 		r.note(v)
 		moveToUTC(v)
+		spellJoins(v)
+		isSelect := node(v).str("type") == "SELECT_NODE"
+		if isSelect && findBin(v) != nil {
+			if err := r.nameItems(v); err != nil {
+				return nil, err
+			}
+		}
 		if err := r.children(v); err != nil {
 			return nil, err
+		}
+		if isSelect {
+			return v, r.gapfill(v)
 		}
 		replacement, err := r.constant(v)
 		if err == nil && replacement == nil {
@@ -169,6 +182,20 @@ func (r *rewriter) note(n node) {
 	for _, e := range n.list("using_columns") {
 		name, _ := e.(string)
 		r.used.names[strings.ToLower(name)] = true
+	}
+}
+
+// spellJoins makes an inner join of a CROSS JOIN within another join: the printer writes a
+// comma for it, which binds less tightly.
+func spellJoins(n node) {
+	if n.str("type") != "JOIN" || n.str("ref_type") == "CROSS" {
+		return
+	}
+	for _, side := range []node{n.child("left"), n.child("right")} {
+		if side.str("type") == "JOIN" && side.str("ref_type") == "CROSS" {
+			side["ref_type"], side["join_type"] = "REGULAR", "INNER"
+			side["condition"] = map[string]any(castNode("true", "BOOLEAN"))
+		}
 	}
 }
 
