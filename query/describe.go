@@ -78,6 +78,9 @@ func (q *Querier) describe(ctx context.Context, req Request, open bool) (d *Desc
 	if err != nil {
 		return nil, false, err
 	}
+	if stmt.prefix != "" {
+		return &Description{Schema: explainSchema(), Exact: true}, true, nil
+	}
 	used, err := stmt.rewriteWith(rewriter{ctx: ctx, gate: q.gate, params: req.Params, open: open, now: q.opts.Now()})
 	if err != nil {
 		return nil, false, err

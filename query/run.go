@@ -77,6 +77,11 @@ func (r *running) start(ctx context.Context, database string, stmt *statement, u
 		return nil, err
 	}
 	r.job.planned(r.reports)
+	if stmt.prefix != "" {
+		if text, err = r.explain(ctx, stmt.prefix, text); err != nil {
+			return nil, err
+		}
+	}
 	if r.stream, err = openStream(ctx, r.querier, text); err != nil {
 		if fault := r.fault(); fault != nil {
 			return nil, fault

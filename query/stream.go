@@ -76,7 +76,7 @@ func (s *stream) open(q *Querier, text string) error {
 // more as a query gives a result, and that has one.
 func (s *stream) prepareError(text string) error {
 	message := cutContext(mapping.PrepareError(s.stmt))
-	_, text = cutExplain(text)
+	text = cutExplainJSON(text)
 	if err := exec(s.conn, "EXPLAIN "+text); err != nil {
 		return err
 	}
