@@ -40,7 +40,7 @@ func (s *Server) queryV1(b *backend, w http.ResponseWriter, r *http.Request) err
 		return badRequest("%v", err)
 	}
 	format := v1FormatOf(r.Header.Get("Accept"))
-	out := newStream(w, format.contentType)
+	out := newStream(w, r, format.contentType)
 	x := &v1Execution{
 		server: s, backend: b, request: r, sender: identityOf(r), query: q,
 		answer:    newV1Answer(format, q, out),

@@ -54,7 +54,7 @@ func (s *Server) answerInfluxQL(b *backend, w http.ResponseWriter, r *http.Reque
 		return influxqlError(err)
 	}
 	defer res.Close()
-	return stream(w, f.contentType, func(out io.Writer) error { return f.write(out, res) })
+	return stream(w, r, f.contentType, func(out io.Writer) error { return f.write(out, res) })
 }
 
 // onlyStatement parses a text that must be one statement that reads.

@@ -101,7 +101,7 @@ func (s *Server) answerQuery(b *backend, w http.ResponseWriter, r *http.Request,
 		return err
 	}
 	defer res.Close()
-	return stream(w, f.contentType, func(out io.Writer) error { return f.write(out, res) })
+	return stream(w, r, f.contentType, func(out io.Writer) error { return f.write(out, res) })
 }
 
 // format is one way to write a result.
@@ -110,26 +110,32 @@ type format struct {
 	write       func(io.Writer, query.Rows) error
 }
 
+// Media types that IANA knows.
+const (
+	parquetType = "application/vnd.apache.parquet"
+	arrowType   = "application/vnd.apache.arrow.stream"
+)
+
 var formats = map[string]format{
 	"json":       {"application/json", query.WriteJSON},
 	"jsonl":      {"application/jsonl", query.WriteJSONL},
 	"json_lines": {"application/jsonl", query.WriteJSONL},
 	"csv":        {"text/csv", query.WriteCSV},
 	"pretty":     {"text/plain; charset=utf-8", query.WritePretty},
-	"parquet":    {"application/vnd.apache.parquet", query.WriteParquet},
-	"arrow":      {"application/vnd.apache.arrow.stream", query.WriteArrow},
+	"parquet":    {parquetType, query.WriteParquet},
+	"arrow":      {arrowType, query.WriteArrow},
 }
 
 // accepted maps media types to formats. InfluxDB 3 refuses application/jsonl; there
 // is no reason to. It has no Arrow over HTTP.
 var accepted = map[string]string{
-	"":                                    "json",
-	"application/json":                    "json",
-	"application/jsonl":                   "jsonl",
-	"text/csv":                            "csv",
-	"text/plain":                          "pretty",
-	"application/vnd.apache.parquet":      "parquet",
-	"application/vnd.apache.arrow.stream": "arrow",
+	"":                  "json",
+	"application/json":  "json",
+	"application/jsonl": "jsonl",
+	"text/csv":          "csv",
+	"text/plain":        "pretty",
+	parquetType:         "parquet",
+	arrowType:           "arrow",
 }
 
 // chooseFormat prefers the format parameter to the Accept header, as InfluxDB 3 does.

@@ -192,8 +192,8 @@ func TestResponseThatFailsHalfwayIsCutOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	api.handle(route{method: "GET", path: "/x", access: forAnyone, handler: func(_ *backend, w http.ResponseWriter, _ *http.Request) error {
-		return stream(w, "text/csv", func(out io.Writer) error {
+	api.handle(route{method: "GET", path: "/x", access: forAnyone, handler: func(_ *backend, w http.ResponseWriter, r *http.Request) error {
+		return stream(w, r, "text/csv", func(out io.Writer) error {
 			if _, err := out.Write(bytes.Repeat([]byte("row\n"), streamBuffer)); err != nil {
 				return err
 			}
@@ -216,8 +216,8 @@ func TestResponseThatFailsHalfwayIsCutOff(t *testing.T) {
 }
 
 func TestResultThatFailsAtOnceHasItsStatus(t *testing.T) {
-	_, w := handle(t, Options{}, func(_ *backend, w http.ResponseWriter, _ *http.Request) error {
-		return stream(w, "text/csv", func(out io.Writer) error {
+	_, w := handle(t, Options{}, func(_ *backend, w http.ResponseWriter, r *http.Request) error {
+		return stream(w, r, "text/csv", func(out io.Writer) error {
 			if _, err := out.Write([]byte("row\n")); err != nil {
 				return err
 			}
@@ -240,7 +240,7 @@ func TestResultIsSentWhileItIsMade(t *testing.T) {
 	}
 	received := make(chan struct{})
 	api.handle(route{method: "GET", path: "/x", access: forAnyone, handler: func(_ *backend, w http.ResponseWriter, r *http.Request) error {
-		return stream(w, "text/csv", func(out io.Writer) error {
+		return stream(w, r, "text/csv", func(out io.Writer) error {
 			if _, err := out.Write(bytes.Repeat([]byte("x"), streamBuffer)); err != nil {
 				return err
 			}

@@ -3,7 +3,11 @@ package httpapi
 import (
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 const (
@@ -12,11 +16,15 @@ const (
 	streamBuffer = 64 << 10
 	// streamInterval is how long a slow result is held back.
 	streamInterval = 200 * time.Millisecond
+	// minZipBytes is the size from which an answer is compressed: a smaller one fits a
+	// packet anyway.
+	minZipBytes = 1400
 )
 
-// stream sends what write produces, as it is produced.
-func stream(w http.ResponseWriter, contentType string, write func(io.Writer) error) error {
-	out := newStream(w, contentType)
+// stream sends what write produces, as it is produced, and compressed if the client
+// takes that.
+func stream(w http.ResponseWriter, r *http.Request, contentType string, write func(io.Writer) error) error {
+	out := newStream(w, r, contentType)
 	if err := write(out); err != nil {
 		return err
 	}
@@ -28,10 +36,14 @@ type streamWriter struct {
 	contentType string
 	buf         []byte
 	sent        time.Time
+	mayZip      bool
+	begun       bool         // headers were sent
+	zip         *gzip.Writer // nil when the answer is not compressed
 }
 
-func newStream(w http.ResponseWriter, contentType string) *streamWriter {
-	return &streamWriter{w: w, contentType: contentType, sent: time.Now()}
+func newStream(w http.ResponseWriter, r *http.Request, contentType string) *streamWriter {
+	mayZip := acceptsGzip(r.Header) && contentType != parquetType // which is compressed
+	return &streamWriter{w: w, contentType: contentType, sent: time.Now(), mayZip: mayZip}
 }
 
 // Write implements io.Writer.
@@ -48,15 +60,68 @@ func (s *streamWriter) Write(p []byte) (int, error) {
 
 // flush sends what is held back, and lets nobody else hold it back.
 func (s *streamWriter) flush() error {
-	if err := s.send(); err != nil {
+	s.begin(s.mayZip)
+	if err := s.pass(); err != nil {
 		return err
+	}
+	if s.zip != nil {
+		if err := s.zip.Flush(); err != nil {
+			return err
+		}
 	}
 	return http.NewResponseController(s.w).Flush()
 }
 
+// send sends what is left. An answer that fails is not ended: neither the compressed
+// stream nor the response has its end then.
 func (s *streamWriter) send() error {
-	s.w.Header().Set("Content-Type", s.contentType)
-	_, err := s.w.Write(s.buf)
+	s.begin(s.mayZip && len(s.buf) >= minZipBytes)
+	if err := s.pass(); err != nil {
+		return err
+	}
+	if s.zip != nil {
+		return s.zip.Close()
+	}
+	return nil
+}
+
+// begin sets the headers of the response, once.
+func (s *streamWriter) begin(zip bool) {
+	if s.begun {
+		return
+	}
+	s.begun = true
+	h := s.w.Header()
+	h.Set("Content-Type", s.contentType)
+	h.Add("Vary", "Accept-Encoding")
+	if zip {
+		h.Set("Content-Encoding", "gzip")
+		s.zip, _ = gzip.NewWriterLevel(s.w, gzip.BestSpeed) // the level exists
+	}
+}
+
+// pass hands on what is held back.
+func (s *streamWriter) pass() error {
+	var err error
+	if s.zip != nil {
+		_, err = s.zip.Write(s.buf)
+	} else {
+		_, err = s.w.Write(s.buf)
+	}
 	s.buf, s.sent = s.buf[:0], time.Now()
 	return err
+}
+
+// acceptsGzip reports whether a client takes gzip.
+func acceptsGzip(h http.Header) bool {
+	for coding := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		name = strings.TrimSpace(name)
+		if strings.EqualFold(name, "gzip") || strings.EqualFold(name, "x-gzip") {
+			_, q, _ := strings.Cut(weight, "=")
+			n, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
+			return err != nil || n > 0
+		}
+	}
+	return false
 }

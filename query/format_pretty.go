@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 
 	"github.com/rivo/uniseg"
@@ -26,7 +27,19 @@ func (t *table) cell(i int) []byte {
 	return t.text[begin:t.ends[i]]
 }
 
-// WritePretty writes a table drawn in ASCII, without a line end after its last line.
+// maxTableBytes bounds the text of a table, which is held in memory: the width of a column
+// depends on every row. It is far more than anybody reads.
+const maxTableBytes = 16 << 20
+
+// cellBytes is what a cell costs besides its text.
+const cellBytes = 8
+
+// errTableTooLarge is a fault of the request, which asks for the wrong format.
+var errTableTooLarge = &UserError{Message: fmt.Sprintf("the answer is too large for a table (more than %d MiB): "+
+	"ask for the format csv or jsonl, which are sent while they are made, or add LIMIT", maxTableBytes>>20)}
+
+// WritePretty writes a table drawn in ASCII, without a line end after its last line. The
+// error for one of more than maxTableBytes is a *UserError, and nothing is written then.
 func WritePretty(w io.Writer, r Rows) error {
 	t := table{columns: len(r.Schema().Fields())}
 	for _, f := range r.Schema().Fields() {
@@ -41,6 +54,9 @@ func WritePretty(w io.Writer, r Rows) error {
 					t.text = encoders[k](t.text, row)
 				}
 				t.end()
+			}
+			if len(t.text)+cellBytes*len(t.ends) > maxTableBytes {
+				return errTableTooLarge
 			}
 		}
 	}
