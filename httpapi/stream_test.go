@@ -40,10 +40,26 @@ func TestContentTypesOfTheFormats(t *testing.T) {
 	s := weather(t)
 	var got strings.Builder
 	for _, c := range [][2]string{
-		{"", ""}, {"json", ""}, {"jsonl", ""}, {"json_lines", ""}, {"csv", ""}, {"pretty", ""}, {"parquet", ""}, {"arrow", ""}, {"xml", ""},
-		{"", "application/json"}, {"", "application/jsonl"}, {"", "text/csv"}, {"", "text/plain"}, {"", "*/*"}, {"", "text/html, image/png"},
-		{"", "application/vnd.apache.parquet"}, {"", "application/vnd.apache.arrow.stream"}, {"", "application/xml"},
-		{"csv", "application/vnd.apache.parquet"}, {"parquet", "image/png"},
+		{"", ""},
+		{"json", ""},
+		{"jsonl", ""},
+		{"json_lines", ""},
+		{"csv", ""},
+		{"pretty", ""},
+		{"parquet", ""},
+		{"arrow", ""},
+		{"xml", ""},
+		{"", "application/json"},
+		{"", "application/jsonl"},
+		{"", "text/csv"},
+		{"", "text/plain"},
+		{"", "*/*"},
+		{"", "text/html, image/png"},
+		{"", "application/vnd.apache.parquet"},
+		{"", "application/vnd.apache.arrow.stream"},
+		{"", "application/xml"},
+		{"csv", "application/vnd.apache.parquet"},
+		{"parquet", "image/png"},
 	} {
 		extra := []string{}
 		if c[0] != "" {

@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -281,14 +282,23 @@ func BenchmarkGate(b *testing.B) {
 	}
 }
 
+// BenchmarkFormat writes a million rows of a tag, time, a float and an integer.
 func BenchmarkFormat(b *testing.B) {
 	s := newStore(b)
-	addBenchBuffer(benchTable(s), epoch, 100_000)
+	addBenchBuffer(benchTable(s), epoch, benchRows)
 	q := s.querier()
-	for format, write := range writers {
+	all := map[string]func(io.Writer, Rows) error{"fetch": func(_ io.Writer, r Rows) error {
+		for r.Next() {
+		}
+		return r.Err()
+	}}
+	maps.Copy(all, writers)
+	delete(all, "pretty") // which is bounded
+	for format, write := range all {
 		b.Run(format, func(b *testing.B) {
+			b.ReportAllocs()
 			for b.Loop() {
-				r, err := q.Query(b.Context(), Request{Database: "db", SQL: "SELECT * FROM cpu"})
+				r, err := q.Query(b.Context(), Request{Database: "db", SQL: "SELECT host, time, f0, n0 FROM cpu"})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -297,6 +307,7 @@ func BenchmarkFormat(b *testing.B) {
 				}
 				r.Close()
 			}
+			b.ReportMetric(float64(benchRows)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
 		})
 	}
 }
