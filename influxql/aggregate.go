@@ -13,7 +13,7 @@ import (
 // grouping with others.
 func isAggregate(call *influxql.Call) bool {
 	switch call.Name {
-	case "count", "sum", "mean", "median", "mode", "stddev", "spread", "min", "max", "first", "last", "percentile":
+	case "count", "sum", "mean", "median", "stddev", "spread", "min", "max", "first", "last", "percentile":
 		return true
 	}
 	return false
@@ -115,8 +115,6 @@ func (n *level) aggregate(call *influxql.Call, column string) string {
 		return "avg(" + column + ")"
 	case "median":
 		return "median((" + column + ")::DOUBLE)"
-	case "mode":
-		return mode(column)
 	case "stddev":
 		return "CASE WHEN count(" + column + ") = 1 THEN 'nan'::DOUBLE ELSE stddev_samp((" + column + ")::DOUBLE) END"
 	case "spread":
@@ -130,13 +128,6 @@ func (n *level) aggregate(call *influxql.Call, column string) string {
 		return percentile(call, column)
 	}
 	return call.Name + "(" + column + ")" // min, max
-}
-
-// mode is the most frequent value; of several the one that came first, and if none came
-// twice, the smallest.
-func mode(column string) string {
-	return "list_extract(list_transform(list_sort(list_transform(map_entries(histogram(" + column + ")), " +
-		"lambda e: {'n': -e.value::BIGINT, 'v': e.key})), lambda e: e.v), 1)"
 }
 
 // percentile is the value at the nearest rank, null where that is no rank.

@@ -229,6 +229,8 @@ func (n *level) callStream(call *influxql.Call, number int, within bounds) (stre
 		return n.transformed(call, number, within)
 	case call.Name == "distinct":
 		return n.distinct(call, number, within)
+	case call.Name == "mode":
+		return n.mode(call, number, within)
 	case call.Name == "integral":
 		return n.integral(call, number, within)
 	case call.Name == "sample":

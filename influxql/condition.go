@@ -161,7 +161,6 @@ func comparison(e *influxql.BinaryExpr, in resolver) (string, error) {
 	case isNumber(left.typ) && isNumber(right.typ):
 	case isText(left.typ) && isText(right.typ) && equality:
 	case left.typ == influxql.Boolean && right.typ == influxql.Boolean && equality:
-		return "(coalesce(" + left.sql + ", false) " + op + " coalesce(" + right.sql + ", false))", nil
 	default:
 		return "false", nil
 	}

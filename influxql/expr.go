@@ -42,6 +42,8 @@ func convert(v value, t influxql.DataType) string {
 type resolver interface {
 	ref(*influxql.VarRef) value
 	call(*influxql.Call) value
+	// dividesWhole says that the quotient of integers is one too, as in WHERE.
+	dividesWhole() bool
 }
 
 // expression writes an expression. It is null where InfluxQL has no value.
@@ -97,7 +99,7 @@ func binary(e *influxql.BinaryExpr, in resolver) (value, error) {
 	case left.typ == influxql.Float || right.typ == influxql.Float:
 		return floatBinary(e.Op, left, right), nil
 	case left.typ == influxql.Integer && right.typ == influxql.Integer:
-		if e.Op == influxql.DIV {
+		if e.Op == influxql.DIV && !in.dividesWhole() {
 			return floatBinary(e.Op, left, right), nil
 		}
 		return wholeBinary(e.Op, left, right, influxql.Integer), nil
@@ -106,7 +108,7 @@ func binary(e *influxql.BinaryExpr, in resolver) (value, error) {
 }
 
 func boolBinary(op influxql.Token, left, right value) value {
-	a, b := "coalesce("+left.sql+", false)", "coalesce("+right.sql+", false)"
+	a, b := left.sql, right.sql
 	var sql string
 	switch op {
 	case influxql.BITWISE_AND:

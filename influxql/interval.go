@@ -141,18 +141,35 @@ func (i interval) keySQL(t string, low, high int64) string {
 	return fmt.Sprintf("%s - ((%s %% %d) + %d) %% %d", t, from, i.width, i.width, i.width)
 }
 
-// startSQL writes the time at which the bucket of a key begins.
+// startSQL writes the time at which the bucket of a key begins. A time of the zone's clock that
+// is skipped is read as if the clock had not been changed yet, and of one that comes twice
+// the first is meant.
 func (i interval) startSQL(k string, low, high int64) string {
 	if !i.zoned() {
 		return k
 	}
-	first := "(" + k + " - " + zoneSQL(k, i.zone, low, high) + ")"
-	return "(" + k + " - " + zoneSQL(first, i.zone, low, high) + ")"
+	changes, offsets := zoneChanges(i.zone, low, high)
+	for c := range changes {
+		changes[c] += max(offsets[c], offsets[c+1])
+	}
+	var b strings.Builder
+	b.WriteString("(" + k + " - ")
+	writeSteps(&b, k, changes, offsets)
+	b.WriteString(")")
+	return b.String()
 }
 
-// zoneSQL writes a zone's offset from UTC at a time, in nanoseconds, as a tree of comparisons with
-// the instants at which it changes.
+// zoneSQL writes a zone's offset from UTC at a time, in nanoseconds.
 func zoneSQL(t string, zone *time.Location, low, high int64) string {
+	var b strings.Builder
+	changes, offsets := zoneChanges(zone, low, high)
+	writeSteps(&b, t, changes, offsets)
+	return b.String()
+}
+
+// zoneChanges lists the instants at which a zone's offset changes, and the offsets before, between
+// and behind them. Where a range of time has no bound, it knows those from 1970 to 2038.
+func zoneChanges(zone *time.Location, low, high int64) (changes, offsets []int64) {
 	const margin = int64(400 * 24 * time.Hour)
 	from, to := time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2038, 1, 1, 0, 0, 0, 0, time.UTC)
 	if low > influxql.MinTime+2*margin {
@@ -161,25 +178,22 @@ func zoneSQL(t string, zone *time.Location, low, high int64) string {
 	if high < influxql.MaxTime-2*margin {
 		to = time.Unix(0, high+margin)
 	}
-	var changes []int64
-	var offsets []int64
-	_, seconds := from.In(zone).Zone()
+	at := from.In(zone)
+	_, seconds := at.Zone()
 	offsets = append(offsets, int64(seconds)*int64(time.Second))
-	for at := from.In(zone); ; {
+	for {
 		_, end := at.ZoneBounds()
 		if end.IsZero() || end.After(to) {
-			break
+			return changes, offsets
 		}
 		at = end
 		_, seconds = at.Zone()
 		changes = append(changes, at.UnixNano())
 		offsets = append(offsets, int64(seconds)*int64(time.Second))
 	}
-	var b strings.Builder
-	writeSteps(&b, t, changes, offsets)
-	return b.String()
 }
 
+// writeSteps writes a tree of comparisons that finds the offset at a time.
 func writeSteps(b *strings.Builder, t string, changes, offsets []int64) {
 	if len(changes) == 0 {
 		b.WriteString("(" + fmt.Sprint(offsets[0]) + ")")

@@ -90,9 +90,25 @@ func expandedFields(stmt *influxql.SelectStatement) []*influxql.Field {
 	return all
 }
 
-// typeOf is the type of a field of the typed statement.
+// typeOf is the type of a field of the typed statement: that of what expression writes, as the
+// library takes the quotient of integers for an integer.
 func (n *level) typeOf(f *influxql.Field) influxql.DataType {
-	return influxql.EvalType(f.Expr, nil, callTypes{})
+	v, err := expression(f.Expr, typesOnly{})
+	if err != nil {
+		return influxql.Unknown
+	}
+	return v.typ
+}
+
+// typesOnly resolves names and calls to their types.
+type typesOnly struct{}
+
+func (typesOnly) ref(ref *influxql.VarRef) value { return value{"NULL", ref.Type} }
+
+func (typesOnly) dividesWhole() bool { return false }
+
+func (typesOnly) call(call *influxql.Call) value {
+	return value{"NULL", influxql.EvalType(call, nil, callTypes{})}
 }
 
 // calls lists the different calls in the fields but for those of math, as they stand outermost.

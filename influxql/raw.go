@@ -108,3 +108,5 @@ func (c columns) call(call *influxql.Call) value {
 	}
 	return null
 }
+
+func (c columns) dividesWhole() bool { return false }

@@ -153,6 +153,8 @@ func (m measurement) ref(ref *influxql.VarRef) value {
 
 func (m measurement) call(*influxql.Call) value { return null }
 
+func (m measurement) dividesWhole() bool { return true }
+
 // tag answers for every name that is no field: a measurement has every tag, if only empty.
 func (m measurement) tag(name string) (column string, known bool) {
 	c, ok := m.columns[name]
@@ -213,3 +215,5 @@ func (s rows) ref(ref *influxql.VarRef) value {
 }
 
 func (s rows) call(*influxql.Call) value { return null }
+
+func (s rows) dividesWhole() bool { return true }

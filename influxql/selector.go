@@ -158,3 +158,29 @@ func (n *level) distinct(call *influxql.Call, number int, within bounds) (stream
 	items := list([]string{n.start(within) + " AS t"}, n.series(), []string{"r0 AS v" + strconv.Itoa(number), "x0", "r0 AS x1"})
 	return stream{sql: "SELECT " + items + " FROM (" + sql + ")", calls: []int{number}, ties: []string{"x0", "x1"}, repeats: true}, nil
 }
+
+// mode writes the most frequent value of each bucket: of several the one that came first, and if no
+// value came twice, the smallest.
+func (n *level) mode(call *influxql.Call, number int, within bounds) (stream, error) {
+	refs := &refSet{list: []*influxql.VarRef{field(call)}}
+	points, err := n.points(refs, within, []int{0}, false)
+	if err != nil || points == "" {
+		return stream{}, err
+	}
+	v := "v" + strconv.Itoa(number)
+	keys := append([]string{"k"}, n.series()...)
+	counted := fmt.Sprintf("SELECT %s, r0, count(*) AS times, min(t) AS came FROM (%s) WHERE r0 IS NOT NULL GROUP BY %s, r0",
+		list(keys), n.keyed(points, refs, within), list(keys))
+	order := []string{"times DESC", "CASE WHEN times > 1 THEN came ELSE 0 END", "r0"}
+	sql := fmt.Sprintf("SELECT %s, r0 AS %s FROM (SELECT %s, r0, row_number() %s AS n FROM (%s)) WHERE n = 1",
+		list(keys), v, list(keys), over(keys, order), counted)
+	s := stream{calls: []int{number}}
+	if n.interval.width == 0 {
+		s.sql = "SELECT " + list([]string{n.lowerBound() + " AS t"}, n.series(), []string{v}) + " FROM (" + sql + ")"
+		return s, nil
+	}
+	calls := make([]*influxql.Call, number+1)
+	calls[number] = call
+	s.sql = n.filled(sql, calls, s.calls, within)
+	return s, nil
+}

@@ -161,7 +161,8 @@ func (n *level) integral(call *influxql.Call, number int, within bounds) (stream
 		list(keys), end, cut, sql)
 	areas := fmt.Sprintf("SELECT %s, t, coalesce(0.5 * (v + ve) * ((te - t) / %s), 0) AS a FROM (%s)", list(keys), unit, sql)
 	if n.interval.width != 0 {
-		after := fmt.Sprintf("SELECT %s, te AS t, 0.5 * (ve + v2) * ((t2 - te) / %s) AS a FROM (%s) WHERE k2 <> k", list([]string{"k2 AS k"}, series), unit, sql)
+		after := fmt.Sprintf("SELECT %s, te AS t, 0.5 * (ve + v2) * ((t2 - te) / %s) AS a FROM (%s) WHERE k2 <> k",
+			list([]string{"k2 AS k"}, series), unit, sql)
 		areas = areas + " UNION ALL " + after
 	}
 	// A bucket that holds no more than a point at its begin has no area.

@@ -109,9 +109,6 @@ func mathType(name string, args []influxql.DataType) (influxql.DataType, error) 
 	places := [...]string{"first", "second"}
 	for i, arg := range args {
 		known := arg == influxql.Unknown || isNumber(arg)
-		if name == "asin" || name == "acos" {
-			known = arg == influxql.Unknown || arg == influxql.Float
-		}
 		if !known && i < len(places) {
 			return influxql.Unknown, refuse("invalid argument type for the %s argument in %s(): %s", places[i], name, arg)
 		}
