@@ -10,7 +10,8 @@
 //	C2  That holds whether the data are in buffers, in files, or in both with points that
 //	    were written twice.
 //	C3  What differs and stays so is listed in testdata/differences.txt with the reason,
-//	    and with what may differ. An entry without a difference is an error.
+//	    and what we say instead in testdata/siltstone.txt. An entry without a difference
+//	    is an error.
 //
 // The answers of InfluxDB are recorded in testdata/influxdb-1.6.7.txt, so that the
 // comparison needs no InfluxDB. To record them anew:

@@ -13,19 +13,30 @@ var record = flag.Bool("record", false, "ask InfluxDB 1.6 again and rewrite what
 
 const recordingPath = "testdata/influxdb-1.6.7.txt"
 
-// readRecording returns InfluxDB's answers by the key of the question.
-func readRecording(t *testing.T) map[string]reply {
+// readRecording returns recorded answers by the key of the question.
+func readRecording(t *testing.T, path string) map[string]reply {
 	t.Helper()
 	answers := make(map[string]reply)
-	lines := readLines(t, recordingPath)
+	lines := readLines(t, path)
 	for i := 0; i+1 < len(lines); i += 2 {
 		r, err := parseReply(lines[i+1])
 		if err != nil {
-			t.Fatalf("%s line %d: %v", recordingPath, i+2, err)
+			t.Fatalf("%s line %d: %v", path, i+2, err)
 		}
 		answers[strings.TrimPrefix(lines[i], "? ")] = r
 	}
 	return answers
+}
+
+func writeAnswer(b *strings.Builder, q question, r reply) {
+	b.WriteString("? " + q.key() + "\n" + r.line() + "\n")
+}
+
+func writeRecording(t *testing.T, path string, b *strings.Builder) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestRecording asks a real InfluxDB 1.6 everything. Its answers are as they were recorded,
@@ -38,12 +49,10 @@ func TestRecording(t *testing.T) {
 	srv.fill(readData(t))
 	var b strings.Builder
 	for _, q := range readCorpus(t) {
-		b.WriteString("? " + q.key() + "\n" + srv.ask(q).line() + "\n")
+		writeAnswer(&b, q, srv.ask(q))
 	}
 	if *record {
-		if err := os.WriteFile(recordingPath, []byte(b.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeRecording(t, recordingPath, &b)
 		return
 	}
 	recorded, err := os.ReadFile(recordingPath)
