@@ -81,7 +81,7 @@ func (q *Querier) describe(ctx context.Context, req Request, open bool) (d *Desc
 	if stmt.prefix != "" {
 		return &Description{Schema: explainSchema(), Exact: true}, true, nil
 	}
-	used, err := stmt.rewriteWith(rewriter{ctx: ctx, gate: q.gate, params: req.Params, open: open, now: q.opts.Now()})
+	used, err := stmt.rewriteWith(rewriter{ctx: ctx, gate: q.gate, database: req.Database, params: req.Params, open: open, now: q.opts.Now()})
 	if err != nil {
 		return nil, false, err
 	}

@@ -2,6 +2,8 @@ package query
 
 import (
 	"strings"
+
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // arrowTypes are the types of DuckDB for those of Arrow that arrow_cast names.
@@ -89,11 +91,7 @@ func (r *rewriter) cast(n node) (node, error) {
 func (r *rewriter) compare(sides []*node) error {
 	hasTime := false
 	for _, side := range sides {
-		names := side.list("column_names")
-		if len(names) > 0 {
-			name, _ := names[len(names)-1].(string)
-			hasTime = hasTime || strings.EqualFold(name, "time")
-		}
+		hasTime = hasTime || isColumnNamed(*side, schema.TimeColumn)
 	}
 	for _, side := range sides {
 		if v, ok := integerConstant(*side); ok && hasTime {

@@ -4,6 +4,8 @@ import (
 	"regexp/syntax"
 	"strconv"
 	"strings"
+
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // templates are the functions that a template replaces, by name and number of arguments. Each
@@ -98,9 +100,7 @@ func (r *rewriter) toInstant(unit int64, arg node) (node, error) {
 func isInstant(n node) bool {
 	switch n.str("class") {
 	case "COLUMN_REF":
-		names := n.list("column_names")
-		name, _ := names[len(names)-1].(string)
-		return strings.EqualFold(name, "time")
+		return isColumnNamed(n, schema.TimeColumn)
 	case "CAST":
 		return strings.HasPrefix(n.child("cast_type").str("id"), "TIMESTAMP")
 	case "FUNCTION":

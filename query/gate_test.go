@@ -100,7 +100,7 @@ SELECT * FROM system.main.duckdb_tables
 SELECT * FROM temp.main.x
 SELECT * FROM memory.main.cpu
 SELECT * FROM main.cpu
-SELECT * FROM information_schema.schemata
+SELECT * FROM information_schema.key_column_usage
 SELECT * FROM sql_auto_complete('SEL')
 SELECT * FROM test_all_types()
 SELECT * FROM repeat_row(1, num_rows=3)
@@ -328,11 +328,10 @@ func TestQueriesPassTheGateUnchanged(t *testing.T) {
 		"SELECT count(*) FROM range(10) r(x), unnest([1, 2]) u(y), generate_series(1, 3)":                                     "60",
 		"SELECT unnest([5])": "5",
 		"SELECT try_cast('x' AS INT), 1::DECIMAL(10, 2), '[1]'::JSON, '1'::HUGEINT, TRY('x'::INT)":        "(null)|1|[1]|1|(null)",
-		"SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'c%'":                     "cpu",
+		"SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'cp%'":                    "cpu",
 		"SELECT data_type FROM information_schema.columns WHERE table_name = 'cpu' AND column_name = 'n'": "Int64",
-		"SHOW TABLES":                         "public|iox|Mixed|BASE TABLE\npublic|iox|cpu|BASE TABLE",
-		"/* x */ show columns in \"Mixed\" ;": "public|iox|Mixed|host|Dictionary(Int32, Utf8)|YES\npublic|iox|Mixed|time|Timestamp(Nanosecond, None)|NO",
-		"DESCRIBE iox.\"Mixed\"":              "host|Dictionary(Int32, Utf8)|YES\ntime|Timestamp(Nanosecond, None)|NO",
+		"/* x */ show columns in \"Mixed\" ;":                                                             "public|iox|Mixed|host|Dictionary(Int32, Utf8)|YES\npublic|iox|Mixed|time|Timestamp(Nanosecond, None)|NO",
+		"DESCRIBE iox.\"Mixed\"":                                                                          "host|Dictionary(Int32, Utf8)|YES\ntime|Timestamp(Nanosecond, None)|NO",
 	} {
 		rows, err := tryAnswer(t, q, Request{Database: "db", SQL: sql})
 		if got := strings.Join(rows, "\n"); err != nil || got != want {

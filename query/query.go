@@ -206,7 +206,7 @@ func (j *job) try(req Request) (result *Result, hadCompany bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	used, err := stmt.rewrite(j.ctx, q.gate, req.Params, q.opts.Now())
+	used, err := stmt.rewriteWith(rewriter{ctx: j.ctx, gate: q.gate, database: req.Database, params: req.Params, now: q.opts.Now()})
 	if err != nil {
 		return nil, false, err
 	}

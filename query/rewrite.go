@@ -32,13 +32,14 @@ func (s *statement) rename() {
 // DuckDB does not know by what it knows (dialect.go). It notes which columns the query
 // can possibly mean.
 type rewriter struct {
-	ctx    context.Context // of the query, for the parser
-	gate   *gate
-	params map[string]any
-	open   bool // parameters without a value stay
-	now    time.Time
-	used   columnNames
-	copied int // nodes that stand in more than one place since
+	ctx      context.Context // of the query, for the parser
+	gate     *gate
+	database string
+	params   map[string]any
+	open     bool // parameters without a value stay
+	now      time.Time
+	used     columnNames
+	copied   int // nodes that stand in more than one place since
 }
 
 // columnNames are the names that occur in a query where a column may stand.
@@ -133,6 +134,7 @@ func (r *rewriter) value(v any) (any, error) {
 		r.note(v)
 		moveToUTC(v)
 		spellJoins(v)
+		schemaOf(v)
 		isSelect := node(v).str("type") == "SELECT_NODE"
 		if isSelect && findBin(v) != nil {
 			if err := r.nameItems(v); err != nil {
@@ -227,28 +229,66 @@ func (r *rewriter) constant(n node) (node, error) {
 		return parameterNode(id, v)
 	case "FUNCTION":
 		if len(n.list("children")) == 0 {
-			return r.currentTime(strings.ToLower(n.str("function_name"))), nil
+			return r.environment(strings.ToLower(n.str("function_name"))), nil
 		}
 	case "COLUMN_REF":
 		if names := n.list("column_names"); len(names) == 1 {
 			name, _ := names[0].(string)
-			return r.currentTime(strings.ToLower(name)), nil
+			if name = strings.ToLower(name); environmentNames[name] {
+				return r.environment(name), nil
+			}
 		}
 	}
 	return nil, nil
 }
 
-// currentTime returns the start of the query. It has no time zone, unlike DuckDB's: a
-// TIMESTAMP_NS does not compare with a TIMESTAMP WITH TIME ZONE.
-func (r *rewriter) currentTime(function string) node {
+// environmentNames are the functions that are called without parentheses too.
+var environmentNames = setOf(`current_timestamp localtimestamp current_date current_catalog current_schema`)
+
+// environment returns what a function without arguments says of the query: the time at which it
+// began, and where it runs. The time has no zone, unlike DuckDB's: a TIMESTAMP_NS does not
+// compare with a TIMESTAMP WITH TIME ZONE.
+func (r *rewriter) environment(function string) node {
 	switch function {
 	case "now", "current_timestamp", "get_current_timestamp", "transaction_timestamp",
 		"localtimestamp", "current_localtimestamp":
 		return instantNode(r.now.UnixNano())
 	case "current_date", "today":
 		return castNode(r.now.UTC().Format(time.DateOnly), "DATE")
+	case "database":
+		return constantNode("VARCHAR", r.database)
+	case "current_schema":
+		return constantNode("VARCHAR", "iox")
+	case "current_catalog", "current_database":
+		return constantNode("VARCHAR", "public")
+	case "version":
+		return constantNode("VARCHAR", "Siltstone")
 	}
 	return nil
+}
+
+// schemaOf replaces database() where it is compared with a schema of information_schema: Grafana
+// asks so for the tables of its database, which are in the schema iox.
+func schemaOf(n node) {
+	left, right := n.child("left"), n.child("right")
+	if n.str("class") != "COMPARISON" || !isColumnNamed(left, "table_schema") && !isColumnNamed(right, "table_schema") {
+		return
+	}
+	for _, side := range []node{left, right} {
+		if strings.EqualFold(side.str("function_name"), "database") {
+			side["function_name"] = "current_schema"
+		}
+	}
+}
+
+// isColumnNamed reports whether an expression is a column with a name, qualified or not.
+func isColumnNamed(n node, name string) bool {
+	names := n.list("column_names")
+	if n.str("class") != "COLUMN_REF" || len(names) == 0 {
+		return false
+	}
+	last, _ := names[len(names)-1].(string)
+	return strings.EqualFold(last, name)
 }
 
 func constantNode(typ string, value any) node {

@@ -12,7 +12,8 @@ import (
 // table, which that does not list, is described by constants in the same form.
 const (
 	showTablesSQL = `SELECT table_catalog, table_schema, table_name, table_type
-		FROM information_schema.tables ORDER BY table_name`
+		FROM information_schema.tables
+		ORDER BY CASE table_schema WHEN 'iox' THEN 1 WHEN 'system' THEN 2 ELSE 3 END, table_name`
 	showColumnsSQL = `SELECT table_catalog, table_schema, table_name, column_name, data_type, is_nullable
 		FROM %s ORDER BY ordinal_position`
 	describeSQL = `SELECT column_name, data_type, is_nullable FROM %s ORDER BY ordinal_position`
@@ -51,7 +52,7 @@ func (g *gate) describe(ctx context.Context, prefix, sql string, ref node) (*sta
 		return g.parse(ctx, prefix+fmt.Sprintf(sql, "("+table.system.describe()+")"))
 	}
 	stmt, err := g.parse(ctx, prefix+fmt.Sprintf(sql,
-		"information_schema.columns WHERE table_name = "+quoteLiteral(table.name)))
+		"information_schema.columns WHERE table_schema = 'iox' AND table_name = "+quoteLiteral(table.name)))
 	if err != nil {
 		return nil, err
 	}

@@ -160,8 +160,11 @@ func (t *systemTable) relation(rows [][]string) string {
 	return selected + " FROM (VALUES " + strings.Join(lines, ", ") + ") v(" + strings.Join(names, ", ") + ")"
 }
 
-// describe writes the table's columns as information_schema.columns would list them.
-func (t *systemTable) describe() string {
+// describe writes the table's columns as information_schema.columns lists them.
+func (t *systemTable) describe() string { return columnsTable.relation(t.columnRows()) }
+
+// columnRows are the table's rows of information_schema.columns.
+func (t *systemTable) columnRows() [][]string {
 	rows := make([][]string, len(t.columns))
 	for i, c := range t.columns {
 		nullable := "YES"
@@ -170,7 +173,7 @@ func (t *systemTable) describe() string {
 		}
 		rows[i] = columnRow(t.schema, t.name, c, i, nullable)
 	}
-	return columnsTable.relation(rows)
+	return rows
 }
 
 // The values of generated tables, as SQL.

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,16 +12,37 @@ import (
 
 // systemTables are all system tables. A column without a type is an instant.
 var systemTables = []*systemTable{
+	tablesTable,
+	columnsTable,
 	{
-		schema: "information_schema", name: "tables", rows: tableRows,
+		schema: "information_schema", name: "schemata", rows: schemaRows,
+		columns: []schema.Column{
+			{Name: "catalog_name", Type: schema.String},
+			{Name: "schema_name", Type: schema.String},
+			{Name: "schema_owner", Type: schema.String},
+			{Name: "default_character_set_catalog", Type: schema.String},
+			{Name: "default_character_set_schema", Type: schema.String},
+			{Name: "default_character_set_name", Type: schema.String},
+			{Name: "sql_path", Type: schema.String},
+		},
+	},
+	{
+		schema: "information_schema", name: "views", rows: noRows,
 		columns: []schema.Column{
 			{Name: "table_catalog", Type: schema.String},
 			{Name: "table_schema", Type: schema.String},
 			{Name: "table_name", Type: schema.String},
-			{Name: "table_type", Type: schema.String},
+			{Name: "definition", Type: schema.String},
 		},
 	},
-	columnsTable,
+	{
+		schema: "information_schema", name: "df_settings", rows: noRows,
+		columns: []schema.Column{
+			{Name: "name", Type: schema.String},
+			{Name: "value", Type: schema.String},
+			{Name: "description", Type: schema.String},
+		},
+	},
 	{
 		schema: "system", name: engine.RejectedTable,
 		columns: []schema.Column{
@@ -87,9 +109,20 @@ var systemTables = []*systemTable{
 	},
 }
 
+// tablesTable is information_schema.tables.
+var tablesTable = &systemTable{
+	schema: "information_schema", name: "tables",
+	columns: []schema.Column{
+		{Name: "table_catalog", Type: schema.String},
+		{Name: "table_schema", Type: schema.String},
+		{Name: "table_name", Type: schema.String},
+		{Name: "table_type", Type: schema.String},
+	},
+}
+
 // columnsTable is information_schema.columns, in whose form every table is described.
 var columnsTable = &systemTable{
-	schema: "information_schema", name: "columns", rows: columnRows,
+	schema: "information_schema", name: "columns",
 	columns: []schema.Column{
 		{Name: "table_catalog", Type: schema.String},
 		{Name: "table_schema", Type: schema.String},
@@ -101,16 +134,31 @@ var columnsTable = &systemTable{
 	},
 }
 
-// tableRows lists the user's tables.
+// These two list the system tables, and themselves among them.
+func init() { tablesTable.rows, columnsTable.rows = tableRows, columnRows }
+
+// tableRows lists the user's tables and the system tables.
 func tableRows(r *running) ([][]string, error) {
 	var rows [][]string
 	for _, t := range r.view.Database.Tables() {
 		rows = append(rows, []string{"'public'", "'iox'", textValue(t.Name), "'BASE TABLE'"})
 	}
+	for _, t := range r.systemTables() {
+		kind := "'BASE TABLE'"
+		if t.schema == "information_schema" {
+			kind = "'VIEW'"
+		}
+		rows = append(rows, []string{"'public'", textValue(t.schema), textValue(t.name), kind})
+	}
 	return rows, nil
 }
 
-// columnRows lists the columns of the user's tables.
+// systemTables are those that the query may read.
+func (r *running) systemTables() []*systemTable {
+	return slices.DeleteFunc(slices.Clone(systemTables), func(t *systemTable) bool { return t.internalOnly && !r.isInternal() })
+}
+
+// columnRows lists the columns of the user's tables and of the system tables.
 func columnRows(r *running) ([][]string, error) {
 	var rows [][]string
 	for _, t := range r.view.Database.Tables() {
@@ -118,8 +166,23 @@ func columnRows(r *running) ([][]string, error) {
 			rows = append(rows, columnRow("iox", t.Name, c, i, nullable(c)))
 		}
 	}
+	for _, t := range r.systemTables() {
+		rows = append(rows, t.columnRows()...)
+	}
 	return rows, nil
 }
+
+// schemaRows lists the schemas.
+func schemaRows(*running) ([][]string, error) {
+	var rows [][]string
+	for _, name := range []string{"information_schema", "iox", "system"} {
+		rows = append(rows, []string{"'public'", textValue(name), "NULL", "NULL", "NULL", "NULL", "NULL"})
+	}
+	return rows, nil
+}
+
+// noRows is for tables that clients ask for and that have nothing to tell.
+func noRows(*running) ([][]string, error) { return nil, nil }
 
 // columnRow is a row of information_schema.columns.
 func columnRow(schemaName, table string, c schema.Column, position int, nullable string) []string {

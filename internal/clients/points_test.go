@@ -125,7 +125,7 @@ func checkPoints(t *testing.T, srv *server, db, precision string, points []point
 		}
 	}
 	got := make(map[string]map[string]string)
-	for _, r := range srv.query(db, "SELECT table_name, column_name, data_type FROM information_schema.columns") {
+	for _, r := range srv.query(db, "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'iox'") {
 		table := r.text("table_name")
 		if got[table] == nil {
 			got[table] = make(map[string]string)

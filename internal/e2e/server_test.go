@@ -281,7 +281,7 @@ func (s *server) query(db, sql string) []row {
 func (s *server) columns(db string) map[string]map[string]string {
 	s.site.t.Helper()
 	tables := make(map[string]map[string]string)
-	for _, r := range s.query(db, "SELECT table_name, column_name, data_type FROM information_schema.columns") {
+	for _, r := range s.query(db, "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'iox'") {
 		table := r["table_name"].(string)
 		if tables[table] == nil {
 			tables[table] = make(map[string]string)
