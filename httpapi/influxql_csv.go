@@ -107,7 +107,12 @@ func (w *v1CSV) refuse(text string) {
 func csvCell(column arrow.Array, unit epoch) v1Cell {
 	switch a := column.(type) {
 	case *array.Float64:
-		return func(buf []byte, row int) []byte { return strconv.AppendFloat(buf, a.Value(row), 'f', -1, 64) }
+		return func(buf []byte, row int) []byte {
+			if v := a.Value(row); isFinite(v) {
+				return strconv.AppendFloat(buf, v, 'f', -1, 64)
+			}
+			return buf
+		}
 	case *array.Timestamp, *array.Int64, *array.Uint64, *array.Boolean:
 		return jsonCell(a, unit)
 	}

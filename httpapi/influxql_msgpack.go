@@ -149,7 +149,12 @@ func (w *v1MessagePack) refuse(text string) {
 func packedCell(column arrow.Array, unit epoch) v1Cell {
 	switch a := column.(type) {
 	case *array.Float64:
-		return func(buf []byte, row int) []byte { return msgp.AppendFloat64(buf, a.Value(row)) }
+		return func(buf []byte, row int) []byte {
+			if v := a.Value(row); isFinite(v) {
+				return msgp.AppendFloat64(buf, v)
+			}
+			return msgp.AppendNil(buf) // as in JSON
+		}
 	case *array.Timestamp:
 		at, _ := instants(a)
 		if unit != 0 {

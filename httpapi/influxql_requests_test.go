@@ -56,6 +56,12 @@ func influxqlRequests() []influxqlRequest {
 		influxqlRequest{"GET", "/query", "db=d&q=SHOW TAG VALUES FROM cpu WITH KEY = host WHERE region = $r", "", ""},
 		influxqlRequest{"GET", "/query", "db=d&q=SHOW USERS&params={\"r", "", ""},
 	)
+	for _, q := range []string{ // columns that our SQL uses names of
+		"SHOW SERIES", "SHOW TAG KEYS", "SHOW TAG KEYS WHERE \"key\" = 'a' AND \"Key\" = 'g'", "SHOW TAG VALUES FROM m WITH KEY =~ /.*/", "SHOW TAG VALUES WITH KEY = \"name\" WHERE value = 'b'",
+		"SHOW MEASUREMENTS WHERE \"name\" = 'd'", "SHOW SERIES CARDINALITY", "SHOW SERIES EXACT CARDINALITY GROUP BY count, g0, \"Key\"", "SHOW MEASUREMENT EXACT CARDINALITY WHERE count = 'e'",
+	} {
+		all = append(all, influxqlRequest{"GET", "/query", "db=names&q=" + q, "", ""})
+	}
 	const several = "q=SHOW TAG VALUES FROM cpu WITH KEY = host; SHOW USERS; SHOW SERIES FROM nope; SHOW TAG KEYS ON nope; SHOW USERS"
 	for _, accept := range []string{"application/csv", "text/csv", "application/x-msgpack"} {
 		as(accept, several)

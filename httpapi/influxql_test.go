@@ -30,6 +30,7 @@ func newInfluxQL(t *testing.T) *site {
 	s := newSite(t, Options{}, true)
 	for path, lines := range map[string]string{
 		"/write?db=d": influxqlPoints, "/write?db=d&rp=week": "cpu,host=old usage=1 1", "/write?db=other": "m f=1u 1",
+		"/write?db=names": "m,key=a,value=b,measurement=c,name=d,count=e,n=f,Key=g,g0=h,tagKey=i f=1 1\nM,key=x,name=y f=1 1",
 	} {
 		if a := s.post(path, lines); a.StatusCode != http.StatusNoContent {
 			t.Fatal(a.text)

@@ -3,7 +3,6 @@ package influxql
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/influxdata/influxql"
 
@@ -178,7 +177,7 @@ func showTagKeys(s *influxql.ShowTagKeysStatement, env *Environment) (*Plan, err
 			return nil, err
 		}
 		if s.Condition == nil {
-			plan.list(t.Name, cut(columnNames(tags), part))
+			plan.list(t.Name, cut(tagNames(tags), part))
 			continue
 		}
 		keys, err := scope.presentTags(t, tags)
@@ -207,11 +206,11 @@ func showFieldKeys(s *influxql.ShowFieldKeysStatement, env *Environment) (*Plan,
 	plan := &Plan{Columns: named(textColumns("fieldKey", "fieldType")...)}
 	for _, t := range scope.tables {
 		fields := cut(sortedFields(t), page{s.Limit, s.Offset})
-		types := make([]string, len(fields))
-		for i, f := range fields {
-			types[i] = fieldType(f.Type)
+		var names, types []string
+		for _, f := range fields {
+			names, types = append(names, f.Name), append(types, fieldType(f.Type))
 		}
-		plan.list(t.Name, columnNames(fields), types)
+		plan.list(t.Name, names, types)
 	}
 	return plan, nil
 }
@@ -245,27 +244,33 @@ func fieldType(t schema.ColumnType) string {
 	return "string"
 }
 
-func sortedTags(t *schema.Table) []schema.Column { return sortedColumns(t, true) }
+// tagColumn is a tag and what SQL calls it.
+type tagColumn struct{ name, sql string }
 
-func sortedFields(t *schema.Table) []schema.Column { return sortedColumns(t, false) }
-
-func sortedColumns(t *schema.Table, tags bool) []schema.Column {
-	var columns []schema.Column
-	for _, c := range t.Columns {
-		if (c.Type == schema.Tag) == tags {
-			columns = append(columns, c)
+// sortedTags returns the tags of a table in order of their names. What SQL calls a column
+// that differs from another in case only is not its name.
+func sortedTags(t *schema.Table) []tagColumn {
+	var tags []tagColumn
+	columns := t.ShownColumns()
+	for i, name := range schema.ShownNames(columns) {
+		if columns[i].Type == schema.Tag {
+			tags = append(tags, tagColumn{columns[i].Name, identifier(name)})
 		}
 	}
-	slices.SortFunc(columns, func(a, b schema.Column) int { return strings.Compare(a.Name, b.Name) })
-	return columns
+	return tags
 }
 
-func columnNames(columns []schema.Column) []string {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = c.Name
+func tagNames(tags []tagColumn) []string {
+	names := make([]string, len(tags))
+	for i, tag := range tags {
+		names[i] = tag.name
 	}
 	return names
+}
+
+// sortedFields returns the fields of a table in order of their names.
+func sortedFields(t *schema.Table) []schema.Column {
+	return slices.DeleteFunc(t.ShownColumns(), func(c schema.Column) bool { return c.Type == schema.Tag || c.ID == 0 })
 }
 
 // unsorted refuses ORDER BY.

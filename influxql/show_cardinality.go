@@ -41,10 +41,10 @@ func planCardinality(ast influxql.Statement, env *Environment) (*Plan, error) {
 		c := &cardinality{"TAG KEY", s.Database, s.Sources, s.Condition, s.Dimensions, s.Limit, s.Offset, false}
 		return countEach(c, env, func(scope *showScope, t *schema.Table) ([]string, error) {
 			return scope.presentTags(t, sortedTags(t))
-		}, sortedTags)
+		}, func(t *schema.Table) int { return len(sortedTags(t)) })
 	case *influxql.ShowFieldKeyCardinalityStatement:
 		c := &cardinality{"FIELD KEY", s.Database, s.Sources, s.Condition, s.Dimensions, s.Limit, s.Offset, false}
-		return countEach(c, env, (*showScope).fieldKeys, sortedFields)
+		return countEach(c, env, (*showScope).fieldKeys, func(t *schema.Table) int { return len(sortedFields(t)) })
 	case *influxql.ShowTagValuesCardinalityStatement:
 		c := &cardinality{"TAG VALUES", s.Database, s.Sources, s.Condition, s.Dimensions, s.Limit, s.Offset, false}
 		return countEach(c, env, func(scope *showScope, t *schema.Table) ([]string, error) {
@@ -102,8 +102,8 @@ func groupedCount(t *schema.Table, groups []string, from string) string {
 	var items, order []string
 	for i, g := range groups {
 		value := "''"
-		if c, ok := t.Column(g); ok && c.Type == schema.Tag {
-			value = "coalesce(" + identifier(g) + ", '')"
+		if tag, ok := findTag(t, g); ok {
+			value = "coalesce(" + tag.sql + ", '')"
 		}
 		items = append(items, value+" AS g"+strconv.Itoa(i))
 		order = append(order, "g"+strconv.Itoa(i))
@@ -162,7 +162,7 @@ func countMeasurements(c *cardinality, env *Environment) (*Plan, error) {
 
 // countEach counts for each measurement what selects yield, or what the schema knows where
 // there is no WHERE; known is nil where rows are needed all the same.
-func countEach(c *cardinality, env *Environment, selects func(*showScope, *schema.Table) ([]string, error), known func(*schema.Table) []schema.Column) (*Plan, error) {
+func countEach(c *cardinality, env *Environment, selects func(*showScope, *schema.Table) ([]string, error), known func(*schema.Table) int) (*Plan, error) {
 	scope, err := c.scope(env, false)
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func countEach(c *cardinality, env *Environment, selects func(*showScope, *schem
 	plan := &Plan{Columns: named(Column{Name: "count", Role: ValueColumn, Type: schema.Int64})}
 	for _, t := range scope.tables {
 		if c.condition == nil && known != nil {
-			if n := len(known(t)); n > 0 {
+			if n := known(t); n > 0 {
 				plan.list(t.Name, []string{strconv.Itoa(n)})
 			}
 			continue

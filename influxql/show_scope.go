@@ -213,22 +213,31 @@ func tagComparison(e *influxql.BinaryExpr, t *schema.Table) (string, error) {
 	if !slices.Contains(tagOperators, e.Op) {
 		return "", refuse("invalid tag comparison operator")
 	}
-	c, exists := t.Column(ref.Val)
-	if exists && c.Type != schema.Tag {
+	if c, ok := t.Column(ref.Val); ok && c.Type != schema.Tag {
 		return "", refuse("WHERE of a SHOW statement compares tags and time; %s is a field of %s", ref.Val, t.Name)
 	}
+	tag, exists := findTag(t, ref.Val)
 	negated := e.Op == influxql.NEQ || e.Op == influxql.NEQREGEX
 	switch v := value.(type) {
 	case *influxql.StringLiteral:
 		if e.Op == influxql.EQ || negated {
-			return tagEquals(ref.Val, exists, v.Val, negated), nil
+			return tagEquals(tag.sql, exists, v.Val, negated), nil
 		}
 	case *influxql.RegexLiteral:
 		if e.Op == influxql.EQREGEX || negated {
-			return tagMatches(ref.Val, exists, v.Val, negated), nil
+			return tagMatches(tag.sql, exists, v.Val, negated), nil
 		}
 	}
 	return "", refuse("invalid tag comparison operator")
+}
+
+func findTag(t *schema.Table, name string) (tagColumn, bool) {
+	tags := sortedTags(t)
+	i := slices.IndexFunc(tags, func(tag tagColumn) bool { return tag.name == name })
+	if i < 0 {
+		return tagColumn{}, false
+	}
+	return tags[i], true
 }
 
 func tagEquals(tag string, exists bool, value string, negated bool) string {
@@ -236,20 +245,20 @@ func tagEquals(tag string, exists bool, value string, negated bool) string {
 	case !exists:
 		return constant((value == "") != negated)
 	case value == "" && negated:
-		return identifier(tag) + " IS NOT NULL"
+		return tag + " IS NOT NULL"
 	case value == "":
-		return identifier(tag) + " IS NULL"
+		return tag + " IS NULL"
 	case negated:
-		return identifier(tag) + " IS DISTINCT FROM " + literal(value)
+		return tag + " IS DISTINCT FROM " + literal(value)
 	}
-	return identifier(tag) + " = " + literal(value)
+	return tag + " = " + literal(value)
 }
 
 func tagMatches(tag string, exists bool, re *regexp.Regexp, negated bool) string {
 	if !exists {
 		return constant(re.MatchString("") != negated)
 	}
-	sql := "regexp_matches(coalesce(" + identifier(tag) + ", ''), " + literal(re.String()) + ")"
+	sql := "regexp_matches(coalesce(" + tag + ", ''), " + literal(re.String()) + ")"
 	if negated {
 		return "NOT " + sql
 	}

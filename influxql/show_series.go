@@ -48,39 +48,35 @@ func (s *showScope) series(t *schema.Table) (string, error) {
 	if len(tags) == 0 { // one series, if there is a row
 		return "(SELECT 1 FROM " + identifier(t.Name) + where + " LIMIT 1)", nil
 	}
-	return "(SELECT DISTINCT " + identifiers(tags) + " FROM " + identifier(t.Name) + where + ")", nil
-}
-
-func identifiers(columns []schema.Column) string {
-	names := columnNames(columns)
-	for i, name := range names {
-		names[i] = identifier(name)
+	names := make([]string, len(tags))
+	for i, tag := range tags {
+		names[i] = tag.sql
 	}
-	return strings.Join(names, ", ")
+	return "(SELECT DISTINCT " + strings.Join(names, ", ") + " FROM " + identifier(t.Name) + where + ")", nil
 }
 
 // seriesKey is SQL that writes a series; a tag that is absent is left out.
 func seriesKey(t *schema.Table) string {
 	parts := []string{literal(measurementEscapes.Replace(t.Name))}
 	for _, tag := range sortedTags(t) {
-		value := identifier(tag.Name)
+		value := tag.sql
 		for _, c := range []string{",", "=", " "} {
 			value = "replace(" + value + ", '" + c + "', '\\" + c + "')"
 		}
-		parts = append(parts, "coalesce("+literal(","+tagEscapes.Replace(tag.Name)+"=")+" || "+value+", '')")
+		parts = append(parts, "coalesce("+literal(","+tagEscapes.Replace(tag.name)+"=")+" || "+value+", '')")
 	}
 	return strings.Join(parts, " || ")
 }
 
 // presentTags selects the keys of those tags that some row of a table has.
-func (s *showScope) presentTags(t *schema.Table, tags []schema.Column) ([]string, error) {
+func (s *showScope) presentTags(t *schema.Table, tags []tagColumn) ([]string, error) {
 	var selects []string
 	for _, tag := range tags {
-		where, err := s.where(t, identifier(tag.Name)+" IS NOT NULL")
+		where, err := s.where(t, tag.sql+" IS NOT NULL")
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT "+literal(tag.Name)+` AS "tagKey" FROM (SELECT 1 FROM `+identifier(t.Name)+where+" LIMIT 1)")
+		selects = append(selects, "SELECT "+literal(tag.name)+` AS "tagKey" FROM (SELECT 1 FROM `+identifier(t.Name)+where+" LIMIT 1)")
 	}
 	return selects, nil
 }

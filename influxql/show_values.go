@@ -37,17 +37,17 @@ func (s *showScope) tagValues(t *schema.Table, op influxql.Token, keys influxql.
 	}
 	var selects []string
 	for _, tag := range tags {
-		where, err := s.where(t, identifier(tag.Name)+" IS NOT NULL")
+		where, err := s.where(t, tag.sql+" IS NOT NULL")
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT DISTINCT "+literal(tag.Name)+" AS key, "+identifier(tag.Name)+" AS value FROM "+identifier(t.Name)+where)
+		selects = append(selects, "SELECT DISTINCT "+literal(tag.name)+" AS key, "+tag.sql+" AS value FROM "+identifier(t.Name)+where)
 	}
 	return selects, nil
 }
 
 // chosenTags returns the tags that WITH KEY names; without it keys is nil and all are.
-func chosenTags(t *schema.Table, op influxql.Token, keys influxql.Expr) ([]schema.Column, error) {
+func chosenTags(t *schema.Table, op influxql.Token, keys influxql.Expr) ([]tagColumn, error) {
 	var named func(tag string) bool
 	switch k := keys.(type) {
 	case nil:
@@ -62,5 +62,5 @@ func chosenTags(t *schema.Table, op influxql.Token, keys influxql.Expr) ([]schem
 		return nil, refuse("WITH KEY %s %s is not supported", op, keys)
 	}
 	negated := op == influxql.NEQ || op == influxql.NEQREGEX
-	return slices.DeleteFunc(sortedTags(t), func(tag schema.Column) bool { return named(tag.Name) == negated }), nil
+	return slices.DeleteFunc(sortedTags(t), func(tag tagColumn) bool { return named(tag.name) == negated }), nil
 }
