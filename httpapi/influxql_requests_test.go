@@ -69,6 +69,15 @@ func influxqlRequests() []influxqlRequest {
 		as(accept, "q=SHOW")
 	}
 	as("text/html", "q=SHOW DATABASES")
+	v1("SELECT * FROM cpu", "SELECT usage FROM cpu GROUP BY *", "SELECT usage FROM cpu,mem GROUP BY host", "SELECT v FROM fl; SELECT s FROM ev; SELECT f FROM nope; SELECT * FROM \"q u\" GROUP BY *",
+		"SELECT mean(free) FROM mem", "SELECT usage FROM cpu WHERE host = 'a' tz('Europe/Berlin')", "SELECT usage FROM d..cpu LIMIT 1", "SELECT usage FROM week.cpu", "SELECT usage FROM nope..cpu; SHOW USERS",
+		"SELECT mean(usage, 1) FROM cpu")
+	const reads = "q=SELECT usage, s FROM cpu GROUP BY host; SELECT usage FROM cpu"
+	for _, accept := range []string{"application/json", "text/csv", "application/x-msgpack"} {
+		for _, more := range []string{"", "&epoch=ms", "&epoch=h", "&chunked=true&chunk_size=2", "&chunked=true"} {
+			as(accept, reads+more)
+		}
+	}
 	form := "Content-Type: application/x-www-form-urlencoded"
 	post("", form, "q=SHOW+DATABASES")
 	post("db=other&q=SHOW USERS", form, "q=SHOW+MEASUREMENTS&db=d")
@@ -101,6 +110,9 @@ func influxqlRequests() []influxqlRequest {
 	v3("db=d&q=SHOW TAG VALUES FROM cpu WITH KEY = host&format=pretty")
 	v3("db=d&q=SHOW FIELD KEYS FROM cpu&format=jsonl")
 	v3("db=d&q=SHOW TAG VALUES WITH KEY = host WHERE host = $h&params={\"h\":\"z\"}")
+	v3("db=d&q=SELECT usage FROM cpu GROUP BY host&format=pretty")
+	v3("q=SELECT usage FROM d..cpu&format=csv")
+	v3("db=d&q=SELECT usage FROM cpu WHERE host = $h&params={\"h\":\"a\"}")
 	v3("db=nope&q=SHOW MEASUREMENTS")
 	v3("db=d&q=SHOW")
 	v3("db=d&q=SHOW DATABASES; SHOW DATABASES")
