@@ -91,7 +91,7 @@ func (q *Querier) describe(ctx context.Context, req Request, open bool) (d *Desc
 	if err != nil {
 		return nil, false, err
 	}
-	s := &stream{ctx: ctx, unwatch: func() {}, cancel: func() {}}
+	s := &stream{ctx: ctx, unwatch: func() {}, cancel: func() {}, casts: stmt.isCast()}
 	defer s.close()
 	if d, known, err = s.prepare(q, text, run.columns); err != nil {
 		return nil, false, s.explain(run.withCandidates(ctx, stmt, &used, err))
@@ -131,7 +131,7 @@ func (s *stream) prepare(q *Querier, text string, columns []shown) (d *Descripti
 	}
 	d.Schema, d.Exact = emptyAnswer(s, columns), true
 	for _, t := range s.types {
-		d.Exact = d.Exact && t != mapping.TypeHugeInt && t != mapping.TypeUHugeInt
+		d.Exact = d.Exact && t != mapping.TypeHugeInt && t != mapping.TypeUHugeInt && t != mapping.TypeTimestamp
 	}
 	return d, true, nil
 }

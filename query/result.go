@@ -70,6 +70,10 @@ func answerSchema(s *stream, first arrow.RecordBatch, columns []shown) (*arrow.S
 		if to := chooseTarget(s.types[i], first, i); to != asIs {
 			fields[i].Type = targetTypes[to]
 			converters[i] = func(column arrow.Array) (arrow.Array, error) { return narrow(column, to) }
+		} else if i >= len(s.casts) || !s.casts[i] {
+			if c := widened(s.types[i], first, i); c != nil {
+				fields[i].Type, converters[i] = c.typ, c.convert
+			}
 		}
 	}
 	return describeColumns(arrow.NewSchema(fields, nil), columns), converters

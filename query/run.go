@@ -88,6 +88,7 @@ func (r *running) start(ctx context.Context, database string, stmt *statement, u
 		}
 		return nil, r.withCandidates(ctx, stmt, used, err)
 	}
+	r.stream.casts = stmt.isCast()
 	return newResult(r)
 }
 

@@ -22,6 +22,7 @@ type stream struct {
 	options arrowmapping.ArrowOptions
 	schema  *arrow.Schema
 	types   []mapping.Type
+	casts   []bool // by column: is a cast by its form
 }
 
 // interruptInterval is the time between interrupts of a cancelled query. One is not
