@@ -67,7 +67,7 @@ func (q *Querier) InfluxQL(ctx context.Context, req InfluxQLRequest) (result *In
 	if err != nil {
 		return nil, explainPlan(err)
 	}
-	r := &InfluxQLResult{job: j, plan: plan, schema: influxqlSchema(plan.Columns)}
+	r := &InfluxQLResult{job: j, plan: plan, schema: influxqlSchema(plan)}
 	if r.first = r.Next(); !r.first && r.err != nil {
 		r.stop()
 		return nil, r.err

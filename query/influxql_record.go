@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -36,11 +37,17 @@ type groupKeyTag struct {
 	Projected bool   `json:"is_projected"`
 }
 
-func influxqlSchema(columns []influxql.Column) *arrow.Schema {
+// influxqlSchema describes the records of a plan. The zone in which times are to be shown is that
+// of the time column's type; without one it has none.
+func influxqlSchema(plan *influxql.Plan) *arrow.Schema {
 	key := groupKey{Tags: []groupKeyTag{}}
-	fields := make([]arrow.Field, len(columns))
-	for i, c := range columns {
-		fields[i] = influxqlField(c)
+	zone := ""
+	if plan.Location != nil {
+		zone = plan.Location.String()
+	}
+	fields := make([]arrow.Field, len(plan.Columns))
+	for i, c := range plan.Columns {
+		fields[i] = influxqlField(c, zone)
 		switch c.Role {
 		case influxql.MeasurementColumn:
 			key.Measurement = i
@@ -56,15 +63,14 @@ func influxqlSchema(columns []influxql.Column) *arrow.Schema {
 	return arrow.NewSchema(fields, &metadata)
 }
 
-func influxqlField(c influxql.Column) arrow.Field {
+func influxqlField(c influxql.Column, zone string) arrow.Field {
 	field := arrow.Field{Name: c.Name, Type: arrowType(c.Type), Nullable: true}
 	kind := c.Type.String()
 	switch {
 	case c.Role == influxql.MeasurementColumn:
 		field.Type, field.Nullable, kind = measurementType, false, schema.Tag.String()
 	case c.Role == influxql.TimeColumn || c.Type == 0:
-		field.Type, kind = arrow.FixedWidthTypes.Timestamp_ns, timestampType
-		field.Type = &arrow.TimestampType{Unit: arrow.Nanosecond}
+		field.Type, kind = &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: zone}, timestampType
 		field.Nullable = c.Role != influxql.TimeColumn
 	}
 	field.Metadata = arrow.NewMetadata([]string{columnTypeMetadata}, []string{kind})
@@ -109,7 +115,7 @@ func (r *InfluxQLResult) record(batch arrow.RecordBatch) (arrow.RecordBatch, err
 		from++
 		if !arrow.TypeEqual(column.DataType(), want) {
 			var err error
-			if column, err = compute.CastArray(r.job.ctx, column, compute.SafeCastOptions(want)); err != nil {
+			if column, err = retyped(r.job.ctx, column, want); err != nil {
 				return nil, fmt.Errorf("query: column %q of an InfluxQL statement: %w", c.Name, err)
 			}
 			made = append(made, column)
@@ -117,6 +123,19 @@ func (r *InfluxQLResult) record(batch arrow.RecordBatch) (arrow.RecordBatch, err
 		columns[i] = column
 	}
 	return array.NewRecordBatch(r.schema, columns, batch.NumRows()), nil
+}
+
+// retyped gives a column another type. Instants are the same in every zone.
+func retyped(ctx context.Context, column arrow.Array, want arrow.DataType) (arrow.Array, error) {
+	from, isTime := column.DataType().(*arrow.TimestampType)
+	to, wantsTime := want.(*arrow.TimestampType)
+	if isTime && wantsTime && from.Unit == to.Unit {
+		old := column.Data()
+		data := array.NewData(want, old.Len(), old.Buffers(), nil, old.NullN(), old.Offset())
+		defer data.Release()
+		return array.NewTimestampData(data), nil
+	}
+	return compute.CastArray(ctx, column, compute.SafeCastOptions(want))
 }
 
 // repeated is a column that holds one text.
