@@ -60,7 +60,7 @@ func TestClientsTakeHostAndDatabaseFromInfluxDBsVariables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Query.Host != "http://db:1" || c.Query.Database != "home" || c.Query.SQL != "SELECT 1" {
+	if c.Query.Host != "http://db:1" || c.Query.Database != "home" || c.Query.Text != "SELECT 1" {
 		t.Errorf("%+v", c.Query)
 	}
 }

@@ -27,7 +27,7 @@ type cli struct {
 	Demo  demoCmd  `cmd:"" group:"Server:" help:"Start a server, load real data and show what it can do."`
 
 	Write    writeCmd    `cmd:"" group:"Data:" help:"Write line protocol from files or standard input."`
-	Query    queryCmd    `cmd:"" group:"Data:" help:"Run a SQL query."`
+	Query    queryCmd    `cmd:"" group:"Data:" help:"Run a query in SQL or InfluxQL."`
 	Rejected rejectedCmd `cmd:"" group:"Data:" help:"List, show and retry points that were rejected."`
 	Flush    flushCmd    `cmd:"" group:"Data:" help:"Have the server persist all buffered rows as Parquet now."`
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,9 +19,12 @@ import (
 type queryCmd struct {
 	hostFlag
 	databaseFlag
-	formatFlag
-	SQL  string `arg:"" optional:"" help:"The query. Without it and --file it is read from standard input."`
-	File string `short:"f" help:"File that holds the query." placeholder:"FILE"`
+	Text     string `arg:"" optional:"" name:"query" help:"The query. Without it and --file it is read from standard input."`
+	File     string `short:"f" help:"File that holds the query." placeholder:"FILE"`
+	Language string `short:"l" help:"sql or influxql." enum:"sql,influxql" default:"sql"`
+	Params   string `help:"Values for $NAME in the query, as a JSON object." placeholder:"JSON"`
+	Format   string `help:"pretty, json, jsonl, csv, parquet or arrow. Default: what the name of --output ends in; else pretty on a terminal, csv elsewhere." enum:",pretty,json,jsonl,csv,parquet,arrow" default:"" env:"SILTSTONE_FORMAT,INFLUXDB3_FORMAT"`
+	Output   string `short:"o" help:"File to write the rows to. It appears when all of them are there." placeholder:"FILE"`
 }
 
 // formatFlag chooses how rows are printed.
@@ -48,18 +54,42 @@ is reported and the exit status is 1, even when some rows were printed before.
 Examples:
 
   siltstone query -d home "SELECT * FROM room WHERE time > now() - INTERVAL '1 hour'"
-  siltstone query -d home --format jsonl -f report.sql > report.jsonl`
+  siltstone query -d home --format jsonl -f report.sql > report.jsonl
+  siltstone query -d home -o room.parquet "SELECT * FROM room"
+  siltstone query -d home -l influxql "SELECT mean(temp) FROM room GROUP BY time(1h)"
+  siltstone query -d home --params '{"name":"hall"}' 'SELECT * FROM room WHERE name = $name'`
 }
 
-// Run runs the query and prints the result as it arrives.
+// binaryFormats are not for eyes.
+var binaryFormats = []string{"parquet", "arrow"}
+
+// formatByExtension is what the name of a file says about its format.
+var formatByExtension = map[string]string{
+	".parquet": "parquet", ".arrow": "arrow", ".arrows": "arrow", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": prettyFormat,
+}
+
+// Run runs the query and prints or stores the result as it arrives.
 func (c *queryCmd) Run(ctx context.Context, env environment) error {
-	sql, err := c.text(env.stdin)
+	format, err := c.choose(env)
 	if err != nil {
 		return err
 	}
-	format := c.choose(env)
+	q := sqlQuery{Database: c.Database, Format: format, influxql: c.Language == "influxql"}
+	if q.Params, err = parseParams(c.Params); err != nil {
+		return err
+	}
+	if q.SQL, err = c.text(env.stdin); err != nil {
+		return err
+	}
+	if c.Output != "" {
+		return c.store(ctx, env, q)
+	}
 	start := time.Now()
-	rows, err := runQuery(ctx, c.hostFlag, env.stdout, sqlQuery{Database: c.Database, SQL: sql, Format: format})
+	if slices.Contains(binaryFormats, format) {
+		_, err := copyAnswer(ctx, env, c.hostFlag, q, env.stdout, "standard output")
+		return err
+	}
+	rows, err := runQuery(ctx, c.hostFlag, env.stdout, q)
 	if err != nil {
 		return err
 	}
@@ -74,13 +104,89 @@ func (c *queryCmd) Run(ctx context.Context, env environment) error {
 	return nil
 }
 
+// choose returns the format to ask the server for.
+func (c *queryCmd) choose(env environment) (string, error) {
+	format := c.Format
+	if format == "" && c.Output != "" {
+		format = cmp.Or(formatByExtension[strings.ToLower(filepath.Ext(c.Output))], "csv")
+	}
+	if format == "" {
+		format = formatFlag{}.choose(env)
+	}
+	if c.Output == "" && env.stdoutTTY && slices.Contains(binaryFormats, format) {
+		return "", fmt.Errorf("%s is not for a terminal: give a file with --output, for example -o result.%[1]s", format)
+	}
+	return format, nil
+}
+
+// parseParams reads the values of a query's parameters.
+func parseParams(text string) (map[string]json.RawMessage, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &values); err != nil {
+		return nil, fmt.Errorf(`--params is not a JSON object such as {"name":"hall","low":20.5}: %w`, err)
+	}
+	return values, nil
+}
+
+// store writes the rows to the output file. Until they are complete, the file has another
+// name: half an answer must not pass for a whole one.
+func (c *queryCmd) store(ctx context.Context, env environment, q sqlQuery) (err error) {
+	name, isPart := c.Output, false
+	if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
+		name, isPart = name+".part", true
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
+	if err != nil {
+		return fmt.Errorf("--output: %w", err)
+	}
+	start := time.Now()
+	n, err := copyAnswer(ctx, env, c.hostFlag, q, f, c.Output)
+	err = errors.Join(err, f.Close())
+	switch {
+	case !isPart:
+	case err == nil:
+		err = os.Rename(name, c.Output)
+	default:
+		_ = os.Remove(name) // the error that matters is there already
+	}
+	if err != nil {
+		return err
+	}
+	if env.stderrTTY {
+		fmt.Fprintf(env.stderr, "%s: %s bytes in %s\n", c.Output, formatCount(int(n)), time.Since(start).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// copyAnswer passes an answer on byte by byte, and shows on a terminal how far it is.
+func copyAnswer(ctx context.Context, env environment, host hostFlag, q sqlQuery, out io.Writer, name string) (n int64, err error) {
+	resp, err := askSQL(ctx, host, q)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	body := &countingReader{Reader: resp.Body}
+	if env.stderrTTY {
+		p := newProgress(env.stderr, name, resp.ContentLength)
+		defer p.clear()
+		out = io.MultiWriter(out, p.bar)
+	}
+	if _, err := io.Copy(out, body); err != nil {
+		return body.n, cutOff(ctx, err)
+	}
+	return body.n, nil
+}
+
 // text finds the query: the argument, the file or standard input.
 func (c *queryCmd) text(stdin io.Reader) (string, error) {
 	switch {
-	case c.SQL != "" && c.File != "":
+	case c.Text != "" && c.File != "":
 		return "", errors.New("give the query as an argument or as --file, not both")
-	case c.SQL != "":
-		return c.SQL, nil
+	case c.Text != "":
+		return c.Text, nil
 	case c.File != "" && c.File != "-":
 		text, err := os.ReadFile(c.File)
 		return string(text), err
@@ -94,10 +200,19 @@ func (c *queryCmd) text(stdin io.Reader) (string, error) {
 
 // sqlQuery is the body of a request for a query.
 type sqlQuery struct {
-	Database string            `json:"db"`
-	SQL      string            `json:"q"`
-	Params   map[string]string `json:"params,omitempty"` // the values of $name
-	Format   string            `json:"format"`
+	Database string                     `json:"db"`
+	SQL      string                     `json:"q"`
+	Params   map[string]json.RawMessage `json:"params,omitempty"` // the values of $name
+	Format   string                     `json:"format"`
+	influxql bool                       // SQL is not SQL
+}
+
+// path is where the server takes the query.
+func (q sqlQuery) path() string {
+	if q.influxql {
+		return "/api/v3/query_influxql"
+	}
+	return "/api/v3/query_sql"
 }
 
 // askSQL sends a query and returns the answer, whose body the caller closes.
@@ -107,7 +222,7 @@ func askSQL(ctx context.Context, host hostFlag, q sqlQuery) (*http.Response, err
 		return nil, err
 	}
 	header := http.Header{"Content-Type": {"application/json"}}
-	resp, err := host.post(ctx, "/api/v3/query_sql", nil, bytes.NewReader(body), header)
+	resp, err := host.post(ctx, q.path(), nil, bytes.NewReader(body), header)
 	var refused *serverError
 	if errors.As(err, &refused) {
 		return nil, errors.New(refused.advised())
@@ -130,10 +245,7 @@ func runQuery(ctx context.Context, host hostFlag, out io.Writer, q sqlQuery) (ro
 func printRows(ctx context.Context, out io.Writer, body io.Reader) (rows int, err error) {
 	counter := tableCounter{out: out, lineStart: true}
 	if _, err := io.Copy(&counter, body); err != nil {
-		if ctx.Err() != nil {
-			return 0, errors.New("interrupted")
-		}
-		return 0, fmt.Errorf("the result is incomplete: the server stopped sending it: %w", err)
+		return 0, cutOff(ctx, err)
 	}
 	if !counter.lineStart { // a table ends without a line end
 		if _, err := io.WriteString(out, "\n"); err != nil {
@@ -141,6 +253,18 @@ func printRows(ctx context.Context, out io.Writer, body io.Reader) (rows int, er
 		}
 	}
 	return counter.rows(), nil
+}
+
+// cutOff explains why an answer has no end.
+func cutOff(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return err // of the output
+	}
+	return fmt.Errorf("the result is incomplete: the server stopped sending it (its log says why): %w", err)
 }
 
 // tableCounter passes a result on and, if it is a table, counts its rows for people. A

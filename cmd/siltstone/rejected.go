@@ -112,8 +112,12 @@ type rejectedPoint struct {
 
 // Run shows the point.
 func (c *rejectedShowCmd) Run(ctx context.Context, env environment) error {
+	id, err := json.Marshal(c.ID)
+	if err != nil {
+		return err
+	}
 	resp, err := askSQL(ctx, c.hostFlag, sqlQuery{
-		Database: c.Database, Params: map[string]string{"id": c.ID}, Format: "json",
+		Database: c.Database, Params: map[string]json.RawMessage{"id": id}, Format: "json",
 		SQL: "SELECT " + allRejectedColumns + " FROM system.rejected_points WHERE id = $id",
 	})
 	if err != nil {
