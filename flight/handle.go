@@ -18,6 +18,8 @@ type handle struct {
 	// was told of.
 	Params []string `json:"params,omitempty"`
 	Bound  []value  `json:"bound,omitempty"`
+	// ID tells prepared statements with parameters apart; see bindings.
+	ID string `json:"id,omitempty"`
 }
 
 // value is the value of a parameter. JSON alone would make 1.0 an integer.

@@ -2,6 +2,7 @@ package flight
 
 import (
 	"context"
+	"crypto/rand"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
@@ -9,7 +10,8 @@ import (
 )
 
 // A prepared statement is kept by the client: its handle holds the text and, once the client
-// has bound them, the values. Binding returns a new handle, which clients use from then on.
+// has bound them, the values. Binding returns a new handle, which clients use from then on;
+// for those that do not, see bindings.
 
 // CreatePreparedStatement plans a statement and returns its handle, and the schemas of
 // its answer and of its parameters.
@@ -32,6 +34,9 @@ func (s *sqlServer) CreatePreparedStatement(ctx context.Context, req flightsql.A
 		fields[i] = arrow.Field{Name: "$" + p.Name, Type: p.Type, Nullable: true}
 	}
 	result.DatasetSchema, result.ParameterSchema = plainSchema(described.Schema), arrow.NewSchema(fields, nil)
+	if len(h.Params) > 0 {
+		h.ID = rand.Text()
+	}
 	result.IsUpdate = new(false)
 	result.Handle, err = h.encode()
 	return result, err
@@ -46,6 +51,7 @@ func (s *sqlServer) DoPutPreparedStatementQuery(ctx context.Context, cmd flights
 	if h.Bound, err = readParams(reader, h.Params); err != nil {
 		return nil, err
 	}
+	s.bound.put(h.ID, h.Bound)
 	return h.encode()
 }
 
@@ -71,10 +77,14 @@ func (s *sqlServer) GetSchemaPreparedStatement(ctx context.Context, cmd flightsq
 	return schemaResult(described.Schema), nil
 }
 
-// ClosePreparedStatement has nothing to give back.
+// ClosePreparedStatement forgets the values that were bound.
 func (s *sqlServer) ClosePreparedStatement(_ context.Context, req flightsql.ActionClosePreparedStatementRequest) error {
-	_, err := decodeHandle(req.GetPreparedStatementHandle())
-	return err
+	h, err := decodeHandle(req.GetPreparedStatementHandle())
+	if err != nil {
+		return err
+	}
+	s.bound.drop(h.ID)
+	return nil
 }
 
 // handle returns the handle in a command, if the caller may read its database.
@@ -82,6 +92,9 @@ func (s *sqlServer) handle(ctx context.Context, cmd flightsql.PreparedStatementQ
 	h, err := decodeHandle(cmd.GetPreparedStatementHandle())
 	if err != nil {
 		return nil, err
+	}
+	if h.Bound == nil {
+		h.Bound = s.bound.get(h.ID)
 	}
 	return h, requireRead(ctx, h.Database)
 }

@@ -100,4 +100,5 @@ type sqlServer struct {
 	flightsql.BaseServer
 	*Server
 	infos map[flightsql.SqlInfo]any
+	bound bindings
 }
