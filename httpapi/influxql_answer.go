@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -29,8 +30,9 @@ type v1Writer interface {
 	beginSeries(v1Series)
 	// endSeries likewise.
 	endSeries(partial bool)
-	// setRecord makes the values of a record's columns those that rows are made of.
-	setRecord(columns []arrow.Array)
+	// setRecord makes the values of a record's columns those that rows are made of, and
+	// a place's zone that of times as text.
+	setRecord(columns []arrow.Array, place *time.Location)
 	row(row int)
 	// refuse writes a document that has nothing but an error.
 	refuse(text string)
@@ -139,7 +141,7 @@ func (a *v1Answer) rows(res *query.InfluxQLResult) error {
 	var last seriesKey // nil before the first row
 	for res.Next() {
 		record := res.Record()
-		a.writer.setRecord(layout.valuesOf(record))
+		a.writer.setRecord(layout.valuesOf(record), res.Location())
 		keys := layout.keysOf(record)
 		for row := range int(record.NumRows()) {
 			isNew := last == nil || !last.is(keys, row)

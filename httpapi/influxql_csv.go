@@ -3,6 +3,7 @@ package httpapi
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -80,7 +81,7 @@ func tagText(s *v1Series) string {
 
 func (w *v1CSV) endSeries(bool) {}
 
-func (w *v1CSV) setRecord(columns []arrow.Array) {
+func (w *v1CSV) setRecord(columns []arrow.Array, _ *time.Location) {
 	w.nulls, w.cells = columns, w.cells[:0]
 	for _, c := range columns {
 		w.cells = append(w.cells, csvCell(c, w.epoch))
@@ -114,7 +115,7 @@ func csvCell(column arrow.Array, unit epoch) v1Cell {
 			return buf
 		}
 	case *array.Timestamp, *array.Int64, *array.Uint64, *array.Boolean:
-		return jsonCell(a, unit)
+		return jsonCell(a, unit, time.UTC)
 	}
 	text := textsOf(column)
 	return func(buf []byte, row int) []byte { return appendCSVText(buf, text(row)) }

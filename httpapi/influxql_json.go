@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -99,10 +100,10 @@ func (w *v1JSON) endSeries(partial bool) {
 	w.text("}")
 }
 
-func (w *v1JSON) setRecord(columns []arrow.Array) {
+func (w *v1JSON) setRecord(columns []arrow.Array, place *time.Location) {
 	w.nulls, w.cells = columns, w.cells[:0]
 	for _, c := range columns {
-		w.cells = append(w.cells, jsonCell(c, w.epoch))
+		w.cells = append(w.cells, jsonCell(c, w.epoch, place))
 	}
 }
 
@@ -127,8 +128,8 @@ func (w *v1JSON) refuse(text string) {
 	w.text("}\n")
 }
 
-// jsonCell writes values of a column.
-func jsonCell(column arrow.Array, unit epoch) v1Cell {
+// jsonCell writes values of a column; times as text are in the place's zone.
+func jsonCell(column arrow.Array, unit epoch, place *time.Location) v1Cell {
 	switch a := column.(type) {
 	case *array.Float64:
 		return func(buf []byte, row int) []byte {
@@ -138,7 +139,7 @@ func jsonCell(column arrow.Array, unit epoch) v1Cell {
 			return append(buf, "null"...)
 		}
 	case *array.Timestamp:
-		at, place := instants(a)
+		at := instants(a)
 		if unit != 0 {
 			return func(buf []byte, row int) []byte { return strconv.AppendInt(buf, at(row)/int64(unit), 10) }
 		}

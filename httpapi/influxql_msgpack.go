@@ -114,7 +114,7 @@ func (w *v1MessagePack) endSeries(partial bool) {
 	w.series.count++
 }
 
-func (w *v1MessagePack) setRecord(columns []arrow.Array) {
+func (w *v1MessagePack) setRecord(columns []arrow.Array, _ *time.Location) {
 	w.nulls, w.cells = columns, w.cells[:0]
 	for _, c := range columns {
 		w.cells = append(w.cells, packedCell(c, w.epoch))
@@ -156,7 +156,7 @@ func packedCell(column arrow.Array, unit epoch) v1Cell {
 			return msgp.AppendNil(buf) // as in JSON
 		}
 	case *array.Timestamp:
-		at, _ := instants(a)
+		at := instants(a)
 		if unit != 0 {
 			return func(buf []byte, row int) []byte { return msgp.AppendInt64(buf, at(row)/int64(unit)) }
 		}

@@ -42,16 +42,10 @@ func textsOf(column arrow.Array) textOf {
 	}
 }
 
-// instants reads a column of times as nanoseconds since the epoch, with the place whose
-// clocks the statement asked for.
-func instants(a *array.Timestamp) (at func(row int) int64, place *time.Location) {
-	kind := a.DataType().(*arrow.TimestampType)
-	unit := int64(kind.Unit.Multiplier())
-	place, err := time.LoadLocation(kind.TimeZone)
-	if err != nil {
-		place = time.UTC
-	}
-	return func(row int) int64 { return int64(a.Value(row)) * unit }, place
+// instants reads a column of times as nanoseconds since the epoch.
+func instants(a *array.Timestamp) func(row int) int64 {
+	unit := int64(a.DataType().(*arrow.TimestampType).Unit.Multiplier())
+	return func(row int) int64 { return int64(a.Value(row)) * unit }
 }
 
 // appendTime writes RFC 3339 with as many digits as the fraction needs.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -75,7 +76,7 @@ func documentOf(t *testing.T, f v1Format, unit epoch) string {
 		columns: []string{"time", "f", "large", "i", "u", "b", "s", "tag"},
 	})
 	columns := valuesOfEachType()
-	w.setRecord(columns)
+	w.setRecord(columns, time.UTC)
 	for row := range columns[0].Len() {
 		w.row(row)
 	}

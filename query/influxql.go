@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -93,6 +94,14 @@ func (r *InfluxQLResult) Columns() []influxql.Column { return r.plan.Columns }
 
 // Empty names the series that are shown although the answer has no rows.
 func (r *InfluxQLResult) Empty() []string { return r.plan.Empty }
+
+// Location is the zone in which times are shown as text.
+func (r *InfluxQLResult) Location() *time.Location {
+	if r.plan.Location == nil {
+		return time.UTC
+	}
+	return r.plan.Location
+}
 
 // Schema describes the records, with the metadata that InfluxDB 3 adds.
 func (r *InfluxQLResult) Schema() *arrow.Schema { return r.schema }
