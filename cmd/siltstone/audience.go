@@ -46,13 +46,13 @@ func isLoopback(address net.Addr) bool {
 }
 
 // announce says once what an administrator should know about it.
-func (a audience) announce(log *slog.Logger, address net.Addr) {
+func (a audience) announce(log *slog.Logger, url string) {
 	switch a {
 	case everybody:
-		log.Warn("started without authentication: everybody who reaches the address may read, write and delete everything", "address", address)
+		log.Warn("started without authentication: everybody who reaches the address may read, write and delete everything", "url", url)
 	case thisMachine:
 		log.Warn("there is no token yet: everybody on this machine may read, write and delete everything until there is one",
-			"make_one_with", "siltstone create token --admin --host http://"+address.String())
+			"make_one_with", "siltstone create token --admin --host "+url)
 	case tokenHolders:
 	}
 }

@@ -69,7 +69,7 @@ func TestOpenServersSayThatTheyAreOpen(t *testing.T) {
 		tokenHolders: "",
 	} {
 		var out bytes.Buffer
-		whom.announce(slog.New(slog.NewTextHandler(&out, nil)), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8181})
+		whom.announce(slog.New(slog.NewTextHandler(&out, nil)), "http://127.0.0.1:8181")
 		if got := out.String(); !strings.Contains(got, want) || strings.Count(got, "\n") != min(len(want), 1) {
 			t.Errorf("audience %d: %q", whom, got)
 		}

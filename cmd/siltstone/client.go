@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 type hostFlag struct {
 	Host string `help:"URL of the server. Default: ${default}." default:"http://127.0.0.1:8181" env:"SILTSTONE_HOST_URL,INFLUXDB3_HOST_URL" placeholder:"URL"`
 	tokenFlag
+	clientTLSFlags
 }
 
 // tokenFlag says who a client is.
@@ -110,7 +112,11 @@ func (h hostFlag) do(ctx context.Context, method, path string, q url.Values, bod
 		req.Header[name] = values
 	}
 	h.authorize(req)
-	resp, err := http.DefaultClient.Do(req)
+	client, err := h.client()
+	if err != nil {
+		return nil, err
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, h.unreachable(err)
 	}
@@ -177,6 +183,9 @@ func (h hostFlag) unreachable(err error) error {
 	}
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")
+	}
+	if untrusted := new(tls.CertificateVerificationError); errors.As(err, &untrusted) {
+		return fmt.Errorf("%s has a certificate that is not trusted: %w\nName the certificate of its issuer with --tls-ca FILE; for a certificate that the server made itself, that is the certificate", h.Host, err)
 	}
 	return fmt.Errorf("no answer from %s: %w\nIs the server running? Start one with: siltstone serve", h.Host, err)
 }

@@ -37,6 +37,8 @@ type serveCmd struct {
 	WithoutAuth    bool     `group:"Access:" help:"Ask nobody for a token: everybody who reaches the address may do everything." env:"SILTSTONE_WITHOUT_AUTH,INFLUXDB3_WITHOUT_AUTH,INFLUXDB3_START_WITHOUT_AUTH"`
 	DisableAuthz   []string `group:"Access:" help:"Routes that need no token, with commas between them: health, ping, metrics." enum:"health,ping,metrics" env:"SILTSTONE_DISABLE_AUTHZ,INFLUXDB3_DISABLE_AUTHZ" placeholder:"ROUTE"`
 
+	serveTLSFlags
+
 	WriteContract httpapi.Contract `group:"Writes:" help:"Whose status codes and bodies answer writes: core (InfluxDB 3 Core), dedicated or serverless (InfluxDB Cloud). What is stored is the same. Default: ${default}." enum:"core,dedicated,serverless" default:"core" env:"SILTSTONE_WRITE_CONTRACT" placeholder:"NAME"`
 	AutoCreate    bool             `group:"Writes:" help:"Create a database when it is first written to. With --no-auto-create such a write is answered 404." default:"true" negatable:"" env:"SILTSTONE_AUTO_CREATE"`
 
@@ -72,6 +74,7 @@ Examples:
   siltstone serve --data-dir ./data
   siltstone serve --data-dir ./data --http-bind 0.0.0.0:8181 --admin-token-file admin.token
   siltstone serve --object-store memory --http-bind 127.0.0.1:0
+  siltstone serve --data-dir ./data --tls-cert server.crt --tls-key server.key
   siltstone serve --data-dir ./data --exec-mem-pool-bytes 35% --gen1-duration 1h
   siltstone serve --data-dir ./data --write-contract serverless --no-auto-create`
 }
@@ -195,7 +198,7 @@ func (c *serveCmd) start(ctx context.Context, s *server, opts engine.Options, fi
 	if err := s.letIn(c.queryOptions(s, opts.DataDir)); err != nil {
 		return err
 	}
-	whom.announce(s.log, s.listener.Addr())
+	whom.announce(s.log, c.scheme()+"://"+s.addr())
 	return s.writeAddress(c.AddressFile)
 }
 
@@ -276,6 +279,10 @@ type server struct {
 
 // listen answers HTTP from here on, with 503 until letIn.
 func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
+	secure, err := c.config(log)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", c.HTTPBind)
 	if err != nil {
 		return nil, fmt.Errorf("%w\nTake another address with --http-bind, or port 0 for a free one", err)
@@ -307,13 +314,21 @@ func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
 	}
 	s.door = &door{Handler: api}
 	s.door.isOpen.Store(c.WithoutAuth || isLoopback(listener.Addr()))
-	s.http.Handler = s.door
+	s.http.Handler, s.http.TLSConfig = s.door, secure
 	go func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.serve(); !errors.Is(err, http.ErrServerClosed) {
 			s.failed <- err
 		}
 	}()
 	return s, nil
+}
+
+// serve answers until the server is shut down.
+func (s *server) serve() error {
+	if s.http.TLSConfig != nil {
+		return s.http.ServeTLS(s.listener, "", "") // the configuration has the certificate
+	}
+	return s.http.Serve(s.listener)
 }
 
 func (s *server) addr() string { return s.listener.Addr().String() }
