@@ -31,7 +31,7 @@ func (s *sqlServer) CreatePreparedStatement(ctx context.Context, req flightsql.A
 	fields := make([]arrow.Field, len(described.Params))
 	for i, p := range described.Params {
 		h.Params = append(h.Params, p.Name)
-		fields[i] = arrow.Field{Name: "$" + p.Name, Type: p.Type, Nullable: true}
+		fields[i] = arrow.Field{Name: "$" + p.Name, Type: wireType(p.Type), Nullable: true}
 	}
 	result.DatasetSchema, result.ParameterSchema = plainSchema(described.Schema), arrow.NewSchema(fields, nil)
 	if len(h.Params) > 0 {
@@ -40,6 +40,15 @@ func (s *sqlServer) CreatePreparedStatement(ctx context.Context, req flightsql.A
 	result.IsUpdate = new(false)
 	result.Handle, err = h.encode()
 	return result, err
+}
+
+// wireType is the type of a parameter as clients are told. Arrow's JDBC driver sends times in
+// milliseconds whatever unit it is told; others send times as they have them.
+func wireType(t arrow.DataType) arrow.DataType {
+	if t.ID() == arrow.TIMESTAMP {
+		return &arrow.TimestampType{Unit: arrow.Millisecond}
+	}
+	return t
 }
 
 // DoPutPreparedStatementQuery binds the parameters of a prepared statement.
@@ -55,13 +64,21 @@ func (s *sqlServer) DoPutPreparedStatementQuery(ctx context.Context, cmd flights
 	return h.encode()
 }
 
-// GetFlightInfoPreparedStatement returns the command itself as the ticket: the handle in it
-// is all that is needed.
+// GetFlightInfoPreparedStatement returns a ticket that holds the statement and its values.
 func (s *sqlServer) GetFlightInfoPreparedStatement(ctx context.Context, cmd flightsql.PreparedStatementQuery, d *flight.FlightDescriptor) (*flight.FlightInfo, error) {
-	if _, err := s.handle(ctx, cmd); err != nil {
+	h, err := s.handle(ctx, cmd)
+	if err != nil {
 		return nil, err
 	}
-	return newInfo(d, d.GetCmd()), nil
+	handle, err := h.encode()
+	if err != nil {
+		return nil, err
+	}
+	ticket, err := flightsql.CreateStatementQueryTicket(handle)
+	if err != nil {
+		return nil, err
+	}
+	return newInfo(d, ticket), nil
 }
 
 // GetSchemaPreparedStatement returns the schema of a prepared statement's answer.

@@ -192,7 +192,7 @@ func TestPreparedStatementsSayWhatTheyTakeAndGive(t *testing.T) {
 	if got, want := strings.Join(columns, ", "), "host utf8, n int64"; got != want {
 		t.Errorf("the answer has %s; want %s", got, want)
 	}
-	if got, want := strings.Join(params, ", "), "$low float64, $host utf8, $end timestamp[ns]"; got != want {
+	if got, want := strings.Join(params, ", "), "$low float64, $host utf8, $end timestamp[ms]"; got != want {
 		t.Errorf("the parameters are %s; want %s", got, want)
 	}
 
@@ -230,6 +230,35 @@ func TestPreparedStatementsAreExecutedAgain(t *testing.T) {
 			t.Errorf("%s: answered %q, %v; want %q", host, got, err, want)
 		}
 	}
+}
+
+// TestBoundValuesAreKnownByTheFirstHandle is what clients from before Arrow 16 need.
+func TestBoundValuesAreKnownByTheFirstHandle(t *testing.T) {
+	s := newSite(t)
+	s.write("db", points...)
+	c, ctx := s.sql(), in("db")
+	p, err := c.Prepare(ctx, "SELECT n FROM cpu WHERE host = ?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := flightsql.NewPreparedStatement(c, p.Handle())
+	other, err := c.Prepare(ctx, "SELECT n FROM cpu WHERE host = ?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]string{"a": "1\n", "b": "2\n"} {
+		p.SetParameters(bind(t, []string{"0"}, parse(t, arrow.BinaryTypes.String, `["`+host+`"]`)))
+		if _, err := p.Execute(ctx); err != nil {
+			t.Fatal(err)
+		}
+		info, err := first.Execute(ctx)
+		if _, got, err := redeem(ctx, c, info, err); err != nil || got != want {
+			t.Errorf("%s: answered %q, %v; want %q", host, got, err, want)
+		}
+	}
+	info, err := other.Execute(ctx)
+	_, _, err = redeem(ctx, c, info, err)
+	refused(t, err, codes.InvalidArgument, "$1")
 }
 
 func TestBindingRefuses(t *testing.T) {
