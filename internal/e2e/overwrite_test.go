@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 )
@@ -64,33 +65,39 @@ func optional(n int64) string {
 	return fmt.Sprint(n)
 }
 
-// filters are conditions, in SQL and on the model. Those on fields must not find a value
-// that was replaced.
+// filters are conditions, in SQL, in InfluxQL where it can say that, and on the model. Those
+// on fields must not find a value that was replaced.
 var filters = []struct {
-	where string
-	keep  func(sensor, reading) bool
+	where    string
+	influxQL string
+	keep     func(sensor, reading) bool
 }{
-	{"true", func(sensor, reading) bool { return true }},
-	{"host = 'x1'", func(id sensor, _ reading) bool { return id.host == "x1" }},
-	{"host IN ('x1', 'y1', 'none')", func(id sensor, _ reading) bool { return id.host != "x2" }},
-	{"host LIKE 'x%'", func(id sensor, _ reading) bool { return id.host[0] == 'x' }},
-	{"host <> 'y1' AND b IS NOT NULL", func(id sensor, r reading) bool { return id.host != "y1" && r.b != 0 }},
-	{"a IN (1, 2, 3, 100, 200, 3000)", func(_ sensor, r reading) bool { return slices.Contains([]int64{1, 2, 3, 100, 200, 3000}, r.a) }},
-	{"a = 100", func(_ sensor, r reading) bool { return r.a == 100 }},
-	{"a > 1000", func(_ sensor, r reading) bool { return r.a > 1000 }},
-	{"a <= 1000", func(_ sensor, r reading) bool { return r.a != 0 && r.a <= 1000 }},
-	{"a IS NULL", func(_ sensor, r reading) bool { return r.a == 0 }},
-	{"a < 1000 OR host = 'y1'", func(id sensor, r reading) bool { return r.a != 0 && r.a < 1000 || id.host == "y1" }},
-	{"time >= '1970-01-01T00:00:00.000000020'", func(id sensor, _ reading) bool { return id.time >= 20 }},
-	{"time < '1970-01-01T00:00:00.000000020' AND host = 'x1'", func(id sensor, _ reading) bool { return id.time < 20 && id.host == "x1" }},
-	{"epoch_ns(time) = 10", func(id sensor, _ reading) bool { return id.time == 10 }},
+	{"true", "time > 0", func(sensor, reading) bool { return true }},
+	{"host = 'x1'", "host = 'x1'", func(id sensor, _ reading) bool { return id.host == "x1" }},
+	{"host IN ('x1', 'y1', 'none')", "host = 'x1' OR host = 'y1' OR host = 'none'", func(id sensor, _ reading) bool { return id.host != "x2" }},
+	{"host LIKE 'x%'", "host =~ /^x/", func(id sensor, _ reading) bool { return id.host[0] == 'x' }},
+	{"host <> 'y1' AND b IS NOT NULL", "host <> 'y1' AND b <> 0", func(id sensor, r reading) bool { return id.host != "y1" && r.b != 0 }},
+	{"a IN (1, 2, 3, 100, 200, 3000)", "a = 1 OR a = 2 OR a = 3 OR a = 100 OR a = 200 OR a = 3000", func(_ sensor, r reading) bool { return slices.Contains([]int64{1, 2, 3, 100, 200, 3000}, r.a) }},
+	{"a = 100", "a = 100", func(_ sensor, r reading) bool { return r.a == 100 }},
+	{"a > 1000", "a > 1000", func(_ sensor, r reading) bool { return r.a > 1000 }},
+	{"a <= 1000", "a <= 1000", func(_ sensor, r reading) bool { return r.a != 0 && r.a <= 1000 }},
+	{"a IS NULL", "", func(_ sensor, r reading) bool { return r.a == 0 }},
+	{"a < 1000 OR host = 'y1'", "a < 1000 OR host = 'y1'", func(id sensor, r reading) bool { return r.a != 0 && r.a < 1000 || id.host == "y1" }},
+	{"time >= '1970-01-01T00:00:00.000000020'", "time >= '1970-01-01T00:00:00.000000020Z'", func(id sensor, _ reading) bool { return id.time >= 20 }},
+	{"time < '1970-01-01T00:00:00.000000020' AND host = 'x1'", "time < 20 AND host = 'x1'", func(id sensor, _ reading) bool { return id.time < 20 && id.host == "x1" }},
+	{"epoch_ns(time) = 10", "time = 10", func(id sensor, _ reading) bool { return id.time == 10 }},
 }
 
 // check asks for the points in every shape of query.
 func (s *sensors) check(stage string) {
 	s.srv.site.t.Helper()
 	for _, f := range filters {
-		s.checkShapes(stage, f.where, s.rows(f.keep))
+		want := s.rows(f.keep)
+		s.checkShapes(stage, f.where, want)
+		s.checkFlight(stage, "sql", "SELECT host, CAST(epoch_ns(time) AS VARCHAR), a, b FROM sensors WHERE "+f.where, want)
+		if f.influxQL != "" {
+			s.checkInfluxQL(stage, f.influxQL, want)
+		}
 	}
 	s.checkGroups(stage)
 	s.checkLast(stage)
@@ -106,18 +113,74 @@ func (s *sensors) checkShapes(stage, where string, want []string) {
 	}
 	slices.Sort(got)
 	s.expect(stage, "rows where "+where, want, got)
-	var sum, present int64
-	for _, row := range want {
-		var a int64
-		if _, err := fmt.Sscan(strings.Fields(row)[2], &a); err == nil {
-			sum, present = sum+a, present+1
-		}
-	}
+	present, sum := sumOfA(want)
 	r := s.srv.query("db", "SELECT count(*) AS n, count(a) AS present, coalesce(sum(a), 0) AS sum"+from)[0]
 	s.expect(stage, "aggregates where "+where,
 		fmt.Sprint(len(want), present, sum), fmt.Sprint(r.text("n"), " ", r.text("present"), " ", r.text("sum")))
 	n := s.srv.query("db", "SELECT count(*) AS n"+from)[0].number("n")
 	s.expect(stage, "the bare count where "+where, len(want), n)
+}
+
+// sumOfA returns the number of rows with a value of a, and their sum.
+func sumOfA(rows []string) (present, sum int64) {
+	for _, row := range rows {
+		var a int64
+		if _, err := fmt.Sscan(strings.Fields(row)[2], &a); err == nil {
+			sum, present = sum+a, present+1
+		}
+	}
+	return present, sum
+}
+
+// checkInfluxQL asks for the rows in three ways, and for an aggregate.
+func (s *sensors) checkInfluxQL(stage, where string, want []string) {
+	s.srv.site.t.Helper()
+	var rows, groups []string
+	for _, one := range s.srv.influxQL("db", "SELECT host, a, b FROM sensors WHERE "+where) {
+		for _, v := range one.Values {
+			rows = append(rows, fmt.Sprint(v[1], " ", v[0], " ", valueText(v[2]), " ", valueText(v[3])))
+		}
+	}
+	for _, one := range s.srv.influxQL("db", "SELECT a, b FROM sensors WHERE "+where+" GROUP BY host ORDER BY time DESC") {
+		for _, v := range one.Values {
+			groups = append(groups, fmt.Sprint(one.Tags["host"], " ", v[0], " ", valueText(v[1]), " ", valueText(v[2])))
+		}
+	}
+	slices.Sort(rows)
+	slices.Sort(groups)
+	s.expect(stage, "InfluxQL where "+where, want, rows)
+	s.expect(stage, "InfluxQL by host where "+where, want, groups)
+	s.checkFlight(stage, "influxql", "SELECT host, a, b FROM sensors WHERE "+where, want)
+
+	present, sum := sumOfA(want)
+	var count, total string
+	for _, one := range s.srv.influxQL("db", "SELECT count(a), sum(a) FROM sensors WHERE "+where) {
+		count, total = valueText(one.Values[0][1]), valueText(one.Values[0][2])
+	}
+	if present == 0 {
+		s.expect(stage, "InfluxQL aggregate where "+where, "", count)
+		return
+	}
+	s.expect(stage, "InfluxQL aggregate where "+where, fmt.Sprint(present, sum), count+" "+total)
+}
+
+// checkFlight asks for the rows over Flight. An answer to InfluxQL has the measurement in front
+// and then the time.
+func (s *sensors) checkFlight(stage, queryType, text string, want []string) {
+	s.srv.site.t.Helper()
+	var got []string
+	for _, row := range s.srv.flight("db", queryType, text) {
+		if queryType == "influxql" {
+			at, err := time.Parse("2006-01-02T15:04:05.999999999", row[1])
+			if err != nil {
+				s.srv.site.t.Fatal(err)
+			}
+			row = []string{row[2], fmt.Sprint(at.UnixNano()), row[3], row[4]}
+		}
+		got = append(got, strings.Join(row, " "))
+	}
+	slices.Sort(got)
+	s.expect(stage, "Flight "+queryType+": "+text, want, got)
 }
 
 func (s *sensors) checkGroups(stage string) {
