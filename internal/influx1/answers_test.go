@@ -11,6 +11,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what Siltstone answers where it may differ, to be read in review")
 
+var show = flag.String("show", "", "print both answers to the questions that contain this text")
+
 // ownPath holds our answers where they may differ, so that they change in review only.
 const ownPath = "testdata/siltstone.txt"
 
@@ -18,7 +20,7 @@ const ownPath = "testdata/siltstone.txt"
 type leave struct {
 	anything bool
 	words    bool // both refuse, with other texts
-	order    bool // the rows of a series come in another order
+	order    bool // series, or the rows of a series, come in another order
 	reason   string
 }
 
@@ -124,6 +126,9 @@ func (c *checker) check(q question, got reply) {
 	may, listed := c.differences[q.key()]
 	delete(c.differences, q.key())
 	exact := difference(want, got, leave{})
+	if *show != "" && strings.Contains(q.key(), *show) {
+		c.t.Logf("%s\nInfluxDB  %s\nSiltstone %s", q, want.line(), got.line())
+	}
 	switch {
 	case exact == "" && listed && !may.order: // whose order may be equal by chance
 		c.t.Errorf("%s\n\tis listed in differences.txt and does not differ", q)

@@ -124,8 +124,12 @@ func (want result) difference(got result, may leave) string {
 	case len(want.Series) != len(got.Series):
 		return fmt.Sprintf("%d series, not %d: %s", len(got.Series), len(want.Series), names(got.Series))
 	}
-	for i := range want.Series {
-		if d := want.Series[i].difference(got.Series[i], may); d != "" {
+	w, g := want.Series, got.Series
+	if may.order {
+		w, g = orderedSeries(w), orderedSeries(g)
+	}
+	for i := range w {
+		if d := w[i].difference(g[i], may); d != "" {
 			return fmt.Sprintf("series %d: %s", i, d)
 		}
 	}
@@ -162,6 +166,13 @@ func (want series) difference(got series, may leave) string {
 		return fmt.Sprintf("%d rows, not %d", len(g), len(w))
 	}
 	return ""
+}
+
+// orderedSeries returns series in order of their names and tags.
+func orderedSeries(all []series) []series {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b series) int {
+		return strings.Compare(a.Name+fmt.Sprint(a.Tags), b.Name+fmt.Sprint(b.Tags))
+	})
 }
 
 // ordered returns rows in order of their first column and, where that is equal, of the others.
