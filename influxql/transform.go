@@ -140,7 +140,7 @@ func (n *level) unit(call *influxql.Call, otherwise time.Duration) time.Duration
 // bucket is cut there; what is behind belongs to the bucket of the next point.
 func (n *level) integral(call *influxql.Call, number int, within bounds) (stream, error) {
 	refs := &refSet{list: []*influxql.VarRef{field(call)}}
-	points, err := n.points(refs, within, []int{0}, false)
+	points, err := n.points(refs, within, []int{0}, true)
 	if err != nil || points == "" {
 		return stream{}, err
 	}
@@ -150,27 +150,32 @@ func (n *level) integral(call *influxql.Call, number int, within bounds) (stream
 	}
 	series := n.series()
 	keys := append([]string{"k"}, series...)
-	// One point for each time, in floats.
-	sql := fmt.Sprintf("SELECT %s, t, any_value(r0)::DOUBLE AS v FROM (%s) WHERE r0 IS NOT NULL GROUP BY %s, t",
-		list(keys), n.keyed(points, refs, within), list(keys))
+	// One point for each time, in floats: the last one in the order of points.
+	one := "last(r0)"
+	if n.ties > 0 {
+		one = "last(r0 ORDER BY " + list(numbered("x", n.ties)) + ")"
+	}
+	sql := fmt.Sprintf("SELECT %s, t, %s::DOUBLE AS v FROM (%s) WHERE r0 IS NOT NULL GROUP BY %s, t",
+		list(keys), one, n.keyed(points, refs, within), list(keys))
 	window := over(series, []string{"t"})
 	sql = fmt.Sprintf("SELECT %s, t, v, lead(t) %s AS t2, lead(v) %s AS v2, lead(k) %s AS k2 FROM (%s)", list(keys), window, window, window, sql)
 	end := fmt.Sprintf("(%s)", n.bucketEnd(within))
 	cut := fmt.Sprintf("(v2 - v) / (t2 - t) * (%s - t) + v", end)
 	sql = fmt.Sprintf("SELECT %s, k2, t, v, t2, v2, CASE WHEN k2 = k THEN t2 ELSE %s END AS te, CASE WHEN k2 = k THEN v2 ELSE %s END AS ve FROM (%s)",
 		list(keys), end, cut, sql)
-	areas := fmt.Sprintf("SELECT %s, t, coalesce(0.5 * (v + ve) * ((te - t) / %s), 0) AS a FROM (%s)", list(keys), unit, sql)
+	areas := fmt.Sprintf("SELECT %s, t, t2 IS NOT NULL AS more, coalesce(0.5 * (v + ve) * ((te - t) / %s), 0) AS a FROM (%s)", list(keys), unit, sql)
 	if n.interval.width != 0 {
-		after := fmt.Sprintf("SELECT %s, te AS t, 0.5 * (ve + v2) * ((t2 - te) / %s) AS a FROM (%s) WHERE k2 <> k",
+		after := fmt.Sprintf("SELECT %s, te AS t, false AS more, 0.5 * (ve + v2) * ((t2 - te) / %s) AS a FROM (%s) WHERE k2 <> k",
 			list([]string{"k2 AS k"}, series), unit, sql)
 		areas = areas + " UNION ALL " + after
 	}
-	// A bucket that holds no more than a point at its begin has no area.
+	// A last bucket that holds no more than a point at its begin is no bucket, whatever lies in
+	// front of it.
 	start := n.start(within)
 	v := "v" + strconv.Itoa(number)
 	having := ""
 	if n.interval.width != 0 {
-		having = " HAVING max(t) > " + start + " OR sum(a) <> 0 OR count(*) > 1"
+		having = " HAVING max(t) > " + start + " OR bool_or(more)"
 	}
 	sql = fmt.Sprintf("SELECT %s, sum(a) AS %s FROM (%s) GROUP BY %s%s", list(keys), v, areas, list(keys), having)
 	if n.interval.width == 0 {
