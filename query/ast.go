@@ -213,7 +213,7 @@ func checkFunction(n node, allowed map[string]bool) error {
 	name := n.str("function_name")
 	schema, catalog := n.str("schema"), n.str("catalog")
 	if !allowed[strings.ToLower(name)] || schema != "" && schema != "main" || catalog != "" {
-		return refuse("function %q is not supported", name)
+		return refuse("function %q is not supported%s", name, hint(strings.ToLower(name), allowed))
 	}
 	return nil
 }

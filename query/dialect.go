@@ -67,6 +67,8 @@ func (r *rewriter) function(name string, args []node) (node, error) {
 		return r.timeBucket(args)
 	case "date_part", "datepart":
 		return r.datePart(args)
+	case "timezone":
+		return r.clockOf(args)
 	case "+", "-":
 		return r.shift(name, args)
 	}

@@ -97,6 +97,9 @@ func (r *rewriter) compare(sides []*node) error {
 		if v, ok := integerConstant(*side); ok && hasTime {
 			return refuse("time cannot be compared with the integer %d: write to_timestamp_nanos(%[1]d), or a time like '2024-01-01T00:00:00Z'", v)
 		}
+		if text, ok := stringConstant(*side); ok && hasTime && !beginsLikeTime(text) {
+			return refuse("time cannot be compared with %q: write a time like '2024-01-01T00:00:00Z', or now() - INTERVAL '1 hour'", text)
+		}
 		if !isZoned(*side) {
 			continue
 		}
@@ -111,6 +114,12 @@ func (r *rewriter) compare(sides []*node) error {
 		}
 	}
 	return nil
+}
+
+// beginsLikeTime reports whether DuckDB may read a time in a text.
+func beginsLikeTime(text string) bool {
+	text = strings.ToLower(strings.TrimSpace(text))
+	return strings.HasPrefix(text, "epoch") || strings.Contains(text, "infinity") || strings.IndexAny(text, "0123456789") == 0
 }
 
 // isZoned reports whether an expression is an instant with a zone by its form.

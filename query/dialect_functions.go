@@ -18,8 +18,10 @@ var templates = map[string]string{
 
 	"nanvl/2":  "CASE WHEN isnan($1::DOUBLE) THEN $2 ELSE $1 END",
 	"iszero/1": "($1 = 0)",
-	"signum/1": "sign($1)",
+	"signum/1": "sign($1)::DOUBLE",
 
+	"to_hex/1":          "lower(to_hex($1))",
+	"octet_length/1":    "strlen($1)",
 	"btrim/1":           "trim($1)",
 	"btrim/2":           "trim($1, $2)",
 	"initcap/1":         "array_to_string(list_transform(regexp_extract_all($1, '[[:alnum:]]+|[^[:alnum:]]+'), lambda w: upper(left(w, 1)) || lower(substr(w, 2))), '')",
@@ -133,6 +135,21 @@ func (r *rewriter) toLocalTime(arg node) (node, error) {
 		arg = args[1]
 	}
 	return r.expand("$1::TIMESTAMP_NS", arg)
+}
+
+// clockOf replaces x AT TIME ZONE y, where x has a zone by its form, by the clock in y. Of an x
+// without, DuckDB makes an instant.
+func (r *rewriter) clockOf(args []node) (node, error) {
+	if len(args) != 2 || !isZoned(args[1]) {
+		return nil, nil
+	}
+	at := args[1]
+	if inner := nodes(at.list("children")); at.str("class") == "FUNCTION" && len(inner) == 2 {
+		if zone, _ := stringConstant(inner[0]); strings.EqualFold(zone, "UTC") {
+			at = inner[1] // DuckDB would cut off the nanoseconds
+		}
+	}
+	return r.expand(zonedTemplate, at, args[0])
 }
 
 // regexpMatch replaces regexp_match(text, pattern): a list of what the groups match, or of the

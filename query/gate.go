@@ -77,6 +77,9 @@ func (g *gate) close(sessions int) {
 
 // call runs a function in a free session.
 func (g *gate) call(ctx context.Context, f func(s *gateSession) (string, error)) (string, error) {
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("query: wait for the parser: %w", context.Cause(ctx))
+	}
 	select {
 	case <-g.closed:
 		return "", ErrClosed

@@ -48,7 +48,7 @@ func TestColumnsKeepTheirKindOnTheirWay(t *testing.T) {
 		{"SELECT disk.*, 1 AS one FROM disk SEMI JOIN cpu USING (host)", "free:float host:tag path:tag time:timestamp! one:"},
 		{"SELECT host FROM cpu UNION SELECT s FROM cpu", "host:"},
 		{"SELECT host FROM cpu UNION SELECT path FROM disk", "host:tag"},
-		{"SELECT host, Host_1 FROM odd", "Host:string host_1:tag"},
+		{"SELECT HOST, Host_1, host FROM odd", "Host:string host_1:tag host:tag"},
 		{"SELECT * FROM odd", "Host:string host_1:tag time:timestamp!"},
 		{"SELECT n.range AS host, cpu.host AS h FROM range(3) n, cpu", "host: h:tag"},
 		{"SELECT 'x' AS host", "host:"},

@@ -81,7 +81,8 @@ func TestColumnsAreSortedAndThoseOfOneNameKeptApart(t *testing.T) {
 	if got.String() != want {
 		t.Errorf("got %q, want %q", got.String(), want)
 	}
-	if got := answer(t, q, "db", "SELECT host_1, time FROM odd WHERE host_1 = 'a' AND host = 'B'"); len(got) != 1 {
+	if got := answer(t, q, "db", `SELECT host, HOST, "Time", time FROM odd WHERE host = 'a' AND Host = 'B' ORDER BY host, Time`); len(got) != 1 ||
+		got[0] != "a|B|3|2023-11-14T22:13:20" {
 		t.Errorf("columns that differ in case: %q", got)
 	}
 }

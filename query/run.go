@@ -179,6 +179,7 @@ func (r *running) scans(stmt *statement, tables []*engine.TableView, used *colum
 			definitions[i] = t.Table
 		}
 	}
+	stmt.spellTwins(definitions)
 	r.columns = stmt.lineage(definitions)
 	constraints := stmt.constraints(definitions)
 	var scans []string

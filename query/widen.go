@@ -32,6 +32,8 @@ func widened(t mapping.Type, first arrow.RecordBatch, column int) *change {
 	switch t {
 	case mapping.TypeTinyInt, mapping.TypeSmallInt, mapping.TypeInteger:
 		return &change{arrow.PrimitiveTypes.Int64, widenIntegers}
+	case mapping.TypeUTinyInt, mapping.TypeUSmallInt, mapping.TypeUInteger:
+		return &change{arrow.PrimitiveTypes.Int64, widenIntegers}
 	case mapping.TypeTimestamp:
 		if first != nil && !reachable(first.Column(column)) {
 			return nil
@@ -66,6 +68,18 @@ func integerReader(column arrow.Array) (func(i int) int64, error) {
 	case *array.Int16:
 		return func(i int) int64 { return int64(c.Value(i)) }, nil
 	case *array.Int32:
+		return func(i int) int64 { return int64(c.Value(i)) }, nil
+	}
+	return unsignedReader(column)
+}
+
+func unsignedReader(column arrow.Array) (func(i int) int64, error) {
+	switch c := column.(type) {
+	case *array.Uint8:
+		return func(i int) int64 { return int64(c.Value(i)) }, nil
+	case *array.Uint16:
+		return func(i int) int64 { return int64(c.Value(i)) }, nil
+	case *array.Uint32:
 		return func(i int) int64 { return int64(c.Value(i)) }, nil
 	}
 	return nil, fmt.Errorf("query: duckdb returned %v for an integer", column.DataType())
