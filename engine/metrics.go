@@ -88,11 +88,13 @@ type Stats struct {
 	BufferedRows int
 	BufferBytes  int64
 	WAL          wal.Stats
+	LogError     error         // why the log takes no more writes; nil if it does
+	Gen1Duration time.Duration // how long rows stay buffered
 }
 
 // Stats returns what the engine holds at the moment.
 func (e *Engine) Stats() Stats {
-	s := Stats{BufferBytes: e.buffers.used.Load(), WAL: e.log.Stats()}
+	s := Stats{BufferBytes: e.buffers.used.Load(), WAL: e.log.Stats(), LogError: e.log.Err(), Gen1Duration: e.opts.Gen1Duration}
 	for _, t := range e.tables.all() {
 		files, rows := t.counts()
 		s.Files += files

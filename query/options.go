@@ -22,6 +22,9 @@ type Options struct {
 	Schema func() *schema.Snapshot
 	// Tokens answers which tokens exist; Engine.Tokens is one. With nil there are none.
 	Tokens func() []*schema.Token
+	// Stats answers what the engine holds, for system.wal; Engine.Stats is one. With nil that
+	// is empty.
+	Stats func() engine.Stats
 	// DataDir is the directory below which all Parquet files lie. Required.
 	DataDir string
 	// TempDir holds the directory "query-spill" for what does not fit into memory;

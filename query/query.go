@@ -219,6 +219,9 @@ func (q *Querier) acquire(ctx context.Context) error {
 	if q.closing.Err() != nil {
 		return ErrClosed
 	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("query: wait for a slot: %w", context.Cause(ctx))
+	}
 	select {
 	case q.slots <- struct{}{}:
 		return nil

@@ -11,7 +11,7 @@ import (
 )
 
 // systemTables are all system tables. A column without a type is an instant.
-var systemTables = []*systemTable{
+var systemTables = append([]*systemTable{
 	tablesTable,
 	columnsTable,
 	{
@@ -96,6 +96,10 @@ var systemTables = []*systemTable{
 		},
 	},
 	queriesTable,
+	filesTable,
+	partitionsTable,
+	logTable,
+	generationsTable,
 	{
 		schema: "system", name: "tokens", rows: systemTokens, internalOnly: true,
 		columns: []schema.Column{
@@ -107,7 +111,7 @@ var systemTables = []*systemTable{
 			{Name: "expiry"},
 		},
 	},
-}
+}, emptyTables...)
 
 // tablesTable is information_schema.tables.
 var tablesTable = &systemTable{
@@ -235,24 +239,12 @@ func retentionValue(d time.Duration) string {
 	return textValue(strings.Join(words, " "))
 }
 
-// systemTableRows pins the tables of one database after the other, for as long as it takes to
-// count what they have.
-func systemTableRows(r *running) ([][]string, error) {
-	var rows [][]string
-	for _, d := range r.databases() {
-		view, err := r.querier.opts.View(r.ctx, d.Name, nil)
-		if isMissing(err) {
-			continue // deleted since
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range view.Tables {
-			rows = append(rows, systemTableRow(d.Name, t))
-		}
-		view.Close()
-	}
-	return rows, nil
+func systemTableRows(r *running) (rows [][]string, err error) {
+	err = r.eachTable(func(database string, t *engine.TableView) error {
+		rows = append(rows, systemTableRow(database, t))
+		return nil
+	})
+	return rows, err
 }
 
 func systemTableRow(database string, t *engine.TableView) []string {

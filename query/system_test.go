@@ -172,6 +172,7 @@ func TestSystemTablesAndUsersTablesAreKeptApart(t *testing.T) {
 	}
 	for sql, want := range map[string]string{
 		"SELECT * FROM system.nope":            "Error during planning: table 'public.system.nope' not found",
+		"SELECT * FROM system.wal":             "Error during planning: table 'public.system.wal' not found",
 		"SELECT * FROM system.tokens":          "Error during planning: table 'public.system.tokens' not found",
 		"DESCRIBE system.nope":                 "Error during planning: table 'public.system.nope' not found",
 		"SELECT * FROM system.main.databases":  `Error during planning: schema "system.main" not found`,
@@ -233,7 +234,7 @@ func systemWorld(t *testing.T, change ...func(*engine.Options)) (*engine.Engine,
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := Open(Options{View: e.View, Schema: e.Schema, Tokens: e.Tokens, DataDir: dir, Threads: 2})
+	q, err := Open(Options{View: e.View, Schema: e.Schema, Tokens: e.Tokens, Stats: e.Stats, DataDir: dir, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,17 +276,23 @@ func TestSystemTablesOverTheRealEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	queries := map[string]Request{
-		"rejected":           {Database: "home", SQL: "SELECT * FROM system.rejected_points ORDER BY time, id"},
-		"databases":          {Database: "home", SQL: "SELECT * FROM system.databases"},
-		"internal-databases": {Database: engine.InternalDatabase, SQL: "SELECT * FROM system.databases ORDER BY name"},
-		"internal-tokens":    {Database: engine.InternalDatabase, SQL: "SELECT * FROM system.tokens ORDER BY id"},
-		"tables":             {Database: "home", SQL: "SELECT * EXCLUDE (file_bytes) FROM system.tables"},
-		"internal-tables":    {Database: engine.InternalDatabase, SQL: "SELECT database, table_name FROM system.tables ORDER BY ALL"},
-		"columns":            {Database: "home", SQL: "SELECT * FROM system.columns ORDER BY ALL"},
+		"rejected":             {Database: "home", SQL: "SELECT * FROM system.rejected_points ORDER BY time, id"},
+		"databases":            {Database: "home", SQL: "SELECT * FROM system.databases"},
+		"internal-databases":   {Database: engine.InternalDatabase, SQL: "SELECT * FROM system.databases ORDER BY name"},
+		"internal-tokens":      {Database: engine.InternalDatabase, SQL: "SELECT * FROM system.tokens ORDER BY id"},
+		"tables":               {Database: "home", SQL: "SELECT * EXCLUDE (file_bytes) FROM system.tables"},
+		"internal-tables":      {Database: engine.InternalDatabase, SQL: "SELECT database, table_name FROM system.tables ORDER BY ALL"},
+		"files":                {Database: "home", SQL: "SELECT * EXCLUDE (size_bytes) FROM system.parquet_files"},
+		"partitions":           {Database: "home", SQL: "SELECT * EXCLUDE (file_bytes) FROM system.partitions"},
+		"internal-wal":         {Database: engine.InternalDatabase, SQL: "SELECT segments, first_sequence, last_sequence, durable_sequence, buffered_rows, error FROM system.wal"},
+		"internal-generations": {Database: engine.InternalDatabase, SQL: "SELECT * FROM system.generation_durations"},
+		"caches":               {Database: "home", SQL: "SELECT count(*) FROM system.last_caches, system.distinct_caches, system.processing_engine_triggers"},
+		"columns":              {Database: "home", SQL: "SELECT * FROM system.columns ORDER BY ALL"},
 	}
 	var got bytes.Buffer
 	for _, name := range []string{
 		"rejected", "databases", "internal-databases", "internal-tokens", "tables", "internal-tables", "columns",
+		"files", "partitions", "internal-wal", "internal-generations", "caches",
 	} {
 		r, err := q.Query(t.Context(), queries[name])
 		if err != nil {

@@ -362,7 +362,7 @@ func (s *server) recover(ctx context.Context, opts engine.Options) error {
 // queryOptions are those of the query engine on the recovered data directory.
 func (c *serveCmd) queryOptions(s *server, dir string) query.Options {
 	opts := query.Options{
-		View: s.engine.View, Schema: s.engine.Schema, Tokens: s.engine.Tokens, DataDir: dir, TempDir: dir,
+		View: s.engine.View, Schema: s.engine.Schema, Tokens: s.engine.Tokens, Stats: s.engine.Stats, DataDir: dir, TempDir: dir,
 		MemoryBytes:   max(s.engine.QueryMemoryBytes(), minQueryBytes),
 		MaxConcurrent: c.MaxQueries, Timeout: time.Duration(c.QueryTimeout),
 		SpillBytes: int64(c.QuerySpill), LogSize: c.QueryLogSize,
