@@ -152,7 +152,7 @@ func showMeasurements(s *influxql.ShowMeasurementsStatement, env *Environment) (
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT "+literal(t.Name)+" AS name FROM (SELECT 1 FROM "+identifier(t.Name)+where+" LIMIT 1)")
+		selects = append(selects, "SELECT "+quoteText(t.Name)+" AS name FROM (SELECT 1 FROM "+quoteName(t.Name)+where+" LIMIT 1)")
 	}
 	plan := &Plan{Columns: columns}
 	for _, sql := range unions(selects, "name", part) {
@@ -254,7 +254,7 @@ func sortedTags(t *schema.Table) []tagColumn {
 	columns := t.ShownColumns()
 	for i, name := range schema.ShownNames(columns) {
 		if columns[i].Type == schema.Tag {
-			tags = append(tags, tagColumn{columns[i].Name, identifier(name)})
+			tags = append(tags, tagColumn{columns[i].Name, quoteName(name)})
 		}
 	}
 	return tags

@@ -152,7 +152,7 @@ func countMeasurements(c *cardinality, env *Environment) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT 1 FROM (SELECT 1 FROM "+identifier(t.Name)+where+" LIMIT 1)")
+		selects = append(selects, "SELECT 1 FROM (SELECT 1 FROM "+quoteName(t.Name)+where+" LIMIT 1)")
 	}
 	if c.condition == nil || len(selects) == 0 {
 		return listed(columns, "", [][]string{{strconv.Itoa(len(scope.tables))}}), nil
@@ -195,7 +195,7 @@ func (s *showScope) fieldKeys(t *schema.Table) ([]string, error) {
 	}
 	var selects []string
 	for _, f := range sortedFields(t) {
-		selects = append(selects, "SELECT "+literal(f.Name)+" AS key FROM (SELECT 1 FROM "+identifier(t.Name)+where+" LIMIT 1)")
+		selects = append(selects, "SELECT "+quoteText(f.Name)+" AS key FROM (SELECT 1 FROM "+quoteName(t.Name)+where+" LIMIT 1)")
 	}
 	return selects, nil
 }

@@ -249,16 +249,16 @@ func tagEquals(tag string, exists bool, value string, negated bool) string {
 	case value == "":
 		return tag + " IS NULL"
 	case negated:
-		return tag + " IS DISTINCT FROM " + literal(value)
+		return tag + " IS DISTINCT FROM " + quoteText(value)
 	}
-	return tag + " = " + literal(value)
+	return tag + " = " + quoteText(value)
 }
 
 func tagMatches(tag string, exists bool, re *regexp.Regexp, negated bool) string {
 	if !exists {
 		return constant(re.MatchString("") != negated)
 	}
-	sql := "regexp_matches(coalesce(" + tag + ", ''), " + literal(re.String()) + ")"
+	sql := "regexp_matches(coalesce(" + tag + ", ''), " + quoteText(re.String()) + ")"
 	if negated {
 		return "NOT " + sql
 	}
@@ -289,8 +289,4 @@ func unions(selects []string, order string, p page) []string {
 	return selects
 }
 
-// identifier quotes a name for SQL.
-func identifier(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// literal quotes a text for SQL.
-func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -29,7 +29,7 @@ func showSeries(s *influxql.ShowSeriesStatement, env *Environment) (*Plan, error
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT "+literal(t.Name)+" AS measurement, "+seriesKey(t)+" AS key FROM "+from)
+		selects = append(selects, "SELECT "+quoteText(t.Name)+" AS measurement, "+seriesKey(t)+" AS key FROM "+from)
 	}
 	plan := &Plan{Columns: textColumns("key")}
 	for _, sql := range unions(selects, "measurement, key", page{s.Limit, s.Offset}) {
@@ -46,24 +46,24 @@ func (s *showScope) series(t *schema.Table) (string, error) {
 	}
 	tags := sortedTags(t)
 	if len(tags) == 0 { // one series, if there is a row
-		return "(SELECT 1 FROM " + identifier(t.Name) + where + " LIMIT 1)", nil
+		return "(SELECT 1 FROM " + quoteName(t.Name) + where + " LIMIT 1)", nil
 	}
 	names := make([]string, len(tags))
 	for i, tag := range tags {
 		names[i] = tag.sql
 	}
-	return "(SELECT DISTINCT " + strings.Join(names, ", ") + " FROM " + identifier(t.Name) + where + ")", nil
+	return "(SELECT DISTINCT " + strings.Join(names, ", ") + " FROM " + quoteName(t.Name) + where + ")", nil
 }
 
 // seriesKey is SQL that writes a series; a tag that is absent is left out.
 func seriesKey(t *schema.Table) string {
-	parts := []string{literal(measurementEscapes.Replace(t.Name))}
+	parts := []string{quoteText(measurementEscapes.Replace(t.Name))}
 	for _, tag := range sortedTags(t) {
 		value := tag.sql
 		for _, c := range []string{",", "=", " "} {
 			value = "replace(" + value + ", '" + c + "', '\\" + c + "')"
 		}
-		parts = append(parts, "coalesce("+literal(","+tagEscapes.Replace(tag.name)+"=")+" || "+value+", '')")
+		parts = append(parts, "coalesce("+quoteText(","+tagEscapes.Replace(tag.name)+"=")+" || "+value+", '')")
 	}
 	return strings.Join(parts, " || ")
 }
@@ -76,7 +76,7 @@ func (s *showScope) presentTags(t *schema.Table, tags []tagColumn) ([]string, er
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT "+literal(tag.name)+` AS "tagKey" FROM (SELECT 1 FROM `+identifier(t.Name)+where+" LIMIT 1)")
+		selects = append(selects, "SELECT "+quoteText(tag.name)+` AS "tagKey" FROM (SELECT 1 FROM `+quoteName(t.Name)+where+" LIMIT 1)")
 	}
 	return selects, nil
 }

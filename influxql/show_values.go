@@ -41,7 +41,7 @@ func (s *showScope) tagValues(t *schema.Table, op influxql.Token, keys influxql.
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT DISTINCT "+literal(tag.name)+" AS key, "+tag.sql+" AS value FROM "+identifier(t.Name)+where)
+		selects = append(selects, "SELECT DISTINCT "+quoteText(tag.name)+" AS key, "+tag.sql+" AS value FROM "+quoteName(t.Name)+where)
 	}
 	return selects, nil
 }
