@@ -49,6 +49,15 @@
 //
 // # What differs from InfluxDB 3
 //
-// The dialect is DuckDB's: 5/2 is 2.5, and names are found in any case. dialect.go adds what
-// users of InfluxDB write. Without ORDER BY the order of rows is not defined.
+// The dialect is DuckDB's; dialect.go adds what users of InfluxDB write. What differs:
+//
+//   - 5/2 is 2.5 (5//2 is 2), and names are found in any case, exact ones first.
+//   - tz(x, zone) is the clock in the zone, without a zone: what to_local_time gives of it.
+//     AT TIME ZONE is DuckDB's and PostgreSQL's, in microseconds.
+//   - date_bin_gapfill fills from the first to the last bin with data where WHERE does not
+//     bound time, instead of an error, and sorts by group and time without ORDER BY.
+//   - The difference of two times is an interval, in microseconds, no Duration.
+//   - approx_percentile_cont is DuckDB's approx_quantile, a t-digest as well.
+//
+// Without ORDER BY the order of rows is not defined.
 package query

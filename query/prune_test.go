@@ -49,7 +49,7 @@ func TestWhereClausesBoundTimeAndTags(t *testing.T) {
 		"SELECT 1 FROM cpu WHERE TIME > '2024-02-03T06:05:06.000000007+02:00'":          {time: from(at - slack)},
 		"SELECT 1 FROM cpu WHERE time = TIMESTAMP '2024-02-03 04:05:06'":                {time: schema.TimeRange{Min: at - 7 - slack, Max: at - 7 + slack}},
 		"SELECT 1 FROM cpu WHERE time < DATE '2024-02-03'":                              {time: until(at/hour/24*24*hour + slack)},
-		"SELECT 1 FROM cpu WHERE time < 'yesterday'":                                    {time: everything},
+		"SELECT 1 FROM cpu WHERE time < '2024 yesterday'":                               {time: everything},
 		"SELECT 1 FROM cpu WHERE time < '0001-01-01'":                                   {time: everything},
 		"SELECT 1 FROM cpu WHERE time >= now()":                                         {time: from(epoch - slack)},
 		"SELECT 1 FROM cpu WHERE time >= now() - INTERVAL '2 hours'":                    {time: from(epoch - 2*hour - slack)},
