@@ -26,8 +26,8 @@ test:
 	go test -tags $(TAGS) -timeout 10m ./...
 	go test -race -timeout 15m $(PURE)
 
-# clients writes through the binary with the client libraries for Python, Go and
-# JavaScript; clients-all with Telegraf and the shell of InfluxDB 1 too, which take a few
+# clients writes and reads through the binary with the client libraries for Python, Go,
+# JavaScript and Java; clients-all with Telegraf and the shell of InfluxDB 1 too, which take a few
 # minutes to get. internal/clients/README.md has more.
 clients:
 	cd internal/clients && go vet ./... && go test -count=1 -timeout 20m ./...

@@ -1,6 +1,6 @@
 // Package clients tests the finished binary through the programs that people write to it
-// with: it builds siltstone, starts it on loopback, lets real clients write, and looks at
-// what their users would see.
+// with and read from it with: it builds siltstone, starts it on loopback, lets real clients
+// write and read, and looks at what their users would see.
 //
 // It shows:
 //
@@ -13,6 +13,13 @@
 //	K3  A refusal costs nothing that was accepted: the good lines of a request are there.
 //	K4  Agents go on: Telegraf delivers everything through each of its three outputs,
 //	    drops what is refused for good, and repeats what is refused for now.
+//	K5  What was written is what clients read, in SQL, InfluxQL and Flight SQL: every value,
+//	    of its type, with every nanosecond that the client can show. testdata/seen has
+//	    what each shows.
+//	K6  What cannot be read, and why, is told by the client's own error.
+//	K7  Programs for InfluxDB 1 read from /query unchanged: two libraries, its shell, and
+//	    the requests that Grafana is known to send.
+//	K8  The programs of docs/querying.md print what it says.
 //
 // The package is a module of its own, so that the clients' dependencies stay out of the
 // product's go.mod. It knows the product by its binary only. README.md says which clients

@@ -91,14 +91,22 @@ func endDrivers() {
 	}
 }
 
-// do runs one job.
+// do runs one job that writes.
 func (d *driver) do(t *testing.T, j job) seen {
+	t.Helper()
+	var s seen
+	d.exchange(t, j, &s)
+	return s
+}
+
+// exchange sends one job to the program and decodes its answer.
+func (d *driver) exchange(t *testing.T, in, out any) {
 	t.Helper()
 	d.start.Do(func() { d.failure = d.launch() })
 	if d.failure != nil {
 		t.Fatal(d.failure)
 	}
-	line, err := json.Marshal(j)
+	line, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,17 +115,14 @@ func (d *driver) do(t *testing.T, j job) seen {
 	}
 	select {
 	case answer, ok := <-d.answers:
-		var s seen
 		if !ok {
 			t.Fatalf("%s ended\n%s", d.cmd, d.lastWords())
 		}
-		if err := json.Unmarshal(answer, &s); err != nil {
+		if err := json.Unmarshal(answer, out); err != nil {
 			t.Fatalf("%s printed %s: %v", d.cmd, answer, err)
 		}
-		return s
 	case <-time.After(patience):
 		t.Fatalf("%s did not answer within %s\n%s", d.cmd, patience, d.lastWords())
-		return seen{}
 	}
 }
 

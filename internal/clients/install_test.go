@@ -18,13 +18,13 @@ import (
 const (
 	// requireVariable makes what is missing on the machine a failure instead of a skip.
 	requireVariable = "SILTSTONE_REQUIRE_CLIENTS"
-	// clientsVariable chooses clients: a list of python, go, node, telegraf and influx,
+	// clientsVariable chooses clients: a list of python, go, node, jdbc, telegraf and influx,
 	// or all. What it names is installed if it can be.
 	clientsVariable = "SILTSTONE_CLIENTS"
 )
 
 // byDefault are the kinds of clients that are quick to install.
-var byDefault = []string{"python", "go", "node"}
+var byDefault = []string{"python", "go", "node", "jdbc"}
 
 // need skips the test when its kind of client was not asked for, or cannot run here.
 func need(t *testing.T, kind string, programs ...string) {

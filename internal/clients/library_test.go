@@ -68,29 +68,37 @@ func (l library) write(t *testing.T, j job) seen {
 var (
 	influxdb3Python      = &driver{command: func() (*exec.Cmd, error) { return python("influxdb3_python.py") }}
 	influxdbClientPython = &driver{command: func() (*exec.Cmd, error) { return python("influxdb_client_v2.py") }}
-	influxdb3JS          = &driver{command: node}
+	influxdb3JS          = &driver{command: func() (*exec.Cmd, error) { return node("influxdb3_js.mjs") }}
 )
 
 // python runs a program of testdata in a virtual environment that has the libraries. With
 // -B it leaves no compiled files beside the program.
 func python(program string) (*exec.Cmd, error) {
-	home, err := install("python", []string{"testdata/python/requirements.txt"},
-		step{"python3", "-m", "venv", "venv"},
-		step{"venv/bin/python3", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", "requirements.txt"})
+	home, err := installPython()
 	if err != nil {
 		return nil, err
 	}
 	return exec.Command(filepath.Join(home, "venv", "bin", "python3"), "-B", filepath.Join("testdata", "python", program)), nil
 }
 
-// node runs the program of testdata beside a directory that has the library.
-func node() (*exec.Cmd, error) {
-	home, err := install("node", []string{"testdata/node/package.json", "testdata/node/package-lock.json"},
-		step{"npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"})
+func installPython() (string, error) {
+	return install("python", []string{"testdata/python/requirements.txt"},
+		step{"python3", "-m", "venv", "venv"},
+		step{"venv/bin/python3", "-m", "pip", "install", "--quiet", "--require-hashes", "-r", "requirements.txt"})
+}
+
+// node runs a program of testdata beside a directory that has the libraries.
+func node(program string) (*exec.Cmd, error) {
+	home, err := installNode()
 	if err != nil {
 		return nil, err
 	}
-	return exec.Command("node", filepath.Join("testdata", "node", "influxdb3_js.mjs"), home), nil
+	return exec.Command("node", filepath.Join("testdata", "node", program), home), nil
+}
+
+func installNode() (string, error) {
+	return install("node", []string{"testdata/node/package.json", "testdata/node/package-lock.json"},
+		step{"npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"})
 }
 
 // writeWithGo runs a job with influxdb3-go.

@@ -106,6 +106,10 @@ func TestTelegrafDeliversEverything(t *testing.T) {
 			if fmt.Sprint(got) != want {
 				t.Errorf("there is %v, not %s\n%s", got, want, log)
 			}
+			// outputs.influxdb begins with CREATE DATABASE.
+			if c := complaints(log, srv); c != noComplaint {
+				t.Errorf("it logs\n%s", c)
+			}
 		})
 	}
 }
@@ -141,6 +145,9 @@ func TestTelegrafDropsWhatIsRejected(t *testing.T) {
 // begin without a time belong to the one before.
 var complaint = regexp.MustCompile(`(?m)^\S+ ((?:[EW]! \[outputs|D! \[outputs\.\w+\] +writing).*(?:\n[^\d\n].*)*)$`)
 
+// noComplaint is what testdata/seen has where Telegraf logs nothing that a user should read.
+const noComplaint = "no complaint"
+
 // complaints returns the warnings and errors of a log without what differs between runs.
 func complaints(log string, srv *server) string {
 	var b strings.Builder
@@ -148,7 +155,7 @@ func complaints(log string, srv *server) string {
 		fmt.Fprintln(&b, strings.ReplaceAll(m[1], srv.url, "<url>"))
 	}
 	if b.Len() == 0 {
-		return "no complaint"
+		return noComplaint
 	}
 	return b.String()
 }

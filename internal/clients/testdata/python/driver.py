@@ -17,6 +17,17 @@ def serve(write, version):
         print(json.dumps(answer), flush=True)
 
 
+def serve_reads(read):
+    """Answers questions with the (columns, rows) of read(question), all of them text."""
+    for line in sys.stdin:
+        try:
+            columns, rows = read(json.loads(line))
+            answer = {"ok": True, "columns": columns, "rows": rows}
+        except Exception as error:  # whatever the user would see
+            answer = describe(error)
+        print(json.dumps(answer), flush=True)
+
+
 def describe(error):
     return {
         "ok": False,
