@@ -171,10 +171,16 @@ func (g *gate) template(ctx context.Context, text string) (node, error) {
 
 // printExpression returns the text of an expression.
 func (g *gate) printExpression(ctx context.Context, expression node) (string, error) {
-	root, _, err := g.tree(ctx, "SELECT 1")
-	if err != nil {
-		return "", err
+	const empty = "SELECT 1"
+	known, ok := g.templates.Load(empty)
+	if !ok {
+		root, _, err := g.tree(ctx, empty)
+		if err != nil {
+			return "", err
+		}
+		known, _ = g.templates.LoadOrStore(empty, root)
 	}
+	root := clone(known.(node))
 	asNode(root.list("statements")[0]).child("node")["select_list"] = []any{map[string]any(expression)}
 	text, err := g.print(ctx, root)
 	return strings.TrimPrefix(text, "SELECT "), err
