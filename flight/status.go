@@ -10,6 +10,7 @@ import (
 
 	"github.com/siltstone-db/siltstone/auth"
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/influxql"
 	"github.com/siltstone-db/siltstone/query"
 )
 
@@ -42,11 +43,14 @@ func statusOf(err error) *status.Status {
 	if st, ok := status.FromError(err); ok { // also when err is nil
 		return st
 	}
+	if st := influxQLStatus(err); st != nil {
+		return st
+	}
 	switch {
 	case errors.As(err, &user):
 		return status.New(codes.InvalidArgument, user.Error())
 	case errors.Is(err, engine.ErrDatabaseNotFound):
-		return status.New(codes.NotFound, "Cannot retrieve database: External error: "+err.Error())
+		return status.New(codes.NotFound, noDatabase+err.Error())
 	case errors.As(err, &table):
 		return status.New(codes.InvalidArgument, fmt.Sprintf("Error during planning: table 'public.iox.%s' not found", table.Table))
 	case errors.As(err, &needs):
@@ -66,3 +70,27 @@ func statusOf(err error) *status.Status {
 	}
 	return status.New(codes.Internal, err.Error())
 }
+
+// influxQLStatus is statusOf for the errors of package influxql; nil is for all others.
+func influxQLStatus(err error) *status.Status {
+	var (
+		syntax    *influxql.SyntaxError
+		statement *influxql.StatementError
+		forbidden *influxql.ForbiddenError
+		missing   *influxql.DatabaseNotFoundError
+	)
+	switch {
+	case errors.As(err, &forbidden):
+		return status.New(codes.PermissionDenied, forbidden.Error())
+	case errors.As(err, &missing):
+		return status.New(codes.NotFound, noDatabase+missing.Error())
+	case errors.As(err, &syntax):
+		return status.New(codes.InvalidArgument, syntax.Error())
+	case errors.As(err, &statement):
+		return status.New(codes.InvalidArgument, statement.Error())
+	}
+	return nil
+}
+
+// noDatabase is how InfluxDB 3 begins to say that there is none of a name.
+const noDatabase = "Cannot retrieve database: External error: "
