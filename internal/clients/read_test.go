@@ -134,7 +134,7 @@ var readingCases = []struct {
 		map[string]any{"room": "kitchen", "least": 21.5},
 	},
 	{"sql-no-rows", "sql", "SELECT time, temp FROM home WHERE temp > 100", nil},
-	{"sql-tables", "sql", "SHOW TABLES", nil},
+	{"sql-tables", "sql", "SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY table_name", nil},
 	{"sql-quoted-name", "sql", `SELECT * FROM "we ather"`, nil},
 	{"sql-error-unknown-table", "sql", "SELECT * FROM attic", nil},
 	{"sql-error-syntax", "sql", "SELECT temp FROM home WHERE", nil},
