@@ -28,12 +28,14 @@ test:
 
 # clients writes and reads through the binary with the client libraries for Python, Go,
 # JavaScript and Java; clients-all with Telegraf and the shell of InfluxDB 1 too, which take a few
-# minutes to get. internal/clients/README.md has more.
+# minutes to get, and asks a server of InfluxDB 1 again what internal/influx1 has recorded.
+# internal/clients/README.md has more.
 clients:
 	cd internal/clients && go vet ./... && go test -count=1 -timeout 20m ./...
 
 clients-all:
 	cd internal/clients && SILTSTONE_CLIENTS=all go test -count=1 -timeout 30m ./...
+	SILTSTONE_CLIENTS=all go test -tags $(TAGS) -count=1 -run TestRecording ./internal/influx1
 
 # The import graph and the package comments are checked by the test of internal/lint.
 lint: tools
