@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +208,25 @@ func TestPruningSeesThroughTheDialect(t *testing.T) {
 			if c.time.Min < want-2000 || c.time.Min > want || c.time.Max != schema.MaxTimeRange.Max {
 				t.Errorf("%s bounds time to %+v, want from %d", bound, c.time, want)
 			}
+		}
+	}
+}
+
+// TestShowTablesListsTheUsersTablesFirst, and then the schemas in InfluxDB's order.
+func TestShowTablesListsTheUsersTablesFirst(t *testing.T) {
+	got := answer(t, dialectStore(t).querier(), "db", "SHOW TABLES")
+	want := []string{"public|iox|home|BASE TABLE", "public|iox|table name with spaces|BASE TABLE", "public|iox|twins|BASE TABLE"}
+	if len(got) < 10 || cmp.Diff(want, got[:3]) != "" {
+		t.Fatalf("the tables are %q", got)
+	}
+	system := slices.IndexFunc(got, func(row string) bool { return strings.HasPrefix(row, "public|information_schema|") })
+	for i, row := range got[3:] {
+		prefix := "public|system|"
+		if i+3 >= system {
+			prefix = "public|information_schema|"
+		}
+		if !strings.HasPrefix(row, prefix) || !slices.IsSorted(got[3:system]) || !slices.IsSorted(got[system:]) {
+			t.Errorf("%s is out of order in %q", row, got)
 		}
 	}
 }
