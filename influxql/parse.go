@@ -16,9 +16,12 @@ func (s *Statement) Text() string { return influxql.Sanitize(s.ast.String()) }
 
 // Parse reads the statements of a text, which semicolons separate, with params in the
 // place of their $names: strings, booleans, int64, float64, json.Number, and maps with one entry
-// that says what a value is, like {"regex": "^a"}. Its errors are the grammar's, in
-// its words.
+// that says what a value is, like {"regex": "^a"}. Its errors are *SyntaxError, in the words of
+// the grammar, and *StatementError for a text that is beyond the limits of limits.go.
 func Parse(text string, params map[string]any) ([]*Statement, error) {
+	if err := checkText(text, params); err != nil {
+		return nil, err
+	}
 	p := influxql.NewParser(strings.NewReader(text))
 	p.SetParams(params)
 	query, err := p.ParseQuery()
@@ -27,6 +30,9 @@ func Parse(text string, params map[string]any) ([]*Statement, error) {
 	}
 	statements := make([]*Statement, len(query.Statements))
 	for i, s := range query.Statements {
+		if err := checkDepth(s); err != nil {
+			return nil, err
+		}
 		statements[i] = &Statement{ast: s}
 	}
 	return statements, nil
