@@ -84,7 +84,14 @@ func (s *stream) prepareError(text string) error {
 	return &ResourceError{Message: message}
 }
 
+// resultError returns why there are no more rows. When a thread of DuckDB fails, it interrupts
+// the others before it is asked why, so that now and then all that is left to see of
+// an error behind the first rows is the interruption.
 func (s *stream) resultError() error {
+	if mapping.ResultErrorType(&s.res) == mapping.ErrorTypeInterrupt && s.ctx.Err() == nil {
+		return &UserError{Message: "the query failed behind its first rows, and DuckDB did not say why: " +
+			"a value cannot be cast or computed, or the query needs more memory than it may have"}
+	}
 	return classify(mapping.ResultErrorType(&s.res), cutContext(mapping.ResultError(&s.res)))
 }
 
