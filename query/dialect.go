@@ -30,7 +30,11 @@ func (r *rewriter) dialect(n node) (node, error) {
 	switch n.str("class") {
 	case "FUNCTION":
 		name := strings.ToLower(n.str("function_name"))
-		replacement, err := r.function(name, nodes(n.list("children")))
+		replacement, err := r.boundCall(name, n)
+		if replacement != nil || err != nil {
+			return replacement, err
+		}
+		replacement, err = r.function(name, nodes(n.list("children")))
 		if replacement != nil || err != nil {
 			return replacement, err
 		}

@@ -15,7 +15,8 @@
 //	    WHERE clause cannot accept it.
 //	Q4  A cancelled query ends within milliseconds, and its view is unpinned when
 //	    its Result is closed.
-//	Q5  Memory, spill and the number of running queries are bounded.
+//	Q5  Memory, spill and the number of running queries are bounded; bounds.go and
+//	    watchdog.go say how what DuckDB does not count is.
 //	Q6  A query in a database is told nothing about another one, by no system table
 //	    either; only the internal database tells about all.
 //

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,5 +155,23 @@ func TestMonstersCanBeKilled(t *testing.T) {
 	}
 	if live := slices.DeleteFunc(q.Queries("db"), func(i QueryInfo) bool { return i.State.IsFinal() }); len(live) != 0 {
 		t.Errorf("still there: %+v", live)
+	}
+}
+
+// TestQueriesEndWhenTheProcessIsTooLarge: what DuckDB does not count is seen from outside.
+func TestQueriesEndWhenTheProcessIsTooLarge(t *testing.T) {
+	var size atomic.Int64
+	q := hostStore(t).querier(func(o *Options) { o.ProcessBytes, o.ProcessSize = 1<<30, size.Load })
+	if got := answer(t, q, "db", "SELECT count(*) FROM cpu"); got[0] != "20000" {
+		t.Errorf("%s while the process is small", got)
+	}
+	size.Store(2 << 30)
+	_, err := tryAnswer(t, q, Request{Database: "db", SQL: "SELECT sum(hash(range)) FROM range(1000000000000)"})
+	var needs *ResourceError
+	if !errors.As(err, &needs) || !strings.Contains(needs.Message, "the server had grown to 2048 MiB") {
+		t.Errorf("%v, want the size of the server", err)
+	}
+	if size := residentSize(); runtime.GOOS == "linux" && size < 1<<20 {
+		t.Errorf("this process has %d bytes", size)
 	}
 }

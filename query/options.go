@@ -45,6 +45,11 @@ type Options struct {
 	Timeout time.Duration
 	// SpillBytes bounds the spill directory; 0 leaves it to the disk.
 	SpillBytes int64
+	// ProcessBytes is the size of the process from which queries are ended that run longer
+	// than moments: not all that they allocate counts against MemoryBytes. 0 is no bound.
+	ProcessBytes int64
+	// ProcessSize measures the process; nil asks Linux, and answers 0 elsewhere.
+	ProcessSize func() int64
 	// LogSize is how many ended queries the log keeps; 0 is DefaultLogSize, and a
 	// negative number keeps none.
 	LogSize int
@@ -84,6 +89,9 @@ func (o *Options) EnsureDefaults() {
 	if o.MaxQueued == 0 {
 		o.MaxQueued = DefaultMaxQueued
 	}
+	if o.ProcessSize == nil {
+		o.ProcessSize = residentSize
+	}
 	if o.LogSize == 0 {
 		o.LogSize = DefaultLogSize
 	}
@@ -111,9 +119,9 @@ func (o *Options) Validate() error {
 		errs = append(errs, fmt.Errorf("query: Threads %d, MaxConcurrent %d and MaxSQLBytes %d must be positive",
 			o.Threads, o.MaxConcurrent, o.MaxSQLBytes))
 	}
-	if o.MaxQueued < 1 || o.Timeout < 0 || o.SpillBytes < 0 {
-		errs = append(errs, fmt.Errorf("query: MaxQueued %d must be positive, Timeout %v and SpillBytes %d not negative",
-			o.MaxQueued, o.Timeout, o.SpillBytes))
+	if o.MaxQueued < 1 || o.Timeout < 0 || o.SpillBytes < 0 || o.ProcessBytes < 0 {
+		errs = append(errs, fmt.Errorf("query: MaxQueued %d must be positive, Timeout %v, SpillBytes %d and ProcessBytes %d not negative",
+			o.MaxQueued, o.Timeout, o.SpillBytes, o.ProcessBytes))
 	}
 	return errors.Join(errs...)
 }

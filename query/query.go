@@ -31,6 +31,7 @@ type Querier struct {
 	closing context.Context // done when Close begins
 	cancel  context.CancelFunc
 	once    sync.Once
+	watcher sync.WaitGroup
 }
 
 // Open starts a database in memory and locks it down.
@@ -47,6 +48,9 @@ func Open(opts Options) (*Querier, error) {
 	if err := q.open(); err != nil {
 		q.disconnect()
 		return nil, err
+	}
+	if opts.ProcessBytes > 0 {
+		q.watcher.Go(q.watch)
 	}
 	return q, nil
 }
@@ -128,6 +132,7 @@ func (q *Querier) spillDirectory() (string, error) {
 func (q *Querier) Close() error {
 	q.once.Do(func() {
 		q.cancel()
+		q.watcher.Wait()
 		for range cap(q.slots) {
 			q.slots <- struct{}{}
 		}

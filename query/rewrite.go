@@ -39,7 +39,9 @@ type rewriter struct {
 	open     bool // parameters without a value stay
 	now      time.Time
 	used     columnNames
-	copied   int // nodes that stand in more than one place since
+	copied   int  // nodes that stand in more than one place since
+	lambdas  int  // around the current node
+	inFrom   node // the call of the table function that is visited, if one is
 }
 
 // columnNames are the names that occur in a query where a column may stand.
@@ -141,7 +143,7 @@ func (r *rewriter) value(v any) (any, error) {
 				return nil, err
 			}
 		}
-		if err := r.children(v); err != nil {
+		if err := r.within(v); err != nil {
 			return nil, err
 		}
 		if isSelect {
@@ -158,6 +160,20 @@ func (r *rewriter) value(v any) (any, error) {
 		return map[string]any(replacement), nil
 	}
 	return v, nil
+}
+
+// within rewrites what is in an object, and keeps in mind where that stands.
+func (r *rewriter) within(n node) error {
+	if n.str("class") == "LAMBDA" {
+		r.lambdas++
+		defer func() { r.lambdas-- }()
+	}
+	if n.str("type") == "TABLE_FUNCTION" {
+		outer := r.inFrom
+		r.inFrom = n.child("function")
+		defer func() { r.inFrom = outer }()
+	}
+	return r.children(n)
 }
 
 // wholeRow marks a name that stands alone: it is a column's, or a table's as a whole.

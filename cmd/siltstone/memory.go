@@ -92,3 +92,7 @@ func readLimit(root fs.FS, file string) (int64, bool) {
 func goMemoryLimit(total, queries int64) int64 {
 	return max(total/10*9-queries, total/4)
 }
+
+// processLimit is the size of the process from which queries are ended: what is left is for
+// what comes in meanwhile.
+func processLimit(total int64) int64 { return total / 20 * 17 }

@@ -365,7 +365,8 @@ func (c *serveCmd) queryOptions(s *server, dir string) query.Options {
 		View: s.engine.View, Schema: s.engine.Schema, Tokens: s.engine.Tokens, Stats: s.engine.Stats, DataDir: dir, TempDir: dir,
 		MemoryBytes:   max(s.engine.QueryMemoryBytes(), minQueryBytes),
 		MaxConcurrent: c.MaxQueries, Timeout: time.Duration(c.QueryTimeout),
-		SpillBytes: int64(c.QuerySpill), LogSize: c.QueryLogSize,
+		ProcessBytes: processLimit(availableMemory(os.DirFS("/"))),
+		SpillBytes:   int64(c.QuerySpill), LogSize: c.QueryLogSize,
 		Observe: queryObserver(s.registry),
 	}
 	if opts.LogSize == 0 {

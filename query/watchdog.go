@@ -1,0 +1,72 @@
+package query
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DuckDB's memory limit does not cover everything that a query allocates: the text and the
+// lists in a chunk of rows are not counted. A query that doubles a text in every step would
+// take all memory, and the process with it. So the size of the process is watched while queries
+// run, and when it passes Options.ProcessBytes, those are ended that had time to do that.
+
+const (
+	// watchEvery is how often the process is measured, 10 µs each time. Memory grows by some
+	// 100 MiB meanwhile.
+	watchEvery = 50 * time.Millisecond
+	// innocentFor is how long a query has run at most that is not suspected.
+	innocentFor = 100 * time.Millisecond
+)
+
+// watch ends queries when the process is too large, until the querier closes.
+func (q *Querier) watch() {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-q.closing.Done():
+			return
+		case <-ticker.C:
+		}
+		if len(q.slots) == 0 {
+			continue
+		}
+		if size := q.opts.ProcessSize(); size > q.opts.ProcessBytes {
+			q.endSuspects(size)
+		}
+	}
+}
+
+// endSuspects ends the queries that have been executing for a while.
+func (q *Querier) endSuspects(size int64) {
+	for _, info := range q.log.all() {
+		if info.State != QueryRunning || info.Execute < innocentFor {
+			continue
+		}
+		if j, ok := q.log.find(info.ID); ok {
+			j.cancel(&ResourceError{limits: true, Message: fmt.Sprintf(
+				"the query was ended because the server had grown to %d MiB, more than the %d MiB that it may have; ask for less at a time",
+				size>>20, q.opts.ProcessBytes>>20)})
+		}
+	}
+}
+
+// residentSize is the memory that the process holds, or 0 where that cannot be read.
+func residentSize() int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
