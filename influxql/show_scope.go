@@ -288,5 +288,3 @@ func unions(selects []string, order string, p page) []string {
 	}
 	return selects
 }
-
-
