@@ -60,23 +60,30 @@ func (v *service) DoPut(stream flight.FlightService_DoPutServer) error {
 	if first.GetFlightDescriptor() == nil { // of which the decoder is sure
 		return invalid("the first message of DoPut has no flight descriptor")
 	}
+	if err := checkHeader(first.GetDataHeader()); err != nil {
+		return invalid("%v", err)
+	}
 	bounded := flightsql.NewFlightServerWithAllocator(v.sql, &budget{Allocator: memory.DefaultAllocator, bytes: maxParamBytes})
 	return bounded.DoPut(&peekedStream{FlightService_DoPutServer: stream, first: first})
 }
 
-// peekedStream is a stream whose first message was read already.
+// peekedStream is a stream whose first message was read and checked already.
 type peekedStream struct {
 	flight.FlightService_DoPutServer
 	first *flight.FlightData
 }
 
-// Recv returns the next message.
+// Recv returns the next message, whose header is one that can be decoded.
 func (p *peekedStream) Recv() (*flight.FlightData, error) {
 	if first := p.first; first != nil {
 		p.first = nil
 		return first, nil
 	}
-	return p.FlightService_DoPutServer.Recv()
+	next, err := p.FlightService_DoPutServer.Recv()
+	if err != nil {
+		return nil, err
+	}
+	return next, checkHeader(next.GetDataHeader())
 }
 
 // maxParamBytes bounds the memory for the parameters of a call. A compressed message may
