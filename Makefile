@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOLS   := bin/tools
 
 # The packages below query. They need no cgo, and are tested under the race detector too.
-PURE := ./schema/... ./lineprotocol/... ./wal/... ./catalog/... ./partition/... ./persist/... ./engine/... ./internal/durable/...
+PURE := ./schema/... ./lineprotocol/... ./influxql/... ./wal/... ./catalog/... ./partition/... ./persist/... ./engine/... ./internal/durable/...
 
 FUZZTIME  ?= 5s
 BENCHTIME ?= 1s
