@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/status"
 
+	"github.com/siltstone-db/siltstone/httpapi"
 	"github.com/siltstone-db/siltstone/query"
 )
 
@@ -130,6 +131,32 @@ func TestACancelledCallEndsItsQuery(t *testing.T) {
 				t.Errorf("%d rows arrived", got)
 			}
 		})
+	}
+}
+
+// A client that does not read what it asked for gives its turn to others.
+func TestACallWhoseAnswerNobodyReadsEnds(t *testing.T) {
+	s := newSiteBehind(t, httpapi.Options{MaxStall: 200 * time.Millisecond}, func(o *query.Options) { o.MaxConcurrent = 1 })
+	s.write("db", points...)
+	c := s.client()
+	stream, err := c.DoGet(context.Background(), jsonTicket("SELECT md5(range::VARCHAR) AS x FROM range(1000000000)"))
+	if err == nil {
+		_, err = stream.Recv() // it has its turn
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := count(t, context.Background(), c, "SELECT 1 AS a"); got != 1 { // waits for the other one's end
+		t.Errorf("the next call got %d rows", got)
+	}
+	if infos := s.querier.Queries("db"); infos[0].State != query.QueryCancelled {
+		t.Errorf("the first query is %s: %s", infos[0].State, infos[0].Error)
+	}
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	if errors.Is(err, io.EOF) {
+		t.Error("the client takes what it got for the whole answer")
 	}
 }
 

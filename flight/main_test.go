@@ -40,6 +40,12 @@ type site struct {
 // newSite starts a server over an empty data directory; without tokens it is open.
 func newSite(t testing.TB, change ...func(*query.Options)) *site {
 	t.Helper()
+	return newSiteBehind(t, httpapi.Options{}, change...)
+}
+
+// newSiteBehind is newSite with options of what is in front of gRPC.
+func newSiteBehind(t testing.TB, front httpapi.Options, change ...func(*query.Options)) *site {
+	t.Helper()
 	s := &site{t: t, registry: prometheus.NewRegistry()}
 	dir := t.TempDir()
 	var err error
@@ -54,7 +60,8 @@ func newSite(t testing.TB, change ...func(*query.Options)) *site {
 		t.Fatal(err)
 	}
 	calls := flight.New(flight.Options{Version: "1.2.3", Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: s.registry})
-	api, err := httpapi.New(httpapi.Options{OpenWithoutTokens: true, GRPC: calls.GRPC(), Registry: s.registry})
+	front.OpenWithoutTokens, front.GRPC, front.Registry = true, calls.GRPC(), s.registry
+	api, err := httpapi.New(front)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,12 @@ func (s *Server) handle(rt route) {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	paced := newPacedWriter(w, r, s.opts.MaxStall)
+	defer paced.end()
+	s.dispatch(paced, r)
+}
+
+func (s *Server) dispatch(w *pacedWriter, r *http.Request) {
 	if isGRPC(r) {
 		s.serveGRPC(w, r)
 		return
@@ -118,7 +124,7 @@ func (s *Server) fail(rt *route, w *recorder, r *http.Request, err error) {
 		text = s.concealed(id, r, err)
 	}
 	if w.status != 0 {
-		if r.Context().Err() == nil {
+		if r.Context().Err() == nil || isStall(err) {
 			s.opts.Logger.Warn("response cut off", slog.String("request", id), slog.Any("error", err))
 		}
 		panic(http.ErrAbortHandler)

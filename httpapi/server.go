@@ -40,6 +40,9 @@ type Options struct {
 	// WriteQuotaWindow is the length of the fixed windows of the write quota; 0 is five
 	// minutes, as in InfluxDB Cloud.
 	WriteQuotaWindow time.Duration
+	// MaxStall is how long a client may take nothing of an answer until the answer is ended,
+	// and with it the query that makes it; 0 is a minute.
+	MaxStall time.Duration
 	// IngestRequestsPerMinute bounds the requests to each endpoint of each datasource of
 	// the Ingest API; 0 is 600.
 	IngestRequestsPerMinute int
@@ -66,6 +69,7 @@ const (
 	defaultMaxRequestBytes  = 10 << 20
 	defaultMaxBufferedBytes = 256 << 20
 	defaultWriteQuotaWindow = 5 * time.Minute
+	defaultMaxStall         = time.Minute
 )
 
 // EnsureDefaults replaces zero values.
@@ -84,6 +88,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.WriteContract == "" {
 		o.WriteContract = ContractCore
+	}
+	if o.MaxStall == 0 {
+		o.MaxStall = defaultMaxStall
 	}
 	if o.WriteQuotaWindow == 0 {
 		o.WriteQuotaWindow = defaultWriteQuotaWindow
@@ -107,6 +114,9 @@ func (o *Options) Validate() error {
 	}
 	if o.MaxBufferedBytes < o.MaxRequestBytes {
 		faults = append(faults, fmt.Errorf("MaxBufferedBytes %d is below MaxRequestBytes %d", o.MaxBufferedBytes, o.MaxRequestBytes))
+	}
+	if o.MaxStall < 0 {
+		faults = append(faults, fmt.Errorf("MaxStall is %s", o.MaxStall))
 	}
 	for _, name := range o.DisableAuthz {
 		if !slices.Contains(exemptible, name) {
@@ -203,8 +213,8 @@ func (s *Server) open() (*backend, error) {
 }
 
 // HTTPServer returns an http.Server around s with time-outs that keep slow or silent
-// clients from holding connections. It has none for writing, because a large result
-// may take long; bodies have their own (see bodyReader).
+// clients from holding connections. It has none for a whole answer, because a large result
+// may take long; answers and bodies have their own (see pacedWriter and bodyReader).
 //
 // It speaks HTTP/1.1 and HTTP/2, the latter also without TLS to a client that knows it
 // beforehand, as clients of gRPC do.
@@ -216,6 +226,7 @@ func (s *Server) HTTPServer() *http.Server {
 	return &http.Server{
 		Handler:           s,
 		Protocols:         protocols,
+		HTTP2:             &http.HTTP2Config{WriteByteTimeout: s.opts.MaxStall},
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,

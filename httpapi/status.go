@@ -61,8 +61,11 @@ func statusOf(err error) (status int, text string) {
 		quota *quotaError
 		none  *noDatabaseError
 		ended *query.QueryNotFoundError
+		gone  *clientGoneError
 	)
 	switch {
+	case errors.As(err, &gone): // whatever the connection said
+		return statusClientGone, gone.Error()
 	case errors.As(err, &ours):
 		return ours.status, ours.text
 	case errors.As(err, &item):
