@@ -73,15 +73,15 @@ func (c *compiler) measurements(m *influxql.Measurement) (tables []*schema.Table
 		return nil, "", refuse("the system source %s is not supported", m)
 	}
 	database = DatabaseOf(name, policy)
+	if !c.env.mayRead(database) { // whether it exists or not
+		return nil, "", &ForbiddenError{Database: database}
+	}
 	db, ok := c.env.Schema.Database(database)
 	if !ok {
-		if _, ok := c.env.Schema.Database(name); ok && database != name {
+		if _, ok := c.env.Schema.Database(name); ok && database != name && c.env.mayRead(name) {
 			return nil, "", refuse("retention policy not found: %s", policy)
 		}
 		return nil, "", &DatabaseNotFoundError{Database: name}
-	}
-	if c.env.MayRead != nil && !c.env.MayRead(database) {
-		return nil, "", &ForbiddenError{Database: database}
 	}
 	if m.Regex == nil {
 		if t, ok := db.Table(m.Name); ok {
