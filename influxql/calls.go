@@ -21,16 +21,19 @@ type stream struct {
 func (n *level) computed() (relation, error) {
 	calls, refs := n.calls(), n.refs()
 	absent := make([]bool, len(calls))
+	in := columns{refs: refs, calls: make(map[string]int, len(calls))}
 	for i, call := range calls {
 		var err error
 		if absent[i], err = n.isAbsent(call); err != nil {
 			return relation{}, err
 		}
+		if !absent[i] {
+			in.calls[call.String()] = i
+		}
 	}
-	if !slices.Contains(absent, false) {
+	if len(in.calls) == 0 {
 		return relation{}, nil
 	}
-	in := columns{refs: refs, calls: calls, absent: absent}
 	s, err := n.joined(calls, refs, absent)
 	if err != nil || s.sql == "" {
 		return relation{}, err

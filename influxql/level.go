@@ -113,31 +113,41 @@ func (typesOnly) call(call *influxql.Call) value {
 
 // calls lists the different calls in the fields but for those of math, as they stand outermost.
 func (n *level) calls() []*influxql.Call {
-	var all []*influxql.Call
+	var all callSet
 	for _, f := range n.fields {
-		all = outermostCalls(f.Expr, all)
+		all.addOutermost(f.Expr)
 	}
-	return all
+	return all.list
 }
 
-func outermostCalls(e influxql.Expr, into []*influxql.Call) []*influxql.Call {
+// callSet keeps calls in the order in which they first come.
+type callSet struct {
+	list []*influxql.Call
+	seen map[string]bool // by text
+}
+
+func (s *callSet) addOutermost(e influxql.Expr) {
 	switch e := e.(type) {
 	case *influxql.ParenExpr:
-		return outermostCalls(e.Expr, into)
+		s.addOutermost(e.Expr)
 	case *influxql.BinaryExpr:
-		return outermostCalls(e.RHS, outermostCalls(e.LHS, into))
+		s.addOutermost(e.LHS)
+		s.addOutermost(e.RHS)
 	case *influxql.Call:
 		if isMath(e) {
 			for _, arg := range e.Args {
-				into = outermostCalls(arg, into)
+				s.addOutermost(arg)
 			}
-			return into
+			return
 		}
-		if !slices.ContainsFunc(into, func(c *influxql.Call) bool { return c.String() == e.String() }) {
-			return append(into, e)
+		if text := e.String(); !s.seen[text] {
+			if s.seen == nil {
+				s.seen = make(map[string]bool)
+			}
+			s.seen[text] = true
+			s.list = append(s.list, e)
 		}
 	}
-	return into
 }
 
 func (n *level) hasCalls() bool { return len(n.calls()) > 0 }

@@ -22,6 +22,12 @@ const (
 	// maxOperators bounds the operators of one expression, a + b + c, each of which is a
 	// level of the tree.
 	maxOperators = 4096
+	// maxFields bounds the fields of a SELECT and its subqueries, with those that wildcards
+	// stand for. SQL for more is longer than what may be run.
+	maxFields = 10_000
+	// maxCalls likewise bounds the functions: each that transforms makes a copy of all the
+	// SQL that it takes.
+	maxCalls = 1500
 )
 
 // checkText refuses what would take too long to parse, or too much memory.
@@ -67,6 +73,30 @@ func checkDepth(ast influxql.Statement) error {
 		return refuse("the query is nested too deeply: it may have %d levels of parentheses, and %d operators in a row", maxNesting, maxOperators)
 	}
 	return nil
+}
+
+// checkWidth refuses a statement, whose wildcards are expanded, that has too many fields.
+func checkWidth(stmt *influxql.SelectStatement) error {
+	fields, calls := widthOf(stmt)
+	if fields > maxFields || calls > maxCalls {
+		return refuse("the query has %d fields and %d functions, with those that wildcards stand for; it may have %d and %d", fields, calls, maxFields, maxCalls)
+	}
+	return nil
+}
+
+func widthOf(stmt *influxql.SelectStatement) (fields, calls int) {
+	var different callSet
+	for _, f := range stmt.Fields {
+		different.addOutermost(f.Expr)
+	}
+	fields, calls = len(stmt.Fields), len(different.list)
+	for _, source := range stmt.Sources {
+		if sub, ok := source.(*influxql.SubQuery); ok {
+			f, c := widthOf(sub.Statement)
+			fields, calls = fields+f, calls+c
+		}
+	}
+	return fields, calls
 }
 
 // conditionsOf returns the WHERE clauses that the library does not visit.

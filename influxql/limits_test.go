@@ -2,8 +2,12 @@ package influxql
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // A text that would exhaust the stack, or be written down in minutes, is refused.
@@ -41,5 +45,55 @@ func TestParseRefusesWhatIsTooDeep(t *testing.T) {
 		for _, s := range statements {
 			_ = s.Text()
 		}
+	}
+}
+
+// Compiling must not take longer than a moment, as nothing interrupts it but Stop.
+func TestWideTablesAreCompiledInAMoment(t *testing.T) {
+	wide := func(n int) *Environment {
+		columns := []schema.Column{{ID: 1, Name: "host", Type: schema.Tag}}
+		for i := range n {
+			columns = append(columns, schema.Column{ID: schema.ColumnID(i + 2), Name: "f" + strconv.Itoa(i), Type: schema.Float64})
+		}
+		db := &schema.Database{ID: 1, Name: "t"}
+		snapshot := (&schema.Snapshot{}).With([]*schema.Database{db}, []*schema.Table{schema.NewTable(1, 1, "m", columns)})
+		return &Environment{Database: "t", Schema: snapshot, Now: time.Unix(1e9, 0)}
+	}
+	for _, c := range []struct {
+		columns int
+		text    string
+		fails   bool
+	}{
+		{maxCalls, "SELECT mean(*) FROM m", false},
+		{maxCalls, "SELECT mean(*) FROM m GROUP BY time(1m)", false},
+		{maxCalls + 1, "SELECT mean(*) FROM m", true},
+		{9000, "SELECT * FROM m", false},
+		{9000, "SELECT *, * FROM m", true},
+	} {
+		statements, err := Parse(c.text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		_, err = statements[0].Plan(wide(c.columns))
+		if (err != nil) != c.fails {
+			t.Errorf("%s: %v", c.text, err)
+		}
+		if took := time.Since(begin); took > 20*time.Second { // as many milliseconds, on a machine with nothing else to do
+			t.Errorf("%s took %v", c.text, took)
+		}
+	}
+}
+
+func TestCompilingStops(t *testing.T) {
+	statements, err := Parse("SELECT x FROM m", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := fuzzEnvironment()
+	stopped := errors.New("stopped")
+	env.Stop = func() error { return stopped }
+	if _, err := statements[0].Plan(env); !errors.Is(err, stopped) {
+		t.Error(err)
 	}
 }

@@ -68,6 +68,9 @@ type Environment struct {
 	MayRead func(database string) bool
 	// Now is the time that now() means.
 	Now time.Time
+	// Stop answers whether compiling should end, and why; it is asked at each measurement.
+	// nil is never.
+	Stop func() error
 	// V1 makes SHOW statements answer as InfluxDB 1 does, rather than as InfluxDB 3: names
 	// of columns and series differ.
 	V1 bool

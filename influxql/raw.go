@@ -84,8 +84,7 @@ func (n *level) fillNumber(t influxql.DataType) (sql string, ok bool) {
 type columns struct {
 	refs   *refSet
 	filled func(i int) string // the column of a name; nil for r0, …
-	calls  []*influxql.Call   // v0, …
-	absent []bool             // calls that have no points
+	calls  map[string]int     // the numbers of v0, … by the text of the call, of those that have points
 }
 
 func (c columns) ref(ref *influxql.VarRef) value {
@@ -101,12 +100,11 @@ func (c columns) ref(ref *influxql.VarRef) value {
 }
 
 func (c columns) call(call *influxql.Call) value {
-	for i, known := range c.calls {
-		if known.String() == call.String() && !c.absent[i] {
-			return value{"v" + strconv.Itoa(i), influxql.EvalType(call, nil, callTypes{})}
-		}
+	i, ok := c.calls[call.String()]
+	if !ok {
+		return null
 	}
-	return null
+	return value{"v" + strconv.Itoa(i), influxql.EvalType(call, nil, callTypes{})}
 }
 
 func (c columns) dividesWhole() bool { return false }

@@ -41,6 +41,9 @@ func planSelect(ast *influxql.SelectStatement, env *Environment) (*Plan, error) 
 	if err != nil {
 		return nil, refuse("%s", err)
 	}
+	if err := checkWidth(typed); err != nil {
+		return nil, err
+	}
 	if err := checkTypes(typed); err != nil {
 		return nil, err
 	}
@@ -119,6 +122,11 @@ func (c *compiler) plan(stmt *influxql.SelectStatement) (*Plan, error) {
 		l := measurements[i]
 		if !stmt.TimeAscending() {
 			l = measurements[len(measurements)-1-i]
+		}
+		if c.env.Stop != nil {
+			if err := c.env.Stop(); err != nil {
+				return nil, err
+			}
 		}
 		sql, err := c.newLevel(stmt, nil, l).step()
 		if err != nil {

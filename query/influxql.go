@@ -59,14 +59,14 @@ func (q *Querier) InfluxQL(ctx context.Context, req InfluxQLRequest) (result *In
 	}()
 	env := &influxql.Environment{
 		Database: req.Database, RetentionPolicy: req.RetentionPolicy, MayRead: req.MayRead, Now: q.opts.Now(), V1: req.V1,
-		Schema: &schema.Snapshot{},
+		Schema: &schema.Snapshot{}, Stop: func() error { return context.Cause(j.ctx) },
 	}
 	if q.opts.Schema != nil {
 		env.Schema = q.opts.Schema()
 	}
 	plan, err := req.Statement.Plan(env)
 	if err != nil {
-		return nil, explainPlan(err)
+		return nil, j.explain(explainPlan(err))
 	}
 	r := &InfluxQLResult{job: j, plan: plan, schema: influxqlSchema(plan)}
 	if r.first = r.Next(); !r.first && r.err != nil {
