@@ -201,8 +201,11 @@ func TestInfluxQLNamesWhatCannotBeRead(t *testing.T) {
 	}
 	var forbidden *influxql.ForbiddenError
 	never := func(string) bool { return false }
-	if err := ask("SELECT x FROM (SELECT x FROM other..m), t..m", InfluxQLRequest{Database: "other", MayRead: never}); !errors.Is(err, engine.ErrDatabaseNotFound) {
+	if err := ask("SELECT x FROM (SELECT x FROM other..m), t..m", InfluxQLRequest{Database: "other"}); !errors.Is(err, engine.ErrDatabaseNotFound) {
 		t.Errorf("unknown database in a subquery: %v", err)
+	}
+	if err := ask("SELECT x FROM other..m", InfluxQLRequest{Database: "t", MayRead: never}); !errors.As(err, &forbidden) || forbidden.Database != "other" {
+		t.Errorf("unknown database that may not be read: %v", err)
 	}
 	if err := ask("SELECT x FROM (SELECT x FROM t..m)", InfluxQLRequest{Database: "t", MayRead: never}); !errors.As(err, &forbidden) || forbidden.Database != "t" {
 		t.Errorf("forbidden database: %v", err)
