@@ -69,6 +69,7 @@ func TestCommandsSendWhatTheySay(t *testing.T) {
 		"show databases --show-deleted":                `GET /api/v3/configure/database?format=csv&show_deleted=true`,
 		"show tokens --format pretty":                  `GET /api/v3/configure/token?format=pretty`,
 		"show datasources --format jsonl":              `GET /api/v3/configure/datasource?format=jsonl`,
+		"kill 17":                                      `POST /query?q=KILL+QUERY+17`,
 	} {
 		t.Run(args, func(t *testing.T) {
 			r, seen := runAgainst(t, answer{200, made}, environment{}, strings.Fields(args)...)
@@ -84,6 +85,16 @@ func TestNewTokenIsAllOfStandardOutput(t *testing.T) {
 	a := answer{201, `{"name":"n","token":"apiv3_new","expiry":"2027-01-01T00:00:00Z"}`}
 	r, _ := runAgainst(t, a, environment{}, "create", "token", "--name", "n", "--permission", "db:x:read")
 	if r.out != "apiv3_new\n" || !strings.Contains(r.errors, `"n". It expires at 2027-01-01T00:00:00Z`) || strings.Contains(r.errors, "apiv3_new") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestKillSaysWhatTheServerSays(t *testing.T) {
+	if r, _ := runAgainst(t, answer{200, `{"results":[{"statement_id":0}]}`}, environment{}, "kill", "17"); r.code != 0 || r.errors != "Query 17 is ended.\n" {
+		t.Errorf("%+v", r)
+	}
+	r, _ := runAgainst(t, answer{200, `{"results":[{"statement_id":0,"error":"no query 17 of yours is running"}]}`}, environment{}, "kill", "17")
+	if r.code != 1 || r.errors != "siltstone: no query 17 of yours is running\n" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -134,7 +145,7 @@ func TestEveryClientShowsItsToken(t *testing.T) {
 		"write -d db", "query -d db x", "flush", "rejected list", "rejected show -d db x", "rejected retry -d db --all",
 		"create database x", "create table x -d db", "create token --admin", "create datasource --project p --datasource d",
 		"show databases", "show tokens", "show datasources", "show retention", "update database x --retention-period 1d",
-		"delete database x -y", "delete table x -d db -y", "delete token x -y",
+		"delete database x -y", "delete table x -d db -y", "delete token x -y", "show queries", "kill 1",
 	}
 	try := func(want string, more ...string) {
 		t.Helper()

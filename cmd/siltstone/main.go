@@ -32,9 +32,10 @@ type cli struct {
 	Flush    flushCmd    `cmd:"" group:"Data:" help:"Have the server persist all buffered rows as Parquet now."`
 
 	Create createCmd `cmd:"" group:"Administration:" help:"Make a database, table, token or datasource."`
-	Show   showCmd   `cmd:"" group:"Administration:" help:"List databases, tokens, datasources or retention periods."`
+	Show   showCmd   `cmd:"" group:"Administration:" help:"List databases, tokens, datasources, retention periods or queries."`
 	Update updateCmd `cmd:"" group:"Administration:" help:"Change how long a database keeps points."`
 	Delete deleteCmd `cmd:"" group:"Administration:" help:"Delete a database, table or token."`
+	Kill   killCmd   `cmd:"" group:"Administration:" help:"End a query that runs or waits."`
 
 	Version versionCmd `cmd:"" group:"More:" help:"Print the version."`
 }

@@ -13,6 +13,7 @@ type showCmd struct {
 	Tokens      showTokensCmd      `cmd:"" help:"List the tokens: names, permissions and times, never the tokens themselves."`
 	Datasources showDatasourcesCmd `cmd:"" help:"List the datasources of the Ingest API."`
 	Retention   showRetentionCmd   `cmd:"" help:"List how long each database keeps points."`
+	Queries     showQueriesCmd     `cmd:"" help:"List the queries that run, and those that ran last."`
 }
 
 // Help is the long text of --help.
@@ -22,7 +23,8 @@ func (*showCmd) Help() string {
   siltstone show databases
   siltstone show databases --show-deleted
   siltstone show tokens --format json
-  siltstone show retention`
+  siltstone show retention
+  siltstone show queries -d home`
 }
 
 type showDatabasesCmd struct {
