@@ -167,6 +167,15 @@ func (j *job) planned(scans []*scanReport) {
 	}
 }
 
+// saw notes what memory DuckDB holds while the job executes.
+func (j *job) saw(memory int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.mu.stage == executing {
+		j.mu.info.PeakMemory = max(j.mu.info.PeakMemory, memory)
+	}
+}
+
 // answered counts rows of the answer.
 func (j *job) answered(batch arrow.RecordBatch) {
 	var bytes uint64

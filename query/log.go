@@ -2,6 +2,7 @@ package query
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -62,6 +63,10 @@ type QueryInfo struct {
 	FileRows               int64 // rows in the files read
 	BufferedRows           int64 // rows read from buffers
 
+	// PeakMemory is the most that DuckDB held for all queries together in a moment in which
+	// this one ran; 0 if it ended before the first look.
+	PeakMemory int64
+
 	Retries int    // attempts that failed for lack of memory before the last one
 	Error   string // its first KiB; empty unless State says that it went wrong
 }
@@ -114,14 +119,18 @@ func (l *queryLog) find(id uint64) (*job, bool) {
 	return j, ok
 }
 
+// live returns the jobs that have not ended.
+func (l *queryLog) live() []*job {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Values(l.mu.live))
+}
+
 // all returns every query, in order of their ids.
 func (l *queryLog) all() []QueryInfo {
 	l.mu.Lock()
 	infos := slices.Clone(l.mu.ended)
-	live := make([]*job, 0, len(l.mu.live))
-	for _, j := range l.mu.live {
-		live = append(live, j)
-	}
+	live := slices.Collect(maps.Values(l.mu.live))
 	l.mu.Unlock()
 	for _, j := range live { // outside of the lock: a job takes it when it ends
 		infos = append(infos, j.info())

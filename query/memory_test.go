@@ -175,3 +175,21 @@ func TestQueriesEndWhenTheProcessIsTooLarge(t *testing.T) {
 		t.Errorf("this process has %d bytes", size)
 	}
 }
+
+// The log says how much memory there was in use while a query ran that takes long enough.
+func TestLogKnowsThePeakOfMemory(t *testing.T) {
+	q := hostStore(t).querier(func(o *Options) { o.MemoryBytes = 256 << 20 })
+	const sql = "SELECT count(DISTINCT hash(range)) AS n FROM range(%d)"
+	for rows := 1 << 20; ; rows *= 2 { // until it takes long enough on this machine
+		if _, err := tryAnswer(t, q, Request{Database: "db", SQL: fmt.Sprintf(sql, rows)}); err != nil {
+			t.Fatal(err)
+		}
+		infos := q.Queries("db")
+		if last := infos[len(infos)-1]; last.PeakMemory > 0 {
+			if last.PeakMemory > 256<<20 {
+				t.Errorf("%d bytes at the peak, more than there are", last.PeakMemory)
+			}
+			return
+		}
+	}
+}

@@ -49,9 +49,7 @@ func Open(opts Options) (*Querier, error) {
 		q.disconnect()
 		return nil, err
 	}
-	if opts.ProcessBytes > 0 {
-		q.watcher.Go(q.watch)
-	}
+	q.watcher.Go(q.watch)
 	return q, nil
 }
 

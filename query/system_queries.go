@@ -18,9 +18,10 @@ import (
 //	execute_duration   from then to the end of the answer, the client's reading included
 //	end2end_duration   all of it
 //	success, running, cancelled   what phase says, as booleans
+//	max_memory         bytes that all queries together held at most in a moment in which this one ran,
+//	                   as DuckDB cannot tell whose they are; null for queries of a few milliseconds
 //
-// DuckDB knows the memory of all queries together only (the metric
-// siltstone_pool_used_bytes), so max_memory is null, and so is compute_duration.
+// DuckDB does not tell the time of one query's threads, so compute_duration is null.
 //
 // Ours:
 //
@@ -78,7 +79,8 @@ func queryRow(q *QueryInfo) []string {
 	return []string{
 		strconv.FormatUint(q.ID, 10), textValue(q.phase()), instantValue(q.Issued.UnixNano()),
 		textValue(q.Language), textValue(q.Text), countValue(q.FilesRead),
-		secondsValue(q.Plan), secondsValue(q.Wait), secondsValue(q.Execute), secondsValue(q.EndToEnd), "NULL", "NULL",
+		secondsValue(q.Plan), secondsValue(q.Wait), secondsValue(q.Execute), secondsValue(q.EndToEnd), "NULL",
+		bytesOrNull(q.PeakMemory),
 		boolValue(q.State == QueryCompleted), boolValue(!q.State.IsFinal()), boolValue(q.phase() == "cancel"),
 		textValue(string(q.State)), textValue(q.Database), textOrNull(q.Protocol), textOrNull(q.Token),
 		textOrNull(strings.Join(q.Params, ", ")), strconv.FormatInt(q.Rows, 10), strconv.FormatInt(q.Bytes, 10),
@@ -103,6 +105,14 @@ func (q *QueryInfo) phase() string {
 		return "fail"
 	}
 	return "cancel"
+}
+
+// bytesOrNull is null for 0, which stands for unknown.
+func bytesOrNull(n int64) string {
+	if n == 0 {
+		return "NULL"
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // textOrNull is null for the empty text.

@@ -11,17 +11,19 @@ import (
 // DuckDB's memory limit does not cover everything that a query allocates: the text and the
 // lists in a chunk of rows are not counted. A query that doubles a text in every step would
 // take all memory, and the process with it. So the size of the process is watched while queries
-// run, and when it passes Options.ProcessBytes, those are ended that had time to do that.
+// run, and when it passes Options.ProcessBytes, those are ended that had time to do that. The
+// memory that DuckDB does count is noted for the query log on the same occasion.
 
 const (
-	// watchEvery is how often the process is measured, 10 µs each time. Memory grows by some
+	// watchEvery is how often all that is measured, 0.3 ms each time. Memory grows by some
 	// 100 MiB meanwhile.
 	watchEvery = 50 * time.Millisecond
 	// innocentFor is how long a query has run at most that is not suspected.
 	innocentFor = 100 * time.Millisecond
 )
 
-// watch ends queries when the process is too large, until the querier closes.
+// watch notes what memory the running queries hold, and ends them when the process is too
+// large, until the querier closes.
 func (q *Querier) watch() {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
@@ -34,7 +36,12 @@ func (q *Querier) watch() {
 		if len(q.slots) == 0 {
 			continue
 		}
-		if size := q.opts.ProcessSize(); size > q.opts.ProcessBytes {
+		if stats, err := q.Stats(); err == nil {
+			for _, j := range q.log.live() {
+				j.saw(stats.MemoryBytes)
+			}
+		}
+		if size := q.opts.ProcessSize(); q.opts.ProcessBytes > 0 && size > q.opts.ProcessBytes {
 			q.endSuspects(size)
 		}
 	}
@@ -42,11 +49,8 @@ func (q *Querier) watch() {
 
 // endSuspects ends the queries that have been executing for a while.
 func (q *Querier) endSuspects(size int64) {
-	for _, info := range q.log.all() {
-		if info.State != QueryRunning || info.Execute < innocentFor {
-			continue
-		}
-		if j, ok := q.log.find(info.ID); ok {
+	for _, j := range q.log.live() {
+		if info := j.info(); info.State == QueryRunning && info.Execute >= innocentFor {
 			j.cancel(&ResourceError{limits: true, Message: fmt.Sprintf(
 				"the query was ended because the server had grown to %d MiB, more than the %d MiB that it may have; ask for less at a time",
 				size>>20, q.opts.ProcessBytes>>20)})
