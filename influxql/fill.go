@@ -2,6 +2,7 @@ package influxql
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/influxdata/influxql"
@@ -39,13 +40,36 @@ func (n *level) spread(sql string, values []string, within bounds) string {
 	order := []string{"k"}
 	neighbours := fmt.Sprintf("SELECT %s, lag(k) %s AS before, lead(k) %s AS after FROM (%s)",
 		list(order, n.series(), values), over(n.series(), order), over(n.series(), order), sql)
-	buckets := fmt.Sprintf("SELECT %s, unnest(range(CASE WHEN before IS NULL THEN %s ELSE k END, coalesce(after, %s), %d)) AS b FROM (%s)",
-		list(order, n.series(), values), low, end, width, neighbours)
+	begin := "CASE WHEN before IS NULL THEN " + low + " ELSE k END"
+	buckets := n.buckets(list(order, n.series(), values), begin, "coalesce(after, "+end+")", neighbours)
 	items := append([]string{"b AS k"}, n.series()...)
 	for _, v := range values {
 		items = append(items, "CASE WHEN b = k THEN "+v+" END AS "+v)
 	}
 	return "SELECT " + list(items) + " FROM (" + buckets + ")"
+}
+
+// maxBuckets bounds the buckets between two points of a series, filled ones included, as
+// date_bin_gapfill has it.
+const maxBuckets = 10_000_000
+
+// bucketsAtOnce is how many buckets are made at once for a row.
+const bucketsAtOnce = 4096
+
+// buckets repeats each row for every bucket b from begin to end. DuckDB makes a list of them, in
+// memory that no limit bounds and for 2,048 rows at once, so that long ranges are cut into
+// pieces, and a range of too many is an error of a cast that fails.
+func (n *level) buckets(columns, begin, end, from string) string {
+	width := n.interval.width
+	ranges := fmt.Sprintf("SELECT %s, %s AS b0, %s AS b1 FROM (%s)", columns, begin, end, from)
+	if width >= math.MaxInt64/maxBuckets { // there are not that many in all of time
+		return fmt.Sprintf("SELECT %s, unnest(range(b0, b1, %d)) AS b FROM (%s)", columns, width, ranges)
+	}
+	tooMany := quoteText(fmt.Sprintf("GROUP BY time() would fill more than %d buckets of a series: use a longer interval, a shorter range, or fill(none)", maxBuckets))
+	step := width * bucketsAtOnce
+	pieces := fmt.Sprintf("SELECT %s, b1, unnest(range(CASE WHEN b1::HUGEINT - b0 > %d THEN CAST(%s AS BIGINT) ELSE b0 END, b1, %d)) AS b0 FROM (%s)",
+		columns, width*maxBuckets, tooMany, step, ranges)
+	return fmt.Sprintf("SELECT %s, unnest(range(b0, least(b0::HUGEINT + %d, b1::HUGEINT)::BIGINT, %d)) AS b FROM (%s)", columns, step, width, pieces)
 }
 
 // fillValue writes the column of a call with the values of empty buckets.

@@ -439,3 +439,23 @@ func (m *bucketModel) check(rt *rapid.T, t *testing.T, q *Querier, text, fill, f
 		rt.Fatalf("%s:\n%s", text, diff)
 	}
 }
+
+// Empty buckets are made in memory that no limit bounds.
+func TestInfluxQLFillsNoMoreBucketsThanThereIsRoomFor(t *testing.T) {
+	s := influxqlStore(t)
+	q := s.influxQuerier()
+	for _, fill := range []string{"", " fill(0)", " fill(linear)"} {
+		statements, err := influxql.Parse("SELECT mean(x) FROM m WHERE time >= '1970-01-01T00:00:00Z' AND time < '2200-01-01T00:00:00Z' GROUP BY time(1ms)"+fill, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := q.InfluxQL(t.Context(), InfluxQLRequest{Database: "t", Statement: statements[0]})
+		if err == nil {
+			r.Close()
+		}
+		var user *UserError
+		if !errors.As(err, &user) || !strings.Contains(user.Message, "buckets") {
+			t.Errorf("%s: %v", fill, err)
+		}
+	}
+}
