@@ -19,6 +19,8 @@
 //	    more than were submitted before it was answered.
 //	X8  An event of the Ingest API is stored once, however often it is sent and whatever
 //	    is killed.
+//	X9  A token for one database reads that one and nothing else: no other database, no
+//	    file, no setting, no variable, by whichever entry and disguise.
 //
 // What is expected is never computed by the code under test: reader_test.go has a slow
 // line-protocol reader of its own, and model_test.go the rule of merging points.

@@ -32,6 +32,7 @@ const (
 type site struct {
 	t    *testing.T
 	root string
+	env  []string // of the servers, besides plainEnvironment
 }
 
 // newSite makes an empty one. It is kept when the test fails.
@@ -41,7 +42,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t, root}
+	s := &site{t: t, root: root}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the data directory is kept at %s\nthe server's log ends with\n%s", s.dataDir(), s.logTail())
@@ -66,6 +67,16 @@ func (s *site) logTail() string {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-most):])
+}
+
+// wholeLog is what logTail is the end of.
+func (s *site) wholeLog() string {
+	s.t.Helper()
+	text, err := os.ReadFile(s.logFile())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
 }
 
 // server is one run of siltstone serve.
@@ -100,7 +111,7 @@ func (s *site) launch(args ...string) *server {
 		"serve", "--data-dir", s.dataDir(), "--http-bind", "127.0.0.1:0", "--without-auth",
 		"--tcp-listener-file-path", s.addressFile(), "--exec-mem-pool-bytes", "512MiB",
 	}, args...)...)
-	cmd.Env = plainEnvironment()
+	cmd.Env = append(plainEnvironment(), s.env...)
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
