@@ -1,6 +1,7 @@
 package query
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -8,47 +9,86 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// BenchmarkInfluxQL sets statements beside SQL that is written by hand for the same answer.
+// influxqlShapes are statements as dashboards send them, each beside SQL that is written by hand
+// for the same answer; "" where nobody would write one.
+var influxqlShapes = []struct{ name, influxql, sql string }{
+	{
+		"mean", "SELECT mean(f0) FROM cpu WHERE " + benchDay + " GROUP BY time(1h), host",
+		"SELECT date_bin(INTERVAL '1 hour', time) AS t, host, avg(f0) FROM cpu WHERE " + benchDay + " GROUP BY 1, 2 ORDER BY 2, 1",
+	},
+	{
+		"fill", "SELECT mean(f0) FROM cpu WHERE " + benchDay + " GROUP BY time(10m), host fill(null)",
+		"SELECT date_bin_gapfill(INTERVAL '10 minutes', time) AS t, host, avg(f0) FROM cpu WHERE " + benchDay + " GROUP BY 1, 2 ORDER BY 2, 1",
+	},
+	{"derivative", "SELECT derivative(mean(f0), 1s) FROM cpu WHERE " + benchDay + " GROUP BY time(10m), host fill(none)", ""},
+	{
+		"last", "SELECT last(f0) FROM cpu WHERE " + benchDay + " GROUP BY host",
+		"SELECT host, max(time), arg_max(f0, time) FROM cpu WHERE " + benchDay + " GROUP BY 1 ORDER BY 1",
+	},
+	{"lastAll", "SELECT last(*) FROM cpu WHERE " + benchDay + " GROUP BY host", ""},
+	{
+		"raw", "SELECT f0 FROM cpu WHERE " + benchDay + " AND host = 'host-with-a-long-name-7'",
+		"SELECT time, f0 FROM cpu WHERE " + benchDay + " AND host = 'host-with-a-long-name-7' ORDER BY time",
+	},
+	{
+		"newest", "SELECT f0 FROM cpu ORDER BY time DESC LIMIT 10",
+		"SELECT time, f0 FROM cpu ORDER BY time DESC LIMIT 10",
+	},
+	{
+		"star", "SELECT * FROM cpu LIMIT 1000",
+		"SELECT * FROM cpu ORDER BY time LIMIT 1000",
+	},
+	{"all", "SELECT f0 FROM cpu", "SELECT time, f0 FROM cpu ORDER BY time"},
+	{
+		"tagValues", `SHOW TAG VALUES FROM cpu WITH KEY = "host"`,
+		"SELECT DISTINCT host FROM cpu ORDER BY 1",
+	},
+	{"series", "SHOW SERIES", "SELECT DISTINCT host, region, service FROM cpu ORDER BY ALL"},
+	{"fieldKeys", "SHOW FIELD KEYS", ""},
+}
+
+const benchDay = "time >= '2024-01-01' AND time < '2024-01-02'"
+
+// BenchmarkInfluxQL answers statements over rows in a buffer and in a file.
 func BenchmarkInfluxQL(b *testing.B) {
-	s := newStore(b)
-	addBenchBuffer(benchTable(s), time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano(), benchRows)
+	begin := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+	b.Run("buffer", func(b *testing.B) {
+		s := newStore(b)
+		addBenchBuffer(benchTable(s), begin, benchRows)
+		benchInfluxQL(b, s)
+	})
+	b.Run("file", func(b *testing.B) {
+		s := newStore(b)
+		addBenchFile(s, benchTable(s), begin, benchRows)
+		benchInfluxQL(b, s)
+	})
+}
+
+func benchInfluxQL(b *testing.B, s *store) {
+	b.Helper()
 	q := s.querier(func(o *Options) { o.Schema = func() *schema.Snapshot { return s.schema } })
-	const day = "time >= '2024-01-01' AND time < '2024-01-02'"
-	for _, c := range []struct{ name, influxql, sql string }{
-		{
-			"mean", "SELECT mean(f0) FROM cpu WHERE " + day + " GROUP BY time(1h), host",
-			"SELECT date_bin(INTERVAL '1 hour', time) AS t, host, avg(f0) FROM cpu WHERE " + day + " GROUP BY 1, 2 ORDER BY 2, 1",
-		},
-		{
-			"last", "SELECT last(f0) FROM cpu WHERE " + day + " GROUP BY host",
-			"SELECT host, max(time), arg_max(f0, time) FROM cpu WHERE " + day + " GROUP BY 1 ORDER BY 1",
-		},
-		{
-			"raw", "SELECT f0 FROM cpu WHERE " + day + " AND host = 'host-with-a-long-name-7'",
-			"SELECT time, f0 FROM cpu WHERE " + day + " AND host = 'host-with-a-long-name-7' ORDER BY time",
-		},
-		{
-			"newest", "SELECT f0 FROM cpu ORDER BY time DESC LIMIT 10",
-			"SELECT time, f0 FROM cpu ORDER BY time DESC LIMIT 10",
-		},
-		{"all", "SELECT f0 FROM cpu", "SELECT time, f0 FROM cpu ORDER BY time"},
-	} {
-		b.Run(c.name+"/influxql", func(b *testing.B) {
+	for _, shape := range influxqlShapes {
+		b.Run(shape.name+"/influxql", func(b *testing.B) {
+			defer reportCPU(b)()
 			for b.Loop() {
-				statements, err := influxql.Parse(c.influxql, nil)
+				statements, err := influxql.Parse(shape.influxql, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
-				r, err := q.InfluxQL(b.Context(), InfluxQLRequest{Database: "db", Statement: statements[0]})
+				r, err := q.InfluxQL(b.Context(), InfluxQLRequest{Database: "db", Statement: statements[0], V1: true})
 				if err != nil {
 					b.Fatal(err)
 				}
 				drain(b, r)
 			}
 		})
-		b.Run(c.name+"/sql", func(b *testing.B) {
+		if shape.sql == "" {
+			continue
+		}
+		b.Run(shape.name+"/sql", func(b *testing.B) {
+			defer reportCPU(b)()
 			for b.Loop() {
-				r, err := q.Query(b.Context(), Request{Database: "db", SQL: c.sql})
+				r, err := q.Query(b.Context(), Request{Database: "db", SQL: shape.sql})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -56,6 +96,25 @@ func BenchmarkInfluxQL(b *testing.B) {
 			}
 		})
 	}
+}
+
+// reportCPU adds the processor time of all threads to the result: on a machine that others use too, it
+// says more than the time that passes.
+func reportCPU(b *testing.B) (done func()) {
+	b.Helper()
+	begin := processCPU(b)
+	return func() {
+		b.ReportMetric(float64((processCPU(b)-begin).Microseconds())/float64(b.N)/1000, "cpu-ms/op")
+	}
+}
+
+func processCPU(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // drain reads an answer to its end.
