@@ -26,6 +26,7 @@ type level struct {
 	cond      influxql.Expr
 	fields    []*influxql.Field // with those that top and bottom add
 	ties      int               // how many columns x0, x1, … order points of one time
+	instants  bool              // t is a time as it is stored, not a number
 }
 
 // bounds is a range of time in nanoseconds, both ends included. influxql.MinTime and
@@ -286,7 +287,11 @@ func (n *level) step() (string, error) {
 	if err != nil || r.sql == "" {
 		return "", err
 	}
-	items := []string{"make_timestamp_ns(t) AS time"}
+	at := "make_timestamp_ns(t)"
+	if n.instants {
+		at = "t"
+	}
+	items := []string{at + " AS time"}
 	items = append(items, n.series()...)
 	for i, f := range n.fields {
 		column, t := "o"+strconv.Itoa(i), n.typeOf(f)

@@ -7,7 +7,9 @@ import (
 	"github.com/influxdata/influxql"
 )
 
-// raw writes a level without functions: the points that have at least one of the fields.
+// raw writes a level without functions: the points that have at least one of the fields. As nothing
+// computes with their times, it takes them as they are, so that a LIMIT is pushed down into
+// the scan of the column.
 func (n *level) raw() (relation, error) {
 	refs := n.refs()
 	typed := false
@@ -19,9 +21,14 @@ func (n *level) raw() (relation, error) {
 	if !typed {
 		return relation{}, nil
 	}
+	n.instants = n.outer == nil && !n.readsSubquery()
 	sql, err := n.points(refs, n.bounds, present, true)
 	if err != nil || sql == "" {
 		return relation{}, err
+	}
+	if m := n.candidates(refs); m > 0 {
+		sql = fmt.Sprintf("SELECT t, %s FROM (%s) WHERE t IN (SELECT t FROM (%s) ORDER BY %s LIMIT %d)",
+			list(numbered("r", len(refs.list)), numbered("x", n.ties)), sql, sql, n.by("t"), m)
 	}
 	ties := numbered("x", n.ties)
 	in := columns{refs: refs, filled: n.rawFill(refs)}
@@ -31,6 +38,27 @@ func (n *level) raw() (relation, error) {
 	}
 	items := list([]string{"t"}, n.series(), outputs, ties)
 	return relation{sql: "SELECT " + items + " FROM (" + sql + ")", ties: ties}, nil
+}
+
+// Bounds of what is read twice: rows that a LIMIT keeps, and columns.
+const (
+	maxCandidates       = 1 << 12
+	maxCandidateColumns = 2
+)
+
+// candidates is how many rows from an end of time tell the times that a LIMIT keeps, or 0 where
+// to know them does not help. DuckDB leaves out what a LIMIT cannot reach only where
+// the order is by time alone. So these times are found first, and only points of them are
+// ordered by their tags too.
+func (n *level) candidates(refs *refSet) int {
+	limit, offset := n.stmt.Limit, n.stmt.Offset
+	if !n.instants || n.ties == 0 || len(n.dims) > 0 || n.fill == influxql.PreviousFill || len(refs.list) > maxCandidateColumns {
+		return 0
+	}
+	if limit <= 0 || limit > maxCandidates || offset > maxCandidates {
+		return 0
+	}
+	return limit + offset
 }
 
 // rawFill says what fill() makes of the columns of points, which InfluxDB heeds for them too.

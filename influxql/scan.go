@@ -78,6 +78,9 @@ func shownColumns(t *schema.Table) map[string]value {
 func (n *level) scan(t *schema.Table, refs *refSet, within bounds, present []int) (string, error) {
 	in := measurement{shownColumns(t)}
 	items := []string{"epoch_ns(time) AS t"}
+	if n.instants {
+		items[0] = "time AS t"
+	}
 	for i, dim := range n.dims {
 		column := "''"
 		if c, ok := in.columns[dim]; ok && c.typ == influxql.Tag {
