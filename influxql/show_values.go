@@ -37,11 +37,13 @@ func (s *showScope) tagValues(t *schema.Table, op influxql.Token, keys influxql.
 	}
 	var selects []string
 	for _, tag := range tags {
-		where, err := s.where(t, tag.sql+" IS NOT NULL")
+		where, err := s.where(t)
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT DISTINCT "+quoteText(tag.name)+" AS key, "+tag.sql+" AS value FROM "+quoteName(t.Name)+where)
+		// Only the column itself is made distinct, which is quickest, with the null that it may hold.
+		values := "SELECT DISTINCT " + tag.sql + " AS value FROM " + quoteName(t.Name) + where
+		selects = append(selects, "SELECT "+quoteText(tag.name)+" AS key, value FROM ("+values+") WHERE value IS NOT NULL")
 	}
 	return selects, nil
 }
