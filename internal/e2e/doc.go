@@ -21,6 +21,8 @@
 //	    is killed.
 //	X9  A token for one database reads that one and nothing else: no other database, no
 //	    file, no setting, no variable, by whichever entry and disguise.
+//	X10 A query ends when its client hangs up, its time is over, or somebody kills it; too
+//	    many wait, and one that wants too much memory fails alone.
 //
 // What is expected is never computed by the code under test: reader_test.go has a slow
 // line-protocol reader of its own, and model_test.go the rule of merging points.
