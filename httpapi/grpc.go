@@ -2,10 +2,12 @@ package httpapi
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,9 +42,31 @@ func (s *Server) serveGRPC(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(grpcRequestTime))
-	r.Body = http.MaxBytesReader(w, r.Body, s.opts.MaxRequestBytes)
+	counted := &countedBody{ReadCloser: http.MaxBytesReader(w, r.Body, s.opts.MaxRequestBytes), reader: &s.bodies}
+	defer counted.release()
+	r.Body = counted
 	s.opts.GRPC.ServeHTTP(w, r)
 }
+
+// countedBody counts what has been read of a body against the bound of all bodies (H4): the
+// gRPC library keeps it until the call ends.
+type countedBody struct {
+	io.ReadCloser
+	reader *bodyReader
+	held   atomic.Int64
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.held.Add(int64(n))
+	if b.reader.buffered.Add(int64(n)) > b.reader.maxBuffered {
+		return 0, errBodiesFull
+	}
+	return n, err
+}
+
+// release is for when nothing reads any more.
+func (b *countedBody) release() { b.reader.buffered.Add(-b.held.Swap(0)) }
 
 // Codes of https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 const (

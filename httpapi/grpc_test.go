@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -114,6 +115,23 @@ func TestGRPCIsAdmittedLikeHTTP(t *testing.T) {
 	}
 	s.api.SetStopping()
 	s.call(nil, "Authorization", "Bearer secret").hasCode(t, "14", "siltstone is stopping")
+}
+
+// TestGRPCBodiesCountAgainstTheBoundOfAll: they are read ahead of whoever wants them.
+func TestGRPCBodiesCountAgainstTheBoundOfAll(t *testing.T) {
+	echo := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Grpc-Message", fmt.Sprint(err))
+		w.Header().Set("Grpc-Status", "0")
+	})
+	s := newGRPCSite(t, Options{GRPC: echo, MaxRequestBytes: 10_000, MaxBufferedBytes: 10_000}, true)
+	for range 3 { // what one call held is given back
+		s.call(make([]byte, 10_000)).hasCode(t, "0", "<nil>")
+	}
+	s.api.bodies.buffered.Add(1)
+	s.call(make([]byte, 10_000)).hasCode(t, "0", errBodiesFull.Error())
+	s.call(make([]byte, 9_999)).hasCode(t, "0", "<nil>")
 }
 
 func TestGRPCWaitsForRecovery(t *testing.T) {

@@ -7,6 +7,8 @@
 //	    field has the value written last, whichever file or buffer holds it and
 //	    whichever plan DuckDB chooses. Of a LatestByTag table it sees each record as
 //	    its newest version says, and no deleted one.
+//	    A statement of InfluxQL over several measurements sees each of them at its own
+//	    moment.
 //	Q2  What a user sends can only read. DuckDB runs no text of a user: the text is
 //	    parsed, its syntax tree is checked against lists of what is allowed, the
 //	    tables in it are replaced by our scans, and only the text that is printed

@@ -104,7 +104,12 @@ type statement struct {
 
 // parse checks text and returns it as a statement.
 func (g *gate) parse(ctx context.Context, text string) (*statement, error) {
-	if err := g.checkText(text); err != nil {
+	return g.parseUpTo(ctx, g.maxBytes, text)
+}
+
+// parseUpTo is parse for text of up to a number of bytes.
+func (g *gate) parseUpTo(ctx context.Context, maxBytes int, text string) (*statement, error) {
+	if err := checkText(text, maxBytes); err != nil {
 		return nil, err
 	}
 	prefix, text := cutExplain(text)
@@ -136,9 +141,9 @@ const (
 )
 
 // checkText refuses what would take too long to parse.
-func (g *gate) checkText(text string) error {
-	if len(text) > g.maxBytes {
-		return refuse("the query is longer than %d bytes", g.maxBytes)
+func checkText(text string, maxBytes int) error {
+	if len(text) > maxBytes {
+		return refuse("the query is longer than %d bytes", maxBytes)
 	}
 	if !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 {
 		return refuse("the query is not valid UTF-8 text")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -57,8 +58,13 @@ func (q *Querier) InfluxQL(ctx context.Context, req InfluxQLRequest) (result *In
 			j.end(cmp.Or(err, errPanicked))
 		}
 	}()
+	questioned := make(map[string]bool)
+	mayRead := func(database string) bool {
+		questioned[database] = true
+		return req.MayRead == nil || req.MayRead(database)
+	}
 	env := &influxql.Environment{
-		Database: req.Database, RetentionPolicy: req.RetentionPolicy, MayRead: req.MayRead, Now: q.opts.Now(), V1: req.V1,
+		Database: req.Database, RetentionPolicy: req.RetentionPolicy, MayRead: mayRead, Now: q.opts.Now(), V1: req.V1,
 		Schema: &schema.Snapshot{}, Stop: func() error { return context.Cause(j.ctx) },
 	}
 	if q.opts.Schema != nil {
@@ -68,12 +74,30 @@ func (q *Querier) InfluxQL(ctx context.Context, req InfluxQLRequest) (result *In
 	if err != nil {
 		return nil, j.explain(explainPlan(err))
 	}
+	j.concerns(concerned(plan, questioned, req.Database))
 	r := &InfluxQLResult{job: j, plan: plan, schema: influxqlSchema(plan)}
 	if r.first = r.Next(); !r.first && r.err != nil {
 		r.stop()
 		return nil, r.err
 	}
 	return r, nil
+}
+
+// concerned returns the database that a plan reads, which was made with questions for the
+// given ones, or none if there are several: those who may read one of them are told nothing
+// about the others (Q6).
+func concerned(plan *influxql.Plan, questioned map[string]bool, asked string) string {
+	reads := func(s influxql.Step) bool { return s.Database != "" }
+	if !slices.ContainsFunc(plan.Steps, reads) {
+		return asked
+	}
+	if len(questioned) != 1 {
+		return ""
+	}
+	for database := range questioned {
+		asked = database
+	}
+	return asked
 }
 
 // explainPlan gives an error of the compiler the type that callers of this package know.
@@ -146,7 +170,7 @@ func (r *InfluxQLResult) start() bool {
 			return r.err == nil
 		}
 		var err error
-		r.step, err = r.job.sql(Request{Database: step.Database, SQL: step.SQL})
+		r.step, err = r.job.sql(Request{Database: step.Database, SQL: step.SQL, compiled: true})
 		if isMissing(err) {
 			continue // dropped since the plan was made
 		}

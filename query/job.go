@@ -152,6 +152,13 @@ func (j *job) retried(before *QueryInfo) {
 	info.FileRows, info.BufferedRows = before.FileRows, before.BufferedRows
 }
 
+// concerns moves the job's entry in the log to the database that it turned out to read.
+func (j *job) concerns(database string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.mu.info.Database = database
+}
+
 // planned notes what the scans of a text read.
 func (j *job) planned(scans []*scanReport) {
 	j.enter(executing)

@@ -163,6 +163,8 @@ type Request struct {
 	// json.Number or time.Time.
 	Params map[string]any
 	Origin Origin
+
+	compiled bool // from InfluxQL
 }
 
 // Query starts a query and returns when its first rows are there. The caller must close
@@ -205,7 +207,7 @@ func (j *job) try(req Request) (result *Result, hadCompany bool, err error) {
 			hadCompany = run.hadCompany.Load()
 		}
 	}()
-	stmt, err := q.gate.parse(j.ctx, text)
+	stmt, err := q.gate.parseUpTo(j.ctx, q.maxText(req), text)
 	if err != nil {
 		return nil, false, err
 	}
@@ -215,6 +217,18 @@ func (j *job) try(req Request) (result *Result, hadCompany bool, err error) {
 	}
 	result, err = run.start(j.ctx, req.Database, stmt, &used)
 	return result, false, err
+}
+
+// maxCompiledBytes bounds the text that an InfluxQL statement becomes: SELECT * names each
+// of thousands of columns a few times. What made it was bounded before.
+const maxCompiledBytes = 8 << 20
+
+// maxText is the length that the text of a request may have.
+func (q *Querier) maxText(req Request) int {
+	if req.compiled {
+		return maxCompiledBytes
+	}
+	return q.opts.MaxSQLBytes
 }
 
 // acquire waits for a slot.
