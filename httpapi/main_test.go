@@ -55,7 +55,7 @@ func setReady(t *testing.T, api *Server) {
 			t.Error(err)
 		}
 	})
-	q, err := query.Open(query.Options{View: e.View, Schema: e.Schema, DataDir: dir, TempDir: t.TempDir()})
+	q, err := query.Open(query.Options{View: e.View, Schema: e.Schema, Stats: e.Stats, DataDir: dir, TempDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
