@@ -398,7 +398,7 @@ func (g *gapfill) middle(inner node, bounds [2]string) (node, error) {
 	var args []node
 	for i, call := range g.fills.list {
 		args = append(args, asNode(call.list("children")[0]))
-		columns = append(columns, fmt.Sprintf(fillText[call.str("function_name")], "$"+strconv.Itoa(i+1), partition)+" AS f"+strconv.Itoa(i))
+		columns = append(columns, fmt.Sprintf(fillText[call.str("function_name")], "$"+strconv.Itoa(i+1), partition, bounds[0])+" AS f"+strconv.Itoa(i))
 	}
 	text := fmt.Sprintf("WITH %s AS MATERIALIZED (SELECT 1) SELECT %s FROM (SELECT DISTINCT %s FROM %[1]s) g JOIN (%[4]s) s ON true LEFT JOIN %[1]s b ON %[5]s",
 		binsName, strings.Join(columns, ", "), strings.Join(keys, ", "), series, strings.Join(join, " AND "))
@@ -414,13 +414,14 @@ func (g *gapfill) middle(inner node, bounds [2]string) (node, error) {
 	return query, nil
 }
 
-// fillText is what fills a gap, of the value and the window's partition. fill, which is linear,
-// would go on before the first and behind the last value.
+// fillText is what fills a gap, of the value, the window's partition and the first bin. fill, which
+// is linear, would go on before the first and behind the last value; it computes in floats, in which
+// a time since 1970 is 256 ns wide, so that it gets the time since the first bin.
 var fillText = map[string]string{
 	"locf": "last_value(%[1]s IGNORE NULLS) OVER (%[2]s ORDER BY s.k0 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
 	"interpolate": `CASE WHEN count(%[1]s) OVER (%[2]s ORDER BY s.k0 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) > 0
 		AND count(%[1]s) OVER (%[2]s ORDER BY s.k0 ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) > 0
-		THEN fill(%[1]s) OVER (%[2]s ORDER BY s.k0) END`,
+		THEN fill(%[1]s) OVER (%[2]s ORDER BY epoch_ns(s.k0) - epoch_ns(%[3]s)) END`,
 }
 
 // series writes the SELECT of all bins.
