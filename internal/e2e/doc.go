@@ -23,6 +23,8 @@
 //	    file, no setting, no variable, by whichever entry and disguise.
 //	X10 A query ends when its client hangs up, its time is over, or somebody kills it; too
 //	    many wait, and one that wants too much memory fails alone.
+//	X11 The system tables say of files, partitions and the log what is on disk, before and
+//	    after a flush, a kill, a stop and a deletion.
 //
 // What is expected is never computed by the code under test: reader_test.go has a slow
 // line-protocol reader of its own, and model_test.go the rule of merging points.
