@@ -21,6 +21,9 @@ func isAggregate(call *influxql.Call) bool {
 
 // aggregated writes some of the calls, which all are aggregates, in one grouping by bucket.
 func (n *level) aggregated(calls []*influxql.Call, some []int, within bounds) (stream, error) {
+	if n.interval.width == 0 && len(some) > 1 && allEnds(calls, some) && n.countTies() > 0 {
+		return n.ends(calls, some, within)
+	}
 	refs := &refSet{}
 	items := slices.Clone(n.series())
 	var having []string
@@ -45,6 +48,40 @@ func (n *level) aggregated(calls []*influxql.Call, some []int, within bounds) (s
 		groupBy([]string{"k"}, n.series()) + " HAVING " + strings.Join(having, " OR ")
 	s.sql = n.filled(sql, calls, some, within)
 	return s, nil
+}
+
+// allEnds reports whether all of some calls are first or last.
+func allEnds(calls []*influxql.Call, some []int) bool {
+	return !slices.ContainsFunc(some, func(i int) bool { return calls[i].Name != "first" && calls[i].Name != "last" })
+}
+
+// ends writes several first and last, as last(*) is, of one table whose tags are not all grouped by.
+// To compare a pair of time and value for each row and field is slow. So each series of the
+// table, in which no time comes twice, yields its own ends first, and only those compete.
+func (n *level) ends(calls []*influxql.Call, some []int, within bounds) (stream, error) {
+	refs := &refSet{}
+	ofSeries, ofGroup := slices.Clone(n.series()), slices.Clone(n.series())
+	var having []string
+	for _, i := range some {
+		r := "r" + strconv.Itoa(refs.add(field(calls[i])))
+		v, at := "v"+strconv.Itoa(i), "t"+strconv.Itoa(i)
+		end, sign := "max", ""
+		if calls[i].Name == "first" {
+			end, sign = "min", "-"
+		}
+		ofSeries = append(ofSeries, fmt.Sprintf("arg_%s(%s, t) AS %s", end, r, v), fmt.Sprintf("%s(t) FILTER (%s IS NOT NULL) AS %s", end, r, at))
+		ofGroup = append(ofGroup, fmt.Sprintf("arg_max(%s, {'t': %s%s, 'v': %s}) AS %s", v, sign, at, v, v))
+		having = append(having, v+" IS NOT NULL")
+	}
+	sql, err := n.points(refs, within, allOf(refs), true)
+	if err != nil || sql == "" {
+		return stream{}, err
+	}
+	sql = "SELECT " + list(ofSeries) + " FROM (" + sql + ")" + groupBy(n.series(), numbered("x", n.ties))
+	sql = "SELECT " + list(ofGroup) + " FROM (" + sql + ")" + groupBy(n.series())
+	n.ties = 0
+	sql = fmt.Sprintf("SELECT %s AS t, %s FROM (%s) WHERE %s", n.lowerBound(), list(n.series(), n.names(some)), sql, strings.Join(having, " OR "))
+	return stream{sql: sql, calls: some}, nil
 }
 
 func (n *level) names(calls []int) []string {
