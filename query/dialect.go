@@ -173,8 +173,28 @@ func (g *gate) template(ctx context.Context, text string) (node, error) {
 	return parsed, nil
 }
 
-// printExpression returns the text of an expression.
+// printExpression returns the text of an expression, which it takes over.
 func (g *gate) printExpression(ctx context.Context, expression node) (string, error) {
+	walk(expression, func(n node) {
+		if n["query_location"] != nil {
+			n["query_location"] = 0
+		}
+	})
+	tree, err := json.Marshal(expression)
+	if err != nil {
+		return "", fmt.Errorf("query: encode an expression: %w", err)
+	}
+	if text, ok := g.names.find(string(tree)); ok {
+		return text, nil
+	}
+	text, err := g.printNewExpression(ctx, expression)
+	if err == nil {
+		g.names.keep(string(tree), text)
+	}
+	return text, err
+}
+
+func (g *gate) printNewExpression(ctx context.Context, expression node) (string, error) {
 	const empty = "SELECT 1"
 	known, ok := g.templates.Load(empty)
 	if !ok {

@@ -19,6 +19,7 @@ type gate struct {
 	maxBytes  int
 	sessions  chan *gateSession // those that are free
 	templates sync.Map          // of node, by text: dialect.go
+	names     printedNames
 	closed    chan struct{}
 }
 
@@ -51,7 +52,7 @@ func openGateSession(db mapping.Database) (*gateSession, error) {
 		return nil, err
 	}
 	if s.serialize, err = prepareTextFunction(s.conn, "SELECT json_serialize_sql($1::VARCHAR)"); err == nil {
-		s.deserialize, err = prepareTextFunction(s.conn, "SELECT json_deserialize_sql($1::JSON)")
+		s.deserialize, err = prepareTextFunction(s.conn, "SELECT json_deserialize_sql($1::VARCHAR)")
 	}
 	if err != nil {
 		s.close()
