@@ -427,12 +427,21 @@ var fillText = map[string]string{
 // series writes the SELECT of all bins.
 func (g *gapfill) series(bounds [2]string) (string, error) {
 	if g.grid.width.months == 0 {
-		return fmt.Sprintf("SELECT make_timestamp_ns(unnest(generate_series(epoch_ns(%s), epoch_ns(%s), %d))) AS k0", bounds[0], bounds[1], g.grid.width.ns), nil
+		return fmt.Sprintf("SELECT make_timestamp_ns(unnest(generate_series(low, %s, %d))) AS k0 FROM (SELECT epoch_ns(%s) AS low, epoch_ns(%s) AS high)",
+			g.grid.atMostBins(), g.grid.width.ns, bounds[0], bounds[1]), nil
 	}
 	offset := g.grid.monthOffset()
 	return fmt.Sprintf(`SELECT make_timestamp_ns(epoch_ns(unnest(generate_series(
 		make_timestamp((epoch_ns(%s) - %d) // 1000), make_timestamp((epoch_ns(%s) - %[2]d) // 1000), to_months(%[4]d)))) + %[2]d) AS k0`,
 		bounds[0], offset, bounds[1], g.grid.width.months), nil
+}
+
+// atMostBins is the last bin, and an error where it is too far from the first: the bins are a list
+// that DuckDB makes whole, in memory that it does not count. Where the query bounds time on both
+// sides, bounds has found that out before anything was read.
+func (g *grid) atMostBins() string {
+	return fmt.Sprintf("CASE WHEN (high::HUGEINT - low) // %d > %d THEN error('date_bin_gapfill would fill ' || (high::HUGEINT - low) // %[1]d || ' bins; at most %d are made: "+
+		"use a longer interval, or bounds on time that are closer to each other') ELSE high END", g.width.ns, maxBins, maxBins)
 }
 
 // bounds returns the first and the last bin as SQL.

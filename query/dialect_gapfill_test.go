@@ -167,3 +167,23 @@ func drawBounds(r *rapid.T, from, to int64) string {
 		fmt.Sprintf("time >= to_timestamp_nanos(%d) AND time < to_timestamp_nanos(%d)", from, to+1),
 	}).Draw(r, "bounds")
 }
+
+// The bins of a gap are a list, whose memory DuckDB does not count.
+func TestTooManyBinsAreRefused(t *testing.T) {
+	q := influxqlStore(t).influxQuerier()
+	size := residentSize()
+	for _, where := range []string{
+		"time >= '1970-01-01'", "time < '2024-01-01'", "time >= '1970-01-01' AND time < '2024-01-01'",
+	} {
+		r, err := q.Query(t.Context(), Request{Database: "t", SQL: "SELECT date_bin_gapfill(INTERVAL '1 microsecond', time) AS bin, avg(x) FROM m WHERE " + where + " GROUP BY bin"})
+		if err == nil {
+			r.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "date_bin_gapfill would fill ") {
+			t.Errorf("WHERE %s: %v", where, err)
+		}
+	}
+	if grown := residentSize() - size; grown > 256<<20 {
+		t.Errorf("the process grew by %d MiB", grown>>20)
+	}
+}
