@@ -58,7 +58,7 @@ const bucketsAtOnce = 4096
 
 // buckets repeats each row for every bucket b from begin to end. DuckDB makes a list of them, in
 // memory that no limit bounds and for 2,048 rows at once, so that long ranges are cut into
-// pieces, and a range of too many is an error of a cast that fails.
+// pieces, and a range of too many is an error.
 func (n *level) buckets(columns, begin, end, from string) string {
 	width := n.interval.width
 	ranges := fmt.Sprintf("SELECT %s, %s AS b0, %s AS b1 FROM (%s)", columns, begin, end, from)
@@ -67,7 +67,7 @@ func (n *level) buckets(columns, begin, end, from string) string {
 	}
 	tooMany := quoteText(fmt.Sprintf("GROUP BY time() would fill more than %d buckets of a series: use a longer interval, a shorter range, or fill(none)", maxBuckets))
 	step := width * bucketsAtOnce
-	pieces := fmt.Sprintf("SELECT %s, b1, unnest(range(CASE WHEN b1::HUGEINT - b0 > %d THEN CAST(%s AS BIGINT) ELSE b0 END, b1, %d)) AS b0 FROM (%s)",
+	pieces := fmt.Sprintf("SELECT %s, b1, unnest(range(CASE WHEN b1::HUGEINT - b0 > %d THEN error(%s) ELSE b0 END, b1, %d)) AS b0 FROM (%s)",
 		columns, width*maxBuckets, tooMany, step, ranges)
 	return fmt.Sprintf("SELECT %s, unnest(range(b0, least(b0::HUGEINT + %d, b1::HUGEINT)::BIGINT, %d)) AS b FROM (%s)", columns, step, width, pieces)
 }
