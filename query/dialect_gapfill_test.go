@@ -187,3 +187,17 @@ func TestTooManyBinsAreRefused(t *testing.T) {
 		t.Errorf("the process grew by %d MiB", grown>>20)
 	}
 }
+
+// Distances in time are measured to the nanosecond.
+func TestInterpolationIsExactInNarrowBins(t *testing.T) {
+	s := newStore(t)
+	const at = 1_700_000_000_000_000_001
+	s.addBuffer(s.table("t", "m", "x:float"), []row{
+		{at, nil, map[string]any{"x": 0.0}}, {at + 10, nil, map[string]any{"x": 10.0}},
+	}, 10)
+	got, err := tryAnswer(t, s.influxQuerier(), Request{Database: "t", SQL: `SELECT i FROM (
+		SELECT date_bin_gapfill(INTERVAL '1 nanosecond', time) AS bin, interpolate(avg(x)) AS i FROM m GROUP BY bin) ORDER BY bin`})
+	if want := "0 1 2 3 4 5 6 7 8 9 10"; err != nil || strings.Join(got, " ") != want {
+		t.Errorf("%v, %v; want %s", got, err, want)
+	}
+}
