@@ -160,7 +160,7 @@ func (n *level) aggregate(call *influxql.Call, column string) string {
 		}
 		return "max(" + column + ") - min(" + column + ")"
 	case "first", "last":
-		return n.firstOrLast(call.Name, column)
+		return n.firstOrLast(call.Name, column, t)
 	case "percentile":
 		return percentile(call, column)
 	}
@@ -185,20 +185,22 @@ func rank(call *influxql.Call, n string) string {
 	return "greatest(0, floor(" + n + "::DOUBLE * " + floatText(p) + " / 100 + 0.5)::BIGINT)"
 }
 
-// firstOrLast takes the value at an end of time, and of several there the greatest. Where the
-// series are those of the table there cannot be several.
-func (n *level) firstOrLast(name, column string) string {
+// firstOrLast takes the value at an end of time, and of several there the greatest, but false as the
+// first. Where the series are those of the table there cannot be several.
+func (n *level) firstOrLast(name, column string, t influxql.DataType) string {
 	if n.hasUniqueTimes() {
 		if name == "first" {
 			return "arg_min(" + column + ", t)"
 		}
 		return "arg_max(" + column + ", t)"
 	}
-	at := "t"
-	if name == "first" {
-		at = "-t"
+	switch {
+	case name == "first" && t == influxql.Boolean:
+		return "arg_min(" + column + ", {'t': t, 'v': " + column + "})"
+	case name == "first":
+		return "arg_max(" + column + ", {'t': -t, 'v': " + column + "})"
 	}
-	return "arg_max(" + column + ", {'t': " + at + ", 'v': " + column + "})"
+	return "arg_max(" + column + ", {'t': t, 'v': " + column + "})"
 }
 
 // hasUniqueTimes reports whether each of the level's series is one series of one table.

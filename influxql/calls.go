@@ -21,7 +21,7 @@ type stream struct {
 func (n *level) computed() (relation, error) {
 	calls, refs := n.calls(), n.refs()
 	absent := make([]bool, len(calls))
-	in := columns{refs: refs, calls: make(map[string]int, len(calls))}
+	in := columns{refs: refs, calls: make(map[string]int, len(calls)), missing: n.missing()}
 	for i, call := range calls {
 		var err error
 		if absent[i], err = n.isAbsent(call); err != nil {
@@ -222,7 +222,31 @@ func checkArgument(call *influxql.Call, t influxql.DataType) error {
 	if t == influxql.Boolean {
 		kind = "boolean"
 	}
-	return refuse("unsupported %s iterator type: *query.%sInterruptIterator", call.Name, kind)
+	function, iterator := functionOf(call), "Interrupt"
+	if (call.Name == "top" || call.Name == "bottom") && len(call.Args) > 2 {
+		// The greatest or least of each tag is taken first, which booleans have.
+		if t == influxql.Boolean {
+			iterator = "ReduceBoolean"
+		} else {
+			function = map[string]string{"top": "max", "bottom": "min"}[call.Name]
+		}
+	}
+	return refuse("unsupported %s iterator type: *query.%s%sIterator", function, kind, iterator)
+}
+
+// functionOf is what InfluxDB calls a function in errors.
+func functionOf(call *influxql.Call) string {
+	switch call.Name {
+	case "non_negative_derivative":
+		return "derivative"
+	case "non_negative_difference":
+		return "difference"
+	case "moving_average":
+		return "moving average"
+	case "cumulative_sum":
+		return "cumulative sum"
+	}
+	return call.Name
 }
 
 // callStream writes one call as stream of the column v<number>.

@@ -317,9 +317,12 @@ func (n *level) outputs(in resolver) ([]string, error) {
 			return nil, err
 		}
 		t := n.typeOf(f)
-		sql := v.as(t)
-		if v.typ == influxql.Unknown {
+		sql := v.sql
+		switch {
+		case v.typ == influxql.Unknown:
 			sql = "NULL"
+		case t != influxql.Unknown:
+			sql = v.as(t)
 		}
 		items[i] = "(" + sql + ")::" + sqlTypeOf(t) + " AS o" + strconv.Itoa(i)
 	}

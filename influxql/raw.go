@@ -31,7 +31,7 @@ func (n *level) raw() (relation, error) {
 			list(numbered("r", len(refs.list)), numbered("x", n.ties)), sql, sql, n.by("t"), m)
 	}
 	ties := numbered("x", n.ties)
-	in := columns{refs: refs, filled: n.rawFill(refs)}
+	in := columns{refs: refs, filled: n.rawFill(refs), missing: n.missing()}
 	outputs, err := n.outputs(in)
 	if err != nil {
 		return relation{}, err
@@ -113,6 +113,16 @@ type columns struct {
 	refs   *refSet
 	filled func(i int) string // the column of a name; nil for r0, …
 	calls  map[string]int     // the numbers of v0, … by the text of the call, of those that have points
+	// missing is the value of what does not exist.
+	missing value
+}
+
+// missing is what fill() makes of a name or a call that has no points beside others that have.
+func (n *level) missing() value {
+	if number, ok := n.fillNumber(influxql.Float); ok && n.fill == influxql.NumberFill {
+		return value{number, influxql.Float}
+	}
+	return null
 }
 
 func (c columns) ref(ref *influxql.VarRef) value {
@@ -122,17 +132,21 @@ func (c columns) ref(ref *influxql.VarRef) value {
 		sql = c.filled(i)
 	}
 	if ref.Type == influxql.Unknown || ref.Type == influxql.AnyField {
-		return null
+		return c.missing
 	}
 	return value{sql, ref.Type}
 }
 
 func (c columns) call(call *influxql.Call) value {
 	i, ok := c.calls[call.String()]
-	if !ok {
-		return null
+	t := influxql.EvalType(call, nil, callTypes{})
+	switch {
+	case ok:
+		return value{"v" + strconv.Itoa(i), t}
+	case t == influxql.Unknown:
+		return null // as first() of what does not exist is, whatever fill() says
 	}
-	return value{"v" + strconv.Itoa(i), influxql.EvalType(call, nil, callTypes{})}
+	return c.missing
 }
 
 func (c columns) dividesWhole() bool { return false }

@@ -27,24 +27,27 @@ func (n *level) selected(call *influxql.Call, refs *refSet) (stream, error) {
 			list(keys, []string{"t", x + " AS v0"}, aux), over(keys, order), over(keys, nil), points, x)
 		sql = "SELECT " + list(keys, []string{"t", "v0"}, aux) + " FROM (" + sql + ") WHERE n = " + rank(call, "total")
 	} else {
-		sql = pick(call.Name, x, keys, aux, points)
+		sql = pick(call, x, keys, aux, points)
 	}
 	if n.interval.width == 0 {
-		return stream{sql: "SELECT " + list([]string{"t"}, n.series(), []string{"v0"}, aux) + " FROM (" + sql + ")", calls: []int{0}}, nil
+		items := list([]string{"t"}, n.series(), []string{"v0"}, n.filledAux(refs, "t"))
+		return stream{sql: "SELECT " + items + " FROM (" + sql + ")", calls: []int{0}}, nil
 	}
 	return stream{sql: n.selectedBuckets(sql, refs), calls: []int{0}}, nil
 }
 
 // pick takes from each group the point that min, max, first or last means. The names of what
 // is compared stand in the order in which it is compared.
-func pick(name, x string, keys, aux []string, points string) string {
+func pick(call *influxql.Call, x string, keys, aux []string, points string) string {
 	function, by := "arg_max", "{'a': "+x+", 'b': -t}"
-	switch name {
-	case "min":
+	switch {
+	case call.Name == "min":
 		function, by = "arg_min", "{'a': "+x+", 'b': t}"
-	case "first":
+	case call.Name == "first" && field(call).Type == influxql.Boolean:
+		function, by = "arg_min", "{'a': t, 'b': "+x+"}"
+	case call.Name == "first":
 		by = "{'a': -t, 'b': " + x + "}"
-	case "last":
+	case call.Name == "last":
 		by = "{'a': t, 'b': " + x + "}"
 	}
 	point := "{'t': t, 'v0': " + x
@@ -66,25 +69,27 @@ func (n *level) selectedBuckets(sql string, refs *refSet) string {
 		sql = n.spread(sql, values, n.bounds)
 		items := append([]string{"k"}, n.series()...)
 		items = append(items, n.fillValue(n.calls()[0], "v0"))
-		for i, r := range aux {
-			items = append(items, n.fillAux(refs.list[i].Type, r))
-		}
-		sql = "SELECT " + list(items) + " FROM (" + sql + ")"
+		sql = "SELECT " + list(items, n.filledAux(refs, "k")) + " FROM (" + sql + ")"
 	}
 	return "SELECT " + list([]string{n.start(n.bounds) + " AS t"}, n.series(), values) + " FROM (" + sql + ")"
 }
 
-// fillAux writes a field or tag that stands beside a selector.
-func (n *level) fillAux(t influxql.DataType, r string) string {
-	switch n.fill {
-	case influxql.NumberFill:
-		if number, ok := n.fillNumber(t); ok {
-			return "coalesce(" + r + ", " + number + ") AS " + r
+// filledAux writes the fields and tags that stand beside a selector, with what fill() makes of
+// nulls. The columns in order are those of the rows.
+func (n *level) filledAux(refs *refSet, order ...string) []string {
+	items := numbered("r", len(refs.list))
+	order = append([]string{n.by(order[0])}, order[1:]...)
+	for i, r := range items {
+		switch n.fill {
+		case influxql.NumberFill:
+			if number, ok := n.fillNumber(refs.list[i].Type); ok {
+				items[i] = "coalesce(" + r + ", " + number + ") AS " + r
+			}
+		case influxql.PreviousFill:
+			items[i] = "last_value(" + r + " IGNORE NULLS) " + upTo(n.series(), order) + " AS " + r
 		}
-	case influxql.PreviousFill:
-		return "last_value(" + r + " IGNORE NULLS) " + upTo(n.series(), []string{n.by("k")}) + " AS " + r
 	}
-	return r
+	return items
 }
 
 // ranked writes top and bottom. With tags it first takes one point for each of their values.
@@ -117,7 +122,7 @@ func (n *level) ranked(call *influxql.Call, refs *refSet) (stream, error) {
 	}
 	limit := call.Args[len(call.Args)-1].(*influxql.IntegerLiteral).Val
 	sql := fmt.Sprintf("SELECT %s, row_number() %s AS n FROM (%s) WHERE %s IS NOT NULL", columns, over(keys, order), points, x)
-	items := list([]string{"t"}, n.series(), []string{x + " AS v0"}, numbered("r", len(refs.list)), []string{"n AS x0"})
+	items := list([]string{"t"}, n.series(), []string{x + " AS v0"}, n.filledAux(refs, "t", "n"), []string{"n AS x0"})
 	return stream{sql: fmt.Sprintf("SELECT %s FROM (%s) WHERE n <= %d", items, sql, limit), calls: []int{0}, ties: []string{"x0"}, repeats: true}, nil
 }
 
@@ -140,7 +145,7 @@ func (n *level) samples(call *influxql.Call, number int, refs *refSet, within bo
 	columns := list([]string{"t"}, n.series(), numbered("r", len(all.list)), ties)
 	sql := fmt.Sprintf("SELECT %s, row_number() %s AS n FROM (%s) WHERE %s IS NOT NULL",
 		columns, over(keys, []string{"random()"}), n.keyed(points, all, within), column)
-	items := list([]string{"t"}, n.series(), []string{column + " AS v" + strconv.Itoa(number)}, numbered("r", len(refs.list)), ties)
+	items := list([]string{"t"}, n.series(), []string{column + " AS v" + strconv.Itoa(number)}, n.filledAux(refs, append([]string{"t"}, ties...)...), ties)
 	size := call.Args[1].(*influxql.IntegerLiteral).Val
 	return stream{sql: fmt.Sprintf("SELECT %s FROM (%s) WHERE n <= %d", items, sql, size), calls: []int{number}, ties: ties, repeats: true}, nil
 }
