@@ -21,7 +21,7 @@ func isAggregate(call *influxql.Call) bool {
 
 // aggregated writes some of the calls, which all are aggregates, in one grouping by bucket.
 func (n *level) aggregated(calls []*influxql.Call, some []int, within bounds) (stream, error) {
-	if n.interval.width == 0 && len(some) > 1 && allEnds(calls, some) && n.countTies() > 0 {
+	if n.interval.width == 0 && len(some) > 1 && allEnds(calls, some) && !n.readsSubquery() && n.countTies() > 0 {
 		return n.ends(calls, some, within)
 	}
 	refs := &refSet{}
@@ -70,7 +70,11 @@ func (n *level) ends(calls []*influxql.Call, some []int, within bounds) (stream,
 			end, sign = "min", "-"
 		}
 		ofSeries = append(ofSeries, fmt.Sprintf("arg_%s(%s, t) AS %s", end, r, v), fmt.Sprintf("%s(t) FILTER (%s IS NOT NULL) AS %s", end, r, at))
-		ofGroup = append(ofGroup, fmt.Sprintf("arg_max(%s, {'t': %s%s, 'v': %s}) AS %s", v, sign, at, v, v))
+		last := "max"
+		if end == "min" && field(calls[i]).Type == influxql.Boolean { // false is first
+			last, sign = end, ""
+		}
+		ofGroup = append(ofGroup, fmt.Sprintf("arg_%s(%s, {'t': %s%s, 'v': %s}) AS %s", last, v, sign, at, v, v))
 		having = append(having, v+" IS NOT NULL")
 	}
 	sql, err := n.points(refs, within, allOf(refs), true)

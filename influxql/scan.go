@@ -19,10 +19,7 @@ func (n *level) points(refs *refSet, within bounds, present []int, ties bool) (s
 		n.ties = n.countTies()
 	}
 	var parts []string
-	for _, source := range n.stmt.Sources {
-		if !touches(source, n.leaf) {
-			continue
-		}
+	for _, source := range n.sources() {
 		var sql string
 		var err error
 		switch source := source.(type) {
@@ -48,17 +45,36 @@ func (n *level) otherTags(t *schema.Table) []schema.Column {
 	return tags
 }
 
-// countTies is how many columns order points of one time: the other tags, where the level reads
-// one measurement. Rows of subqueries have no such order.
+// sources are those of the level's statement that have rows of its measurement.
+func (n *level) sources() []influxql.Source {
+	return slices.DeleteFunc(slices.Clone(n.stmt.Sources), func(s influxql.Source) bool { return !touches(s, n.leaf) })
+}
+
+// countTies is how many columns order points of one time, where the level reads one source: the
+// other tags of a measurement or of the series of a subquery.
 func (n *level) countTies() int {
-	sources := slices.DeleteFunc(slices.Clone(n.stmt.Sources), func(s influxql.Source) bool { return !touches(s, n.leaf) })
+	sources := n.sources()
 	if len(sources) != 1 {
 		return 0
 	}
-	if m, ok := sources[0].(*influxql.Measurement); ok {
-		return len(n.otherTags(n.c.table(m)))
+	switch source := sources[0].(type) {
+	case *influxql.Measurement:
+		return len(n.otherTags(n.c.table(source)))
+	case *influxql.SubQuery:
+		return len(n.otherDims(n.c.newLevel(source.Statement, n, n.leaf)))
 	}
 	return 0
+}
+
+// otherDims are the columns of a subquery's tags that do not name the level's series.
+func (n *level) otherDims(sub *level) []string {
+	var all []string
+	for i, dim := range sub.dims {
+		if !slices.Contains(n.dims, dim) {
+			all = append(all, "g"+strconv.Itoa(i))
+		}
+	}
+	return all
 }
 
 // shownColumns finds the columns of a table by name, with the names that SQL has for them.
@@ -184,6 +200,11 @@ func (n *level) subquery(stmt *influxql.SelectStatement, refs *refSet, within bo
 	for i, ref := range refs.list {
 		items = append(items, in.ref(ref).sql+" AS r"+strconv.Itoa(i))
 	}
+	if n.ties > 0 {
+		for i, g := range n.otherDims(sub) {
+			items = append(items, g+" AS x"+strconv.Itoa(i))
+		}
+	}
 	sql := "SELECT " + list(items) + " FROM (" + r.sql + ")"
 	if n.cond != nil {
 		cond, err := condition(n.cond, in)
@@ -195,7 +216,8 @@ func (n *level) subquery(stmt *influxql.SelectStatement, refs *refSet, within bo
 	return sql, nil
 }
 
-// rows resolves the names of what a subquery yields: its fields, and the tags in its GROUP BY.
+// rows resolves the names of what a subquery yields: its fields, and the tags in its GROUP BY,
+// which are empty where they are absent.
 type rows struct{ sub *level }
 
 func (s rows) ref(ref *influxql.VarRef) value {
@@ -211,10 +233,22 @@ func (s rows) ref(ref *influxql.VarRef) value {
 	}
 	for _, d := range s.sub.stmt.Dimensions {
 		if own, ok := d.Expr.(*influxql.VarRef); ok && own.Val == ref.Val {
-			return value{"nullif(g" + strconv.Itoa(slices.Index(s.sub.dims, ref.Val)) + ", '')", influxql.Tag}
+			return value{"g" + strconv.Itoa(slices.Index(s.sub.dims, ref.Val)), influxql.Tag}
 		}
 	}
 	return null
+}
+
+// tag answers for the tags that name the subquery's series, and for every name that it has not,
+// which is an empty tag.
+func (s rows) tag(name string) (column string, known bool) {
+	if slices.ContainsFunc(s.sub.fields, func(f *influxql.Field) bool { return f.Name() == name }) {
+		return "", false
+	}
+	if i := slices.Index(s.sub.dims, name); i >= 0 {
+		return "nullif(g" + strconv.Itoa(i) + ", '')", true
+	}
+	return "NULL", true
 }
 
 func (s rows) call(*influxql.Call) value { return null }

@@ -63,7 +63,7 @@ func (n *level) input(call *influxql.Call, number int, within bounds) (stream, e
 	return s, nil
 }
 
-// extended is a range with one bucket more in front.
+// extended is a range with one bucket more in front, as far as the outer level has it.
 func (n *level) extended(within bounds) bounds {
 	width := n.interval.width
 	if n.ascending && within.low > influxql.MinTime+width {
@@ -71,6 +71,9 @@ func (n *level) extended(within bounds) bounds {
 	}
 	if !n.ascending && within.high < influxql.MaxTime-width {
 		within.high += width
+	}
+	if n.outer != nil {
+		return within.intersect(n.outer.bounds)
 	}
 	return within
 }
