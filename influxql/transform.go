@@ -181,8 +181,8 @@ func (n *level) integral(call *influxql.Call, number int, within bounds) (stream
 		having = " HAVING max(t) > " + start + " OR bool_or(more)"
 	}
 	sql = fmt.Sprintf("SELECT %s, sum(a) AS %s FROM (%s) GROUP BY %s%s", list(keys), v, areas, list(keys), having)
-	if n.interval.width == 0 {
-		start = intText(0)
+	if n.interval.width == 0 && field(call).Type == influxql.Float {
+		start = intText(0) // the integral of integers has the lower bound of time, as aggregates have
 	}
 	return stream{sql: "SELECT " + list([]string{start + " AS t"}, series, []string{v}) + " FROM (" + sql + ")", calls: []int{number}}, nil
 }
