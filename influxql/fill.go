@@ -88,7 +88,7 @@ func (n *level) fillValue(call *influxql.Call, v string) string {
 			return "coalesce(" + v + ", false) AS " + v
 		}
 	case influxql.PreviousFill:
-		return "last_value(" + v + " IGNORE NULLS) " + upTo(n.series(), order) + " AS " + v
+		return n.latest() + "(" + v + ", k) " + upTo(n.series(), order) + " AS " + v
 	case influxql.LinearFill:
 		if isNumber(t) {
 			return n.linear(v, t) + " AS " + v
@@ -101,16 +101,26 @@ func (n *level) fillValue(call *influxql.Call, v string) string {
 	return v
 }
 
+// latest is the aggregate that finds the last value in the order of the statement, over buckets up
+// to a row. last_value(… IGNORE NULLS) goes back to it from every row, which takes time that
+// grows with the square of a gap.
+func (n *level) latest() string {
+	if n.ascending {
+		return "arg_max"
+	}
+	return "arg_min"
+}
+
 // linear lies on the line between the neighbours that have values, and is null where one is
 // missing. Integers are cut.
 func (n *level) linear(v string, t influxql.DataType) string {
 	before := upTo(n.series(), []string{"k"})
 	after := upTo(n.series(), []string{"k DESC"})
 	key := "CASE WHEN " + v + " IS NOT NULL THEN k END"
-	v1 := "(last_value(" + v + " IGNORE NULLS) " + before + ")::DOUBLE"
-	v2 := "(last_value(" + v + " IGNORE NULLS) " + after + ")::DOUBLE"
-	k1 := "last_value(" + key + " IGNORE NULLS) " + before
-	k2 := "last_value(" + key + " IGNORE NULLS) " + after
+	v1 := "(arg_max(" + v + ", k) " + before + ")::DOUBLE"
+	v2 := "(arg_min(" + v + ", k) " + after + ")::DOUBLE"
+	k1 := "max(" + key + ") " + before
+	k2 := "min(" + key + ") " + after
 	width := strconv.FormatInt(n.interval.width, 10)
 	line := fmt.Sprintf("(%s - %s) / ((%s - %s) // %s) * ((k - %s) // %s) + %s", v2, v1, k2, k1, width, k1, width, v1)
 	if t != influxql.Float {

@@ -17,16 +17,23 @@ import (
 const (
 	// maxMadeText is the longest text that a number makes: that of a string field.
 	maxMadeText = 64 << 10
-	// maxMadeList is the longest list that numbers make.
+	// maxMadeList is the longest list that constant numbers make.
 	maxMadeList = 1 << 20
+	// maxMadeLists is the longest of the lists that numbers make which differ from row to
+	// row: a chunk has 2,048 of them.
+	maxMadeLists = 8 << 10
 	// maxReplaced is the longest text that a replacement may make of another.
 	maxReplaced = 4 << 20
 )
 
-// bounded gives, by name and number of arguments, a call with a check of its size.
-var bounded = makeBounded()
+// bounded and boundedOnce give, by name and number of arguments, a call with a check of its
+// size. The latter are for calls with constant arguments.
+var (
+	bounded     = makeBounded(maxMadeLists)
+	boundedOnce = makeBounded(maxMadeList)
+)
 
-func makeBounded() map[string]string {
+func makeBounded(maxList int) map[string]string {
 	all := map[string]string{
 		"repeat/2":    "repeat($1, " + atMost("$2::BIGINT", "len($1) * $2::BIGINT", maxMadeText, "repeat makes") + ")",
 		"lpad/3":      "lpad($1, " + atMost("$2::INTEGER", "$2::INTEGER", maxMadeText, "lpad makes") + ", $3)",
@@ -41,14 +48,14 @@ func makeBounded() map[string]string {
 		"array_to_string/2": "array_to_string($1, " + atMost("$2", "len($1) * len($2)", maxReplaced, "array_to_string makes") + ")",
 	}
 	for _, name := range []string{"list_resize", "array_resize"} {
-		size := atMost("$2::BIGINT", "$2::BIGINT", maxMadeList, name+" makes")
+		size := atMost("$2::BIGINT", "$2::BIGINT", maxList, name+" makes")
 		all[name+"/2"] = name + "($1, " + size + ")"
 		all[name+"/3"] = name + "($1, " + size + ", $3)"
 	}
 	for _, name := range []string{"range", "generate_series"} {
-		all[name+"/1"] = name + "(" + atMost("$1", "abs($1::DOUBLE)", maxMadeList, name+" makes") + ")"
-		all[name+"/2"] = name + "($1, " + atMost("$2", "abs($2::DOUBLE - $1::DOUBLE)", maxMadeList, name+" makes") + ")"
-		all[name+"/3"] = name + "($1, " + atMost("$2", rangeLength, maxMadeList, name+" makes") + ", $3)"
+		all[name+"/1"] = name + "(" + atMost("$1", "abs($1::DOUBLE)", maxList, name+" makes") + ")"
+		all[name+"/2"] = name + "($1, " + atMost("$2", "abs($2::DOUBLE - $1::DOUBLE)", maxList, name+" makes") + ")"
+		all[name+"/3"] = name + "($1, " + atMost("$2", rangeLength, maxList, name+" makes") + ", $3)"
 	}
 	return all
 }
@@ -69,8 +76,12 @@ func (r *rewriter) boundCall(name string, n node) (node, error) {
 	if name == "format" || name == "printf" {
 		return nil, checkLayout(name, args)
 	}
-	template, ok := bounded[name+"/"+strconv.Itoa(len(args))]
-	if !ok || r.isTableFunction(n) {
+	templates := bounded
+	if isConstant(n) {
+		templates = boundedOnce
+	}
+	template, ok := templates[name+"/"+strconv.Itoa(len(args))]
+	if !ok || r.compiled || r.isTableFunction(n) {
 		return nil, nil
 	}
 	if r.lambdas > 0 {
@@ -78,6 +89,39 @@ func (r *rewriter) boundCall(name string, n node) (node, error) {
 	}
 	return r.expand(template, args...)
 }
+
+// isConstant reports whether an expression is made of nothing but constants, casts and
+// arithmetic.
+func isConstant(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			if !isConstant(e) {
+				return false
+			}
+		}
+	case node:
+		return isConstant(map[string]any(v))
+	case map[string]any:
+		switch n := node(v); n.str("class") {
+		case "", "CONSTANT", "CAST":
+		case "FUNCTION":
+			if name := n.str("function_name"); !constantFunctions[name] {
+				return false
+			}
+		default:
+			return false
+		}
+		for _, e := range v {
+			if !isConstant(e) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+var constantFunctions = setOf("+ - * / // range generate_series list_resize array_resize list_value to_seconds to_minutes to_hours to_days to_milliseconds trunc")
 
 // isTableFunction reports whether a call stands in FROM, where its rows are streamed.
 func (r *rewriter) isTableFunction(n node) bool {

@@ -416,9 +416,10 @@ func (g *gapfill) middle(inner node, bounds [2]string) (node, error) {
 
 // fillText is what fills a gap, of the value, the window's partition and the first bin. fill, which
 // is linear, would go on before the first and behind the last value; it computes in floats, in which
-// a time since 1970 is 256 ns wide, so that it gets the time since the first bin.
+// a time since 1970 is 256 ns wide, so that it gets the time since the first bin. last_value would go
+// back over a gap from each of its rows.
 var fillText = map[string]string{
-	"locf": "last_value(%[1]s IGNORE NULLS) OVER (%[2]s ORDER BY s.k0 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
+	"locf": "arg_max(%[1]s, s.k0) OVER (%[2]s ORDER BY s.k0 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
 	"interpolate": `CASE WHEN count(%[1]s) OVER (%[2]s ORDER BY s.k0 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) > 0
 		AND count(%[1]s) OVER (%[2]s ORDER BY s.k0 ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) > 0
 		THEN fill(%[1]s) OVER (%[2]s ORDER BY epoch_ns(s.k0) - epoch_ns(%[3]s)) END`,

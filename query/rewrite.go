@@ -41,6 +41,7 @@ type rewriter struct {
 	used     columnNames
 	copied   int  // nodes that stand in more than one place since
 	lambdas  int  // around the current node
+	compiled bool // the query was written by us, which needs no checks of sizes
 	inFrom   node // the call of the table function that is visited, if one is
 }
 
