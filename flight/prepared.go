@@ -7,6 +7,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/apache/arrow-go/v18/arrow/flight/flightsql"
+
+	"github.com/siltstone-db/siltstone/query"
 )
 
 // A prepared statement is kept by the client: its handle holds the text and, once the client
@@ -33,7 +35,7 @@ func (s *sqlServer) CreatePreparedStatement(ctx context.Context, req flightsql.A
 		h.Params = append(h.Params, p.Name)
 		fields[i] = arrow.Field{Name: "$" + p.Name, Type: wireType(p.Type), Nullable: true}
 	}
-	result.DatasetSchema, result.ParameterSchema = plainSchema(described.Schema), arrow.NewSchema(fields, nil)
+	result.DatasetSchema, result.ParameterSchema = query.ArrowSchema(described.Schema), arrow.NewSchema(fields, nil)
 	if len(h.Params) > 0 {
 		h.ID = rand.Text()
 	}

@@ -31,7 +31,7 @@ func (s *sqlServer) GetFlightInfoStatement(ctx context.Context, cmd flightsql.St
 	}
 	info := newInfo(d, ticket)
 	if described.Exact { // a client may refuse an answer with another schema
-		info.Schema = flight.SerializeSchema(plainSchema(described.Schema), memory.DefaultAllocator)
+		info.Schema = flight.SerializeSchema(query.ArrowSchema(described.Schema), memory.DefaultAllocator)
 	}
 	return info, nil
 }
@@ -89,5 +89,5 @@ func newInfo(d *flight.FlightDescriptor, ticket []byte) *flight.FlightInfo {
 }
 
 func schemaResult(schema *arrow.Schema) *flight.SchemaResult {
-	return &flight.SchemaResult{Schema: flight.SerializeSchema(plainSchema(schema), memory.DefaultAllocator)}
+	return &flight.SchemaResult{Schema: flight.SerializeSchema(query.ArrowSchema(schema), memory.DefaultAllocator)}
 }

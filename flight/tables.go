@@ -88,7 +88,7 @@ func (s *sqlServer) DoGetTables(ctx context.Context, cmd flightsql.GetTables) (*
 			if err != nil {
 				return nil, nil, fmt.Errorf("schema of table %s: %w", t.quoted(), err)
 			}
-			builder.Field(4).(*array.BinaryBuilder).Append(flight.SerializeSchema(plainSchema(described.Schema), memory.DefaultAllocator))
+			builder.Field(4).(*array.BinaryBuilder).Append(flight.SerializeSchema(query.ArrowSchema(described.Schema), memory.DefaultAllocator))
 		}
 		appendTexts(builder, catalogName, t.schema, t.name, t.kind)
 	}
@@ -121,18 +121,13 @@ func listTables(ctx context.Context, b *backend, database string) ([]tableName, 
 		return nil, err
 	}
 	defer rows.Close()
-	plain := plainSchema(rows.Schema())
 	var tables []tableName
 	for rows.Next() {
-		record, err := plainRecord(plain, rows.Record())
-		if err != nil {
-			return nil, err
-		}
+		record := rows.Record()
 		for i := range int(record.NumRows()) {
 			text := func(column int) string { return strings.Clone(record.Column(column).ValueStr(i)) }
 			tables = append(tables, tableName{text(0), text(1), text(2)})
 		}
-		record.Release()
 	}
 	return tables, rows.Err()
 }
