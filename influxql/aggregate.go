@@ -21,8 +21,11 @@ func isAggregate(call *influxql.Call) bool {
 
 // aggregated writes some of the calls, which all are aggregates, in one grouping by bucket.
 func (n *level) aggregated(calls []*influxql.Call, some []int, within bounds) (stream, error) {
-	if n.interval.width == 0 && len(some) > 1 && allEnds(calls, some) && !n.readsSubquery() && n.countTies() > 0 {
-		return n.ends(calls, some, within)
+	if n.interval.width == 0 && allEnds(calls, some) && !n.readsSubquery() {
+		// To read and group by many tags costs more than it saves.
+		if ties := n.countTies(); ties > 0 && 2*ties < len(some) {
+			return n.ends(calls, some, within)
+		}
 	}
 	refs := &refSet{}
 	items := slices.Clone(n.series())
