@@ -7,9 +7,9 @@ import (
 	"github.com/influxdata/influxql"
 )
 
-// raw writes a level without functions: the points that have at least one of the fields. As nothing
-// computes with their times, it takes them as they are, so that a LIMIT is pushed down into
-// the scan of the column.
+// raw writes a level without functions: the points that have at least one of the fields. Under a
+// LIMIT it takes their times as they are stored, so that DuckDB leaves out what the LIMIT cannot
+// reach; to sort all rows by numbers is quicker.
 func (n *level) raw() (relation, error) {
 	refs := n.refs()
 	typed := false
@@ -21,7 +21,7 @@ func (n *level) raw() (relation, error) {
 	if !typed {
 		return relation{}, nil
 	}
-	n.instants = n.outer == nil && !n.readsSubquery()
+	n.instants = n.stmt.Limit > 0 && n.outer == nil && !n.readsSubquery()
 	sql, err := n.points(refs, n.bounds, present, true)
 	if err != nil || sql == "" {
 		return relation{}, err
