@@ -82,7 +82,7 @@ func (n *level) fewBuckets(within bounds) bool {
 		return true
 	}
 	isBounded := within.low > influxql.MinTime && within.high < influxql.MaxTime
-	return isBounded && within.high/width-within.low/width < bucketsAtOnce-2
+	return isBounded && uint64(within.high/width)-uint64(within.low/width) < bucketsAtOnce-2 // may take 64 bits
 }
 
 // fillValue writes the column of a call with the values of empty buckets.

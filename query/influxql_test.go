@@ -444,8 +444,13 @@ func (m *bucketModel) check(rt *rapid.T, t *testing.T, q *Querier, text, fill, f
 func TestInfluxQLFillsNoMoreBucketsThanThereIsRoomFor(t *testing.T) {
 	s := influxqlStore(t)
 	q := s.influxQuerier()
-	for _, fill := range []string{"", " fill(0)", " fill(linear)"} {
-		statements, err := influxql.Parse("SELECT mean(x) FROM m WHERE time >= '1970-01-01T00:00:00Z' AND time < '2200-01-01T00:00:00Z' GROUP BY time(1ms)"+fill, nil)
+	for _, rest := range []string{
+		"time >= '1970-01-01T00:00:00Z' AND time < '2200-01-01T00:00:00Z' GROUP BY time(1ms)",
+		"time >= '1970-01-01T00:00:00Z' AND time < '2200-01-01T00:00:00Z' GROUP BY time(1ms) fill(0)",
+		"time >= '1970-01-01T00:00:00Z' AND time < '2200-01-01T00:00:00Z' GROUP BY time(1ms) fill(linear)",
+		"time >= '1678-01-01T00:00:00Z' AND time < '2261-01-01T00:00:00Z' GROUP BY time(1ns) fill(0)", // more than 63 bits count
+	} {
+		statements, err := influxql.Parse("SELECT mean(x) FROM m WHERE "+rest, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -455,7 +460,7 @@ func TestInfluxQLFillsNoMoreBucketsThanThereIsRoomFor(t *testing.T) {
 		}
 		var user *UserError
 		if !errors.As(err, &user) || !strings.Contains(user.Message, "buckets") || strings.Contains(user.Message, "convert") {
-			t.Errorf("%s: %v", fill, err)
+			t.Errorf("%s: %v", rest, err)
 		}
 	}
 }
