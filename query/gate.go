@@ -190,8 +190,11 @@ func (g *gate) tree(ctx context.Context, text string) (root, query node, err err
 
 func parseError(answer node) error {
 	message := answer.str("error_message")
-	if answer.str("error_type") == "parser" {
+	switch answer.str("error_type") {
+	case "parser":
 		return &UserError{Message: fmt.Sprintf("SQL error: ParserError(%q)", message)}
+	case "out of memory": // others have it all
+		return &ResourceError{Message: message}
 	}
 	return refuse("only SELECT, EXPLAIN, SHOW TABLES, SHOW COLUMNS and DESCRIBE are supported (%s)", message)
 }

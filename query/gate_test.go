@@ -180,6 +180,15 @@ func TestParametersAreConstants(t *testing.T) {
 	}
 }
 
+// TestParserMayLackMemory: it shares the memory of the queries that run.
+func TestParserMayLackMemory(t *testing.T) {
+	q := newStore(t).querier(func(o *Options) { o.MemoryBytes = minMemoryBytes })
+	_, _, err := q.gate.tree(t.Context(), "SELECT '"+strings.Repeat("x", 64<<20)+"'")
+	if !lacksMemory(err) {
+		t.Errorf("a text larger than the memory: %.300v", err)
+	}
+}
+
 func FuzzGate(f *testing.F) {
 	refused, _ := readAttacks(f)
 	for _, sql := range refused {
