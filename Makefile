@@ -2,6 +2,7 @@
 # make test    all tests
 # make clients the end-to-end tests with real client programs
 # make check   lint and test; CI runs these and clients
+# make torture the long tests of reliability, for MINUTES minutes
 #
 # Go 1.26, gcc and g++ are needed (DuckDB is linked statically). GOFLAGS of the
 # environment is respected.
@@ -16,8 +17,9 @@ PURE := ./schema/... ./lineprotocol/... ./influxql/... ./wal/... ./catalog/... .
 
 FUZZTIME  ?= 5s
 BENCHTIME ?= 1s
+MINUTES   ?= 30
 
-.PHONY: build test clients clients-all lint check bench microbench demo fuzz clean tools
+.PHONY: build test clients clients-all lint check bench microbench demo fuzz torture clean tools
 
 build:
 	go build -tags $(TAGS) -trimpath -ldflags "$(LDFLAGS)" -o bin/siltstone ./cmd/siltstone
@@ -71,6 +73,11 @@ fuzz:
 			go test -tags $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg; \
 		done; \
 	done
+
+# torture runs the long versions of the tests that try to lose, double or change a point,
+# each in turn with new seeds, and every fuzz target. docs/reliability.md has its last table.
+torture:
+	go run ./internal/torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # clean leaves .siltstone alone: the demo's server may be using it.
 clean:

@@ -111,7 +111,8 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 	all.mustAgree(srv, "after a flush", rerun)
 	srv.stop()
 	all.mustAgree(s.start(), "after a stop", rerun)
-	t.Logf("%d rounds, %d points; kills by moment: %v", *rounds, points, moments)
+	t.Logf("kills by moment: %v", moments)
+	t.Logf("figures: kills=%d points=%d", *rounds, points)
 }
 
 func (p plan) arguments() []string {

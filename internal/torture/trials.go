@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+// buildTag is what everything that links DuckDB needs.
+const buildTag = "duckdb_arrow"
+
+// fuzzTime is how long each turn of a fuzz target takes.
+const fuzzTime = "15s"
+
+// trials are the tests, in the order in which they run.
+var trials = []trial{
+	{name: "kill", shows: "the server killed at random moments under load", pkg: "internal/e2e", run: "^TestKilledServerKeepsWhatItAcknowledged$", args: []string{"-rounds", "40"}, seeded: true},
+}
+
+// trial is a test, or a fuzz target, and how much of it one turn is.
+type trial struct {
+	name  string
+	shows string // what it tries, for the table
+	pkg   string // its package, relative to the module
+	run   string // pattern of the tests
+	args  []string
+	// seeded trials take -seed.
+	seeded bool
+	fuzz   string // the fuzz target, instead of run and args
+}
+
+// choose returns the named trials, or all of them with every fuzz target of the module.
+// "fuzz" names all of those.
+func choose(all []trial, names []string) ([]trial, error) {
+	targets, err := fuzzTargets(".")
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		return append(all[:len(all):len(all)], targets...), nil
+	}
+	var chosen []trial
+	for _, name := range names {
+		n := len(chosen)
+		for _, t := range append(all[:len(all):len(all)], targets...) {
+			if t.name == name || name == "fuzz" && t.fuzz != "" {
+				chosen = append(chosen, t)
+			}
+		}
+		if len(chosen) == n {
+			return nil, fmt.Errorf("there is no trial %q; --list names them", name)
+		}
+	}
+	return chosen, nil
+}
+
+func machine() string {
+	model := "unknown processor"
+	if text, err := exec.Command("grep", "-m1", "model name", "/proc/cpuinfo").Output(); err == nil {
+		_, after, _ := bytes.Cut(text, []byte(":"))
+		model = strings.TrimSpace(string(after))
+	}
+	return fmt.Sprintf("%d × %s, %s/%s, %s", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
