@@ -97,7 +97,7 @@ func runOnce(t *testing.T) (*results, string) {
 	defer r.close()
 	var out bytes.Buffer
 	r.out = &out
-	return r.rounds([]trial{{name: "x", pkg: "x", run: "^TestX$", seeded: true}}, 77, time.Second), out.String()
+	return r.rounds([]trial{{name: "x", pkg: "x", run: "^TestX$", seeded: true}}, 77, 50*time.Millisecond), out.String()
 }
 
 func TestFailureIsCountedAndToldHowToRepeat(t *testing.T) {
