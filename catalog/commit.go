@@ -152,6 +152,7 @@ var (
 	errNoTable   = errors.New("its table does not exist")
 	errEmpty     = errors.New("a range of days, times or log positions is empty")
 	errColumns   = errors.New("its columns are not in id order, or not all in the table")
+	errFooter    = errors.New("its footer is longer than the file, or has a checksum and no length")
 	errLongBound = fmt.Errorf("a column bound has more than %d bytes", schema.MaxStatBytes)
 )
 
@@ -163,6 +164,9 @@ func checkFile(s *schema.Snapshot, f *schema.File) error {
 	}
 	if f.DayMin > f.DayMax || f.Time.IsEmpty() || f.Seq.Min > f.Seq.Max {
 		return errEmpty
+	}
+	if f.FooterBytes > f.Bytes || f.FooterBytes == 0 && f.FooterCRC32C != 0 {
+		return errFooter
 	}
 	last := schema.ColumnID(0)
 	for i := range f.Columns {

@@ -22,17 +22,20 @@ import (
 // encoding; lengths are checked against the bytes at hand before anything is allocated.
 
 // recordVersion is the version byte of every value but the header's, and those of
-// columns whose time of creation is known: these have columnVersion.
+// columns whose time of creation is known, which have columnVersion, and of files whose
+// footer has a checksum, which have fileVersion.
 const (
 	recordVersion = 1
 	columnVersion = 2
+	fileVersion   = 2
 )
 
 // formatVersion is the version of the catalog as a whole, kept in the header record.
 // It grows when an older program must not touch the directory. Version 2 brought states
 // of databases and tables, tokens, datasources, event ids, and columnVersion; what it
-// left alone reads as in version 1, and Open raises a directory to it.
-const formatVersion = 2
+// left alone reads as in version 1. Version 3 brought fileVersion. Open raises a directory
+// to the newest.
+const formatVersion = 3
 
 // headerMagic marks a Pebble store as a catalog. It and the format version that
 // follows keep their place in all formats, so that any program can refuse a newer one.
@@ -160,7 +163,11 @@ const minStatBytes = 3
 
 // appendFile leaves out the id, which is in the key.
 func appendFile(b []byte, f *schema.File) []byte {
-	b = append(b, recordVersion)
+	version := byte(recordVersion)
+	if f.FooterBytes > 0 {
+		version = fileVersion
+	}
+	b = append(b, version)
 	b = binary.AppendUvarint(b, uint64(f.Database))
 	b = binary.AppendUvarint(b, uint64(f.Table))
 	b = binary.AppendVarint(b, int64(f.DayMin))
@@ -173,6 +180,10 @@ func appendFile(b []byte, f *schema.File) []byte {
 	b = binary.AppendUvarint(b, uint64(f.Seq.Max))
 	b = binary.AppendUvarint(b, f.Order)
 	b = binary.LittleEndian.AppendUint32(b, f.CRC32C)
+	if version == fileVersion {
+		b = binary.AppendUvarint(b, f.FooterBytes)
+		b = binary.LittleEndian.AppendUint32(b, f.FooterCRC32C)
+	}
 	b = binary.AppendUvarint(b, uint64(len(f.Columns)))
 	for i := range f.Columns {
 		b = appendStats(b, &f.Columns[i])
@@ -202,7 +213,8 @@ func appendStats(b []byte, s *schema.ColumnStats) []byte {
 
 // decodeFile copies the value, which belongs to Pebble, once for all bounds in it.
 func decodeFile(id schema.FileID, value []byte) (*schema.File, error) {
-	d := newDecoder(bytes.Clone(value))
+	d := decoder{rest: bytes.Clone(value)}
+	version := d.version(fileVersion)
 	f := &schema.File{
 		ID:       id,
 		Database: schema.DatabaseID(d.uvarint(math.MaxUint32)),
@@ -215,6 +227,12 @@ func decodeFile(id schema.FileID, value []byte) (*schema.File, error) {
 		Seq:      schema.SeqRange{Min: d.seq(), Max: d.seq()},
 		Order:    d.uvarint(math.MaxUint64),
 		CRC32C:   d.uint32(),
+	}
+	if version == fileVersion {
+		f.FooterBytes, f.FooterCRC32C = d.uvarint(f.Bytes), d.uint32()
+		if d.err == nil && f.FooterBytes == 0 {
+			d.err = errLongForm
+		}
 	}
 	n := d.uvarint(uint64(len(d.rest) / minStatBytes))
 	if d.err == nil && n > 0 {

@@ -52,6 +52,7 @@ func recordSamples() []recordSample {
 		})},
 		{"table-state", tableStateKey(3), appendTableState(nil, &tableState{purged: true})},
 		{"file", fileKey(1<<runShift + 7), appendFile(nil, goldenFile())},
+		{"file", fileKey(1<<runShift + 8), appendFile(nil, goldenFileWithFooter())},
 		{"flushed", flushedKey(before1970), appendNumber(nil, 1_000_005)},
 		{"token", tokenKey(258), appendToken(nil, goldenToken())},
 		{"datasource", datasourceKey(1), appendDatasource(nil, goldenDatasource())},
@@ -89,9 +90,16 @@ func goldenFile() *schema.File {
 	}
 }
 
-// TestRecordsMatchGolden pins the bytes of format 2; see docs/format/catalog.md.
+// goldenFileWithFooter is a file as version 3 of the format has it.
+func goldenFileWithFooter() *schema.File {
+	f := goldenFile()
+	f.ID, f.FooterBytes, f.FooterCRC32C = f.ID+1, 400, 0x05060708
+	return f
+}
+
+// TestRecordsMatchGolden pins the bytes of format 3; see docs/format/catalog.md.
 func TestRecordsMatchGolden(t *testing.T) {
-	const path = "testdata/format2.txt"
+	const path = "testdata/format3.txt"
 	var b strings.Builder
 	for _, s := range recordSamples() {
 		fmt.Fprintf(&b, "%s %x %x\n", s.name, s.key, sealed(s.key, s.value))
@@ -115,7 +123,7 @@ func TestRecordsMatchGolden(t *testing.T) {
 // TestGoldenRecordsLoad reads the golden bytes of each format, which have to stay
 // readable when the encoder has moved on.
 func TestGoldenRecordsLoad(t *testing.T) {
-	for _, format := range []string{"testdata/format1.txt", "testdata/format2.txt"} {
+	for _, format := range []string{"testdata/format1.txt", "testdata/format2.txt", "testdata/format3.txt"} {
 		t.Run(format, func(t *testing.T) {
 			l := loadGolden(t, format)
 			if got := l.header.instance.String(); got != "f0e1d2c3-b4a5-4687-9869-5a4b3c2d1e0f" {
@@ -132,6 +140,9 @@ func TestGoldenRecordsLoad(t *testing.T) {
 			}
 			if diff := cmp.Diff(goldenFile(), l.files[0]); diff != "" {
 				t.Errorf("file (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]*schema.File{goldenFileWithFooter()}, l.files[1:]); diff != "" && format == "testdata/format3.txt" {
+				t.Errorf("file with a footer (-want +got):\n%s", diff)
 			}
 			want := map[schema.PartitionKey]schema.Seq{{Database: 1, Table: 2, Day: -3}: 1_000_005}
 			if diff := cmp.Diff(want, l.flushed); diff != "" {
@@ -240,7 +251,7 @@ func TestFormat1IsRaised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h, err := decodeHeader(value); err != nil || h.format != 2 || h.instance.String() != c.InstanceID() {
+	if h, err := decodeHeader(value); err != nil || h.format != formatVersion || h.instance.String() != c.InstanceID() {
 		t.Errorf("the header is %+v (%v)", h, err)
 	}
 	c = mustOpen(t, wreck)

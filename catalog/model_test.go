@@ -541,7 +541,10 @@ func randomFile(rng *rand.Rand, s *state, id schema.FileID) *schema.File {
 	f := &schema.File{
 		ID: id, Database: k.Database, Table: k.Table,
 		DayMin: k.Day, DayMax: k.Day + schema.Day(rng.IntN(3)),
-		Rows: rng.Uint64(), Bytes: rng.Uint64N(1 << 40), Order: rng.Uint64N(50), CRC32C: rng.Uint32(),
+		Rows: rng.Uint64(), Bytes: 1 + rng.Uint64N(1<<40), Order: rng.Uint64N(50), CRC32C: rng.Uint32(),
+	}
+	if rng.IntN(3) > 0 {
+		f.FooterBytes, f.FooterCRC32C = rng.Uint64N(f.Bytes)+1, rng.Uint32()
 	}
 	f.Time.Min = int64(rng.Uint64()>>1) - rng.Int64()
 	f.Time.Max = f.Time.Min/2 + 1<<62

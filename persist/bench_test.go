@@ -176,3 +176,32 @@ func cpuTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
+
+// BenchmarkVerifyColumns verifies a file on a real file system: all columns, one, and
+// the footer alone.
+func BenchmarkVerifyColumns(b *testing.B) {
+	columns, records := tsbs("all digits walk", 100, 8640)
+	dir := b.TempDir()
+	file, err := Write(Spec{FS: vfs.Default, Dir: dir, Name: "f", Columns: columns}, all(records))
+	if err != nil {
+		b.Fatal(err)
+	}
+	path := vfs.Default.PathJoin(dir, "f")
+	for name, ids := range map[string][]schema.ColumnID{"all": allIDs(&file), "one": {11}, "none": nil} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(file.Bytes))
+			for b.Loop() {
+				f, err := vfs.Default.Open(path)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := VerifyColumns(b.Context(), f, path, &file, ids); err != nil {
+					b.Fatal(err)
+				}
+				if err := f.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

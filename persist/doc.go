@@ -18,9 +18,10 @@
 //	F4  The description that Write returns is computed from the rows themselves: no
 //	    value lies outside its column's bounds, and the checksum is that of the bytes
 //	    that were handed to the file system.
-//	F5  Verify finds every change of a file. Open finds what makes a file unreadable:
-//	    that is a *CorruptError, never a panic. A changed value that is still readable
-//	    is for Verify to find; Parquet pages carry no checksum here.
+//	F5  Verify finds every change of a file, VerifyColumns every change of what reading
+//	    some columns depends on. Open finds what makes a file unreadable: that is a
+//	    *CorruptError, never a panic. A changed value that is still readable is for
+//	    the former two to find; Parquet pages carry no checksum here.
 //	F6  Write holds the rows of one row group and one encoded column of it, however
 //	    many rows there are.
 //
@@ -29,7 +30,7 @@
 // of strings as UTF-8; removing files, and what a crash has left. It knows neither
 // the catalog nor the log.
 //
-// Write, Open and Verify may be called concurrently, for different files. A Reader is
+// Write, Open, Verify and VerifyColumns may be called concurrently, for different files. A Reader is
 // for one goroutine at a time.
 //
 // It owns the bytes of the Parquet files and their temporary names.

@@ -19,6 +19,7 @@ const (
 	formatVersion = "1"
 	databaseKey   = "siltstone.database"
 	tableKey      = "siltstone.table"
+	sumsKey       = "siltstone.crc32c"
 	createdBy     = "siltstone"
 )
 

@@ -31,6 +31,13 @@ type pendingFile struct {
 	buf        *bufio.Writer
 	bytes      uint64
 	crc        uint32
+	section    section
+}
+
+// section is a run of bytes with a checksum of its own.
+type section struct {
+	bytes uint64
+	crc   uint32
 }
 
 // createPending creates the file under its temporary name; a left-over of that name
@@ -57,7 +64,17 @@ func createPending(fs vfs.FS, dir, name string) (*pendingFile, error) {
 func (p *pendingFile) Write(b []byte) (int, error) {
 	p.crc = crc32.Update(p.crc, castagnoli, b)
 	p.bytes += uint64(len(b))
+	p.section.crc = crc32.Update(p.section.crc, castagnoli, b)
+	p.section.bytes += uint64(len(b))
 	return p.buf.Write(b)
+}
+
+// endSection returns what was written since the last call, and begins a section whose
+// checksum continues crc.
+func (p *pendingFile) endSection(crc uint32) section {
+	ended := p.section
+	p.section = section{crc: crc}
+	return ended
 }
 
 // commit makes the file durable and only then gives it its final name. After an

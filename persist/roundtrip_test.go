@@ -49,7 +49,7 @@ func TestFileHoldsTheRowsThatWereWritten(t *testing.T) {
 }
 
 func withoutChecksum(f schema.File) schema.File {
-	f.Bytes, f.CRC32C = 0, 0
+	f.Bytes, f.CRC32C, f.FooterBytes, f.FooterCRC32C = 0, 0, 0, 0
 	return f
 }
 

@@ -27,7 +27,9 @@ const checkRows = 1024
 type writer struct {
 	spec   Spec
 	schema *arrow.Schema
-	out    io.Writer
+	out    *pendingFile
+	head   section   // the bytes before the first column chunk
+	sums   []section // of the column chunks, in file order
 	// parquet is made when the first row group is complete, because the choice of
 	// encodings looks at its values.
 	parquet *file.Writer
@@ -47,13 +49,12 @@ type writer struct {
 	levels levels
 }
 
-func newWriter(spec Spec, out io.Writer) *writer {
+func newWriter(spec Spec, out *pendingFile) *writer {
 	w := &writer{
 		spec:   spec,
 		schema: ArrowSchema(spec.Columns),
-		// The Parquet writer closes what can be closed; the file is not its to close.
-		out:  struct{ io.Writer }{out},
-		time: timeColumn{bounds: schema.EmptyTimeRange},
+		out:    out,
+		time:   timeColumn{bounds: schema.EmptyTimeRange},
 	}
 	tags, fields := split(spec.Columns)
 	for _, c := range tags {
@@ -153,6 +154,12 @@ func (w *writer) finish() error {
 	if w.rows == 0 {
 		return ErrNoRows
 	}
+	if between := w.out.endSection(w.head.crc); between.bytes > 0 {
+		return fmt.Errorf("%d bytes lie between the last column chunk and the footer", between.bytes)
+	}
+	if err := w.parquet.AppendKeyValueMetadata(sumsKey, encodeSums(w.sums)); err != nil {
+		return fmt.Errorf("writing metadata %s: %w", sumsKey, err)
+	}
 	if err := w.parquet.Close(); err != nil {
 		return fmt.Errorf("writing footer: %w", err)
 	}
@@ -173,6 +180,7 @@ func (w *writer) writeRowGroup() error {
 		if err := w.start(); err != nil {
 			return err
 		}
+		w.head = w.out.endSection(0)
 	}
 	group, err := w.parquet.AppendRowGroupChecked()
 	if err != nil {
@@ -183,11 +191,13 @@ func (w *writer) writeRowGroup() error {
 			return fmt.Errorf("writing column %q: %w", tag.column.Name, err)
 		}
 		tag.endGroup()
+		w.sums = append(w.sums, w.out.endSection(0))
 	}
 	for i := len(w.tags); i < w.schema.NumFields(); i++ {
 		if err := writeColumn(group, w.schema.Field(i), w.chunks(i), &w.levels); err != nil {
 			return fmt.Errorf("writing column %q: %w", w.schema.Field(i).Name, err)
 		}
+		w.sums = append(w.sums, w.out.endSection(0))
 	}
 	if err := group.Close(); err != nil {
 		return fmt.Errorf("ending row group: %w", err)
@@ -217,11 +227,12 @@ func (w *writer) chunks(column int) []arrow.Array {
 // start writes the file's first bytes.
 func (w *writer) start() error {
 	props := w.properties()
+	// The writer closes what can be closed; the file is not its to close.
 	layout, err := pqarrow.ToParquet(w.schema, props, pqarrow.DefaultWriterProps())
 	if err != nil {
 		return fmt.Errorf("translating schema: %w", err)
 	}
-	w.parquet, err = file.NewParquetWriterWithError(w.out, layout.Root(), file.WithWriterProps(props))
+	w.parquet, err = file.NewParquetWriterWithError(struct{ io.Writer }{w.out}, layout.Root(), file.WithWriterProps(props))
 	if err != nil {
 		return fmt.Errorf("starting file: %w", err)
 	}

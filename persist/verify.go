@@ -13,7 +13,7 @@ import (
 )
 
 // verifyBufferBytes is the unit in which Verify reads.
-const verifyBufferBytes = 64 << 10
+const verifyBufferBytes = 256 << 10
 
 // MismatchError says in what a file differs from its description.
 type MismatchError struct {

@@ -69,7 +69,9 @@ func writeRecords(spec Spec, out *pendingFile, records iter.Seq2[arrow.RecordBat
 	if err := w.finish(); err != nil {
 		return schema.File{}, fmt.Errorf("%s: %w", out.final, err)
 	}
-	return w.describe(), nil
+	file = w.describe()
+	file.FooterBytes, file.FooterCRC32C = out.section.bytes, out.section.crc
+	return file, nil
 }
 
 // recoverTo turns a panic into *err.

@@ -19,6 +19,11 @@ type File struct {
 	Order uint64
 	// CRC32C is the Castagnoli checksum of the whole file.
 	CRC32C uint32
+	// FooterCRC32C is the Castagnoli checksum of all that is not in a column chunk: the
+	// first four bytes and the last FooterBytes. Both are 0 for a file written before
+	// they were kept, which can only be checked as a whole.
+	FooterCRC32C uint32
+	FooterBytes  uint64
 	// Columns has one entry for each column in the file, time excluded, in id order.
 	Columns []ColumnStats
 }
