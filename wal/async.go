@@ -76,14 +76,15 @@ func (l *Log) settle(c *commit) {
 
 // Barrier waits until every record that CommitAsync took before the call is applied.
 // Its error is that of the log, when it failed before that, or that of ctx. Once such a
-// record was lost, Barrier fails until the log is opened again: what the record's
-// writer was promised will not be seen. Records of Commit need no Barrier, they are
+// record was lost, Barrier fails until the log is opened again or rearmed: what the
+// record's writer was promised will not be seen. Records of Commit need no Barrier, they are
 // applied when Commit returns; a poisoned log that lost no other has no error for it.
 //
-// Where nothing is awaited it costs two atomic loads, because every query calls it.
+// Where nothing is awaited it costs three atomic loads, because every query calls it.
 func (l *Log) Barrier(ctx context.Context) error {
+	rearmed := l.rearmed.Load()
 	for last := l.lastDetached.Load(); l.applied.Load() < last; {
-		turned, err := l.awaitTurn(schema.Seq(last))
+		turned, err := l.awaitTurn(schema.Seq(last), rearmed)
 		if turned == nil {
 			return err
 		}
@@ -99,9 +100,13 @@ func (l *Log) Barrier(ctx context.Context) error {
 // awaitTurn returns a channel that is closed when the next group is applied or the log
 // fails. It is nil when there is nothing to wait for, as record last is applied or the
 // log has failed. Whoever applies or fails comes to mu afterwards: no turn is missed.
-func (l *Log) awaitTurn(last schema.Seq) (<-chan struct{}, error) {
+// Behind a Rearm the number may be another record's, and the one meant was lost.
+func (l *Log) awaitTurn(last schema.Seq, rearmed uint64) (<-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.rearmed.Load() != rearmed {
+		return nil, l.mu.lost
+	}
 	if schema.Seq(l.applied.Load()) >= last {
 		return nil, nil
 	}

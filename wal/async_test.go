@@ -139,7 +139,7 @@ func TestAsyncRecordsAreVisibleBehindTheBarrierOnly(t *testing.T) {
 	if !slices.Equal(applied, []schema.Seq{1, 2}) || l.Stats().AppliedSeq != 3 {
 		t.Errorf("behind the barrier %v were applied, %+v", applied, l.Stats())
 	}
-	if turned, err := l.awaitTurn(3); turned != nil || err != nil { // who comes too late for a turn
+	if turned, err := l.awaitTurn(3, 0); turned != nil || err != nil { // who comes too late for a turn
 		t.Errorf("a barrier would wait for what is applied: %v", err)
 	}
 	mustClose(t, l)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/siltstone-db/siltstone/internal/durable"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -49,7 +50,8 @@ const (
 // When a write or a sync fails, nobody knows what the file holds. The kernel may have
 // dropped the pages and call the next sync a success. The leader therefore fails its
 // group and the queue, nobody leads again, and commits fail before they are queued.
-// Groups at the turnstile are durable and go on.
+// Groups at the turnstile are durable and go on. Where the reason is that the disk is
+// full, Rearm takes the leadership that nobody has, and goes on in another file.
 //
 // Refused: a goroutine that writes for all (two switches of context for a lone
 // writer, which then waits longer than for the disk); leaving the callbacks to each
@@ -233,7 +235,7 @@ func (l *Log) handOver(g group, result error) (mustWait bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if result != nil {
-		l.poisonLocked(result)
+		l.refuseLocked(result)
 	}
 	if l.mu.err != nil {
 		g.last.next = l.mu.queue
@@ -264,9 +266,13 @@ func (l *Log) appoint(c *commit) {
 	c.signal <- lead
 }
 
-// poisonLocked refuses all further commits. The caller holds mu.
-func (l *Log) poisonLocked(cause error) {
-	if l.mu.err == nil {
+// refuseLocked refuses all further commits: until Rearm when the cause is lack of space,
+// else for good. The caller holds mu.
+func (l *Log) refuseLocked(cause error) {
+	switch {
+	case l.mu.err == nil && durable.IsNoSpace(cause):
+		l.mu.err = fmt.Errorf("%w: %w", ErrNoSpace, cause)
+	case l.mu.err == nil, errors.Is(l.mu.err, ErrNoSpace) && !durable.IsNoSpace(cause):
 		l.mu.err = fmt.Errorf("%w: %w", ErrPoisoned, cause)
 	}
 	l.wakeBarriersLocked()
@@ -355,6 +361,6 @@ func (l *Log) applyGroup(g group) {
 func (l *Log) poison(cause error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.poisonLocked(cause)
+	l.refuseLocked(cause)
 	return l.mu.err
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -286,6 +287,7 @@ type workload struct {
 	fail struct {
 		sync.Mutex
 		after int // operations; negative: never
+		err   error
 	}
 }
 
@@ -345,7 +347,7 @@ func (w *workload) payload() string {
 }
 
 // commit commits n records at once, some of them without waiting; if one fails the
-// log is opened again.
+// log is opened again, or rearmed.
 func (w *workload) commit(n int) error {
 	var wg sync.WaitGroup
 	errs := make([]error, n)
@@ -367,7 +369,13 @@ func (w *workload) reopenIfPoisoned(err error) error {
 	if err == nil {
 		return nil
 	}
-	if !errors.Is(err, ErrPoisoned) || !errors.Is(w.log.Err(), ErrPoisoned) {
+	if errors.Is(err, ErrNoSpace) && errors.Is(w.log.Err(), ErrNoSpace) && w.rng.IntN(8) > 0 {
+		if err = w.m.rearm(w.log); err == nil || errors.Is(err, ErrNoSpace) {
+			return nil // else the next commit finds the disk still full
+		}
+	}
+	failed := errors.Is(err, ErrPoisoned) || errors.Is(err, ErrNoSpace)
+	if state := w.log.Err(); !failed || !errors.Is(state, ErrPoisoned) && !errors.Is(state, ErrNoSpace) {
 		return fmt.Errorf("commit failed otherwise than by poison: %w", err)
 	}
 	if err := w.tolerate(w.log.Close()); err != nil {
@@ -378,7 +386,7 @@ func (w *workload) reopenIfPoisoned(err error) error {
 
 // tolerate forgives injected errors.
 func (w *workload) tolerate(err error) error {
-	if errors.Is(err, errorfs.ErrInjected) {
+	if errors.Is(err, errorfs.ErrInjected) || errors.Is(err, syscall.ENOSPC) {
 		return nil
 	}
 	return err
@@ -388,7 +396,7 @@ func (w *workload) crash(percent int) error {
 	at := w.m.clone()
 	crashed := w.mem.CrashClone(crashConfig(percent, w.rng.Uint64()))
 	w.failAfter(-1)
-	if err := w.log.Close(); err != nil && !errors.Is(err, errorfs.ErrInjected) {
+	if err := w.tolerate(w.log.Close()); err != nil {
 		return err
 	}
 	w.mem, w.m = crashed, at
@@ -399,6 +407,10 @@ func (w *workload) failAfter(ops int) {
 	w.fail.Lock()
 	defer w.fail.Unlock()
 	w.fail.after = ops
+	w.fail.err = errorfs.ErrInjected
+	if ops%2 == 0 {
+		w.fail.err = syscall.ENOSPC
+	}
 }
 
 // open recovers the log, without injected errors, and checks what it yields.
@@ -410,7 +422,7 @@ func (w *workload) open() error {
 		w.fail.Lock()
 		defer w.fail.Unlock()
 		if w.fail.after--; w.fail.after == -1 {
-			return errorfs.ErrInjected
+			return w.fail.err
 		}
 		w.fail.after = max(w.fail.after, -2)
 		return nil

@@ -5,7 +5,9 @@
 //	W1  Commit returns nil only after the record was written and synced, and after
 //	    its callback ran. Callbacks run one at a time, in the order of the sequence.
 //	W2  A failed write or sync poisons the log: that file is never synced again,
-//	    nothing is acknowledged and no callback runs until the log is opened anew.
+//	    nothing is acknowledged and no callback runs until the log is opened anew. Lack
+//	    of space alone heals: the file is given up all the same, but Rearm goes on in a
+//	    new one, and no record that was refused is ever yielded after it.
 //	W3  Open yields every acknowledged record exactly once, in order and without
 //	    gaps. A record that was never acknowledged may follow, but only whole, only
 //	    in the order in which it was submitted, and only after Open made it durable.
@@ -28,7 +30,8 @@
 // the exclusion of other processes from the directory.
 //
 // All methods may be called concurrently, also while Close runs; a callback must not
-// call Commit, CommitAsync, Barrier or Close. It owns every file in its directory, whose
+// call Commit, CommitAsync, Barrier, Rearm or Close. It owns every file in its directory, whose
 // bytes docs/format/wal.md describes: filenames.go names them, format.go encodes
-// them, recover.go and tail.go judge them, commit.go writes them.
+// them, recover.go and tail.go judge them, commit.go writes them, rearm.go goes on
+// after the disk was full.
 package wal

@@ -9,9 +9,13 @@ import (
 
 var (
 	// ErrPoisoned is wrapped by the error of every commit after a write or sync of the
-	// log failed. Whether the records that waited then are durable is unknown; the
-	// next Open tells.
+	// log failed otherwise than for lack of space. Whether the records that waited then
+	// are durable is unknown; the next Open tells.
 	ErrPoisoned = errors.New("log failed and must be reopened")
+	// ErrNoSpace is wrapped by the error of every commit after a write or sync failed
+	// because the disk or the quota is full, until Rearm succeeds. The records that
+	// waited then may be found by an Open, and by none after that Rearm.
+	ErrNoSpace = errors.New("no space left for the log")
 	// ErrClosed is returned by calls that come after Close.
 	ErrClosed = errors.New("log is closed")
 	// ErrPayloadTooLarge is returned by Commit and CommitAsync for a payload above MaxPayloadBytes.

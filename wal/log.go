@@ -19,6 +19,7 @@ type Log struct {
 	active *segment
 	next   *prepared   // the segment after active, from half of active on
 	sealed *oldSegment // the segment before active, until active is durable
+	lastID segmentID   // the id given to a file last
 
 	broken   bool // a callback panicked; owned by whoever has the turn
 	applied  atomic.Uint64
@@ -26,11 +27,15 @@ type Log struct {
 
 	queuedBytes  atomic.Int64  // of detached records until they are applied
 	lastDetached atomic.Uint64 // the newest detached record
+	rearmed      atomic.Uint64 // how often Rearm gave numbers to other records
+
+	rearming sync.Mutex // held by Rearm; taken before mu
 
 	mu struct {
 		sync.Mutex
 		closed bool
-		err    error // why the log is poisoned
+		err    error // why the log refuses commits
+		lost   error // why the records failed that the last Rearm cut off
 
 		queue, queueTail *commit
 		leading          bool
@@ -41,6 +46,7 @@ type Log struct {
 		lastSeq, durableSeq schema.Seq
 		sealed              []oldSegment // oldest first
 		spares              []oldSegment // trimmed files, to be overwritten
+		garbage             []segmentID  // files without meaning that could not be removed
 		activeFirst         schema.Seq
 		activeBytes         int64
 	}
@@ -48,7 +54,7 @@ type Log struct {
 
 // newLog takes over what recovery found and the segment that it began.
 func newLog(r *recovery, active *segment) (*Log, error) {
-	l := &Log{opts: r.opts, dir: r.dir, active: active}
+	l := &Log{opts: r.opts, dir: r.dir, active: active, lastID: active.head.id}
 	l.applied.Store(uint64(r.last))
 	l.mu.lastSeq, l.mu.durableSeq = r.last, r.last
 	l.mu.sealed = r.chain
@@ -89,7 +95,7 @@ func (l *Log) Stats() Stats {
 	return s
 }
 
-// Err returns nil, or why every Commit fails: it wraps ErrPoisoned.
+// Err returns nil, or why every Commit fails: it wraps ErrPoisoned or ErrNoSpace.
 func (l *Log) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,7 +129,7 @@ func (l *Log) retire(trimmed []oldSegment) error {
 	var remove []oldSegment
 	for _, s := range trimmed {
 		usual := s.bytes >= l.opts.SegmentBytes/2 && s.bytes <= 2*l.opts.SegmentBytes
-		if usual && len(l.mu.spares) < l.opts.SpareSegments {
+		if usual && !s.failed && l.mu.err == nil && len(l.mu.spares) < l.opts.SpareSegments {
 			l.mu.spares = append(l.mu.spares, s)
 		} else {
 			remove = append(remove, s)
@@ -140,7 +146,7 @@ func (l *Log) retire(trimmed []oldSegment) error {
 }
 
 // Close waits for the commits that have begun and the records that CommitAsync queued,
-// marks the log's end and closes its files. A poisoned log is closed without another
+// marks the log's end and closes its files. A log that failed is closed without another
 // write or sync.
 func (l *Log) Close() error {
 	l.mu.Lock()
@@ -158,7 +164,8 @@ func (l *Log) Close() error {
 	}
 	errs = append(errs, l.active.file.Close())
 	if l.next != nil {
-		errs = append(errs, l.discardNext())
+		<-l.next.done
+		l.discard(l.next)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close log %s: %w", l.opts.Dir, err)
@@ -179,14 +186,4 @@ func (l *Log) writeMark() error {
 	}
 	_, err := s.sync()
 	return err
-}
-
-// discardNext removes the file that was prepared and is not needed.
-func (l *Log) discardNext() error {
-	p := l.next
-	<-p.done
-	if p.file == nil {
-		return nil // it could not be made, and nobody waited for it
-	}
-	return errors.Join(p.file.Close(), l.dir.fs.Remove(p.path))
 }

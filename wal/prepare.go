@@ -1,11 +1,11 @@
 package wal
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/siltstone-db/siltstone/internal/durable"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -26,7 +26,7 @@ type prepared struct {
 // prepareNext starts to prepare the segment after s; Close waits for it. Only the
 // leader calls it.
 func (l *Log) prepareNext() {
-	p := &prepared{done: make(chan struct{}), id: l.active.head.id + 1}
+	p := &prepared{done: make(chan struct{}), id: l.nextID()}
 	p.path = l.dir.segment(p.id)
 	l.next = p
 	go func() {
@@ -38,6 +38,7 @@ func (l *Log) prepareNext() {
 func (l *Log) prepare(p *prepared) error {
 	if spare, ok := l.takeSpare(); ok {
 		if err := l.dir.fs.Rename(l.dir.segment(spare.id), p.path); err != nil {
+			l.forget(spare.id)
 			return fmt.Errorf("recycle segment: %w", err)
 		}
 		p.bytes, p.recycled = spare.bytes, true
@@ -49,17 +50,32 @@ func (l *Log) prepare(p *prepared) error {
 	return l.dir.sync()
 }
 
+// awaitNext returns the prepared segment. A preparation that found no space is repeated
+// once: it was made when the active segment was half full, and there may be space by now.
+func (l *Log) awaitNext() (*prepared, error) {
+	for attempt := 0; ; attempt++ {
+		if l.next == nil {
+			l.prepareNext()
+		}
+		p := l.next
+		<-p.done
+		l.next = nil
+		if p.err == nil {
+			return p, nil
+		}
+		l.discard(p)
+		if attempt > 0 || !durable.IsNoSpace(p.err) {
+			return nil, p.err
+		}
+	}
+}
+
 // switchSegment makes the prepared segment the active one; first is the record that
 // it begins with.
 func (l *Log) switchSegment(first schema.Seq) error {
-	if l.next == nil {
-		l.prepareNext()
-	}
-	p := l.next
-	<-p.done
-	l.next = nil
-	if p.err != nil {
-		return errors.Join(p.err, p.close())
+	p, err := l.awaitNext()
+	if err != nil {
+		return err
 	}
 	old := l.active
 	l.sealed = &oldSegment{id: old.head.id, bytes: old.alloc, head: old.head, lastSeq: first - 1}
@@ -74,11 +90,12 @@ func (l *Log) switchSegment(first schema.Seq) error {
 	return nil
 }
 
-func (p *prepared) close() error {
-	if p.file == nil {
-		return nil
+// discard gives up a file that was prepared; nothing was written to it.
+func (l *Log) discard(p *prepared) {
+	if p.file != nil {
+		_ = p.file.Close()
 	}
-	return p.file.Close()
+	l.remove(p.id)
 }
 
 func (l *Log) takeSpare() (oldSegment, bool) {

@@ -79,6 +79,7 @@ type oldSegment struct {
 	// end is where its records end, as its successor's header says.
 	end     link
 	lastSeq schema.Seq
+	failed  bool // a write or sync of it failed: it must not become a spare
 }
 
 func (r *recovery) run() (*segment, error) {

@@ -27,8 +27,12 @@ type segment struct {
 	alloc int64 // size of the file: behind next there are zeros or old bytes
 	// durable is where the last successful sync ended; 0 until the header is durable.
 	durable int64
-	crc     uint32 // of the last record, or of the header
-	records int
+	// durableCRC and durableRecords are crc and records at durable: a group that
+	// failed leaves the others ahead of what counts.
+	durableCRC     uint32
+	durableRecords int
+	crc            uint32 // of the last record, or of the header
+	records        int
 
 	buf []byte // the group that is being encoded
 }
@@ -83,9 +87,12 @@ func (s *segment) sync() (time.Duration, error) {
 	if err := s.file.SyncData(); err != nil {
 		return 0, fmt.Errorf("sync %s: %w", s.path, err)
 	}
-	s.durable = s.next
+	s.durable, s.durableCRC, s.durableRecords = s.next, s.crc, s.records
 	return time.Since(start), nil
 }
+
+// durableEnd names the end of what counts for ever, whatever failed behind it.
+func (s *segment) durableEnd() link { return link{s.head.id, s.durable, s.durableCRC} }
 
 func (s *segment) end() link { return link{s.head.id, s.next, s.crc} }
 
