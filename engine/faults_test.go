@@ -3,11 +3,8 @@ package engine_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"reflect"
 	"sync"
 	"testing"
 
@@ -16,100 +13,6 @@ import (
 
 	"github.com/siltstone-db/siltstone/engine"
 )
-
-var seedFlag = flag.Uint64("seed", 1, "seed of the random crash and model tests")
-
-// history is what a single writer has asked for and what it has been told. Requests
-// are atomic here, because each is one log record: a database must hold the effect
-// of the first n of them, for some n from acknowledged to submitted.
-type history struct {
-	mu           sync.Mutex
-	effects      []contents // effects[n] is the database after n requests
-	acknowledged int
-}
-
-func newHistory() *history { return &history{effects: []contents{{}}} }
-
-// submit writes points, each given as its key in contents and its fields.
-func (h *history) submit(e *engine.Engine, points ...point) error {
-	h.mu.Lock()
-	next := h.effects[len(h.effects)-1].clone()
-	var lines []string
-	for _, p := range points {
-		lines = append(lines, p.line())
-		next.set(p)
-	}
-	h.effects = append(h.effects, next)
-	n := len(h.effects) - 1
-	h.mu.Unlock()
-	r, err := e.Write(context.Background(), request(lines...))
-	if err != nil {
-		return err
-	}
-	if r.Accepted != len(points) {
-		return fmt.Errorf("%d of %d points were accepted: %v", r.Accepted, len(points), r.Errors)
-	}
-	h.mu.Lock()
-	h.acknowledged = n
-	h.mu.Unlock()
-	return nil
-}
-
-// bounds returns how many requests must, and how many may, be in the database.
-func (h *history) bounds() (must, may int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.acknowledged, len(h.effects) - 1
-}
-
-// check finds the state that the database is in, and fails if there is none.
-func (h *history) check(t testing.TB, got contents, must, may int) (state int) {
-	t.Helper()
-	for n := must; n <= may; n++ {
-		if reflect.DeepEqual(got, h.effects[n]) {
-			return n
-		}
-	}
-	t.Fatalf("the database holds\n%v\nwhich is none of the states %d (acknowledged) to %d (submitted); state %d is\n%v", got, must, may, must, h.effects[must])
-	return 0
-}
-
-// point is a line of table t with tag k, at time ns, with one integer field.
-type point struct {
-	table, tag string
-	ns         int64
-	field      string
-	value      int64
-}
-
-func (p point) key() string { return fmt.Sprintf("%s,k=%s %d", p.table, p.tag, p.ns) }
-func (p point) line() string {
-	return fmt.Sprintf("%s,k=%s %s=%di %d", p.table, p.tag, p.field, p.value, p.ns)
-}
-
-func (c contents) clone() contents {
-	d := make(contents, len(c))
-	for k, fields := range c {
-		d[k] = maps.Clone(fields)
-	}
-	return d
-}
-
-func (c contents) set(p point) {
-	if c[p.key()] == nil {
-		c[p.key()] = make(map[string]any)
-	}
-	c[p.key()][p.field] = p.value
-}
-
-// readAll is read for a database that may not exist yet.
-func readAll(t testing.TB, e *engine.Engine, fs vfs.FS) contents {
-	t.Helper()
-	if len(e.Databases()) == 0 {
-		return contents{}
-	}
-	return read(t, e, fs, "db")
-}
 
 // scenario writes, overwrites, flushes and restarts: every kind of file operation
 // that the engine does occurs in it.
@@ -263,57 +166,4 @@ func failOperation(t *testing.T, n int, persistent bool) (hit bool) {
 	mu.Lock()
 	defer mu.Unlock()
 	return count > n
-}
-
-// TestRandomHistories compares long random runs, with crashes, clean restarts,
-// flushes and out-of-order overwrites, to the plain model after each restart.
-func TestRandomHistories(t *testing.T) {
-	for seed := *seedFlag; seed < *seedFlag+30; seed++ {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			t.Parallel()
-			randomHistory(t, rand.New(rand.NewPCG(seed, 0)))
-		})
-	}
-}
-
-func randomHistory(t *testing.T, rng *rand.Rand) {
-	h, fs := newHistory(), vfs.NewCrashableMem()
-	e := open(t, fs)
-	for range 150 {
-		switch k := rng.IntN(100); {
-		case k < 80:
-			if err := h.submit(e, randomPoints(rng)...); err != nil {
-				t.Fatal(err)
-			}
-		case k < 90:
-			flush(t, e)
-		case k < 93:
-			closeEngine(t, e)
-			e = open(t, fs)
-		case k < 96: // the old engine goes on and sees its disk no more
-			crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
-			closeEngine(t, e)
-			fs = crashed
-			e = open(t, fs)
-		default:
-			must, may := h.bounds()
-			h.check(t, readAll(t, e, fs), must, may)
-		}
-	}
-	closeEngine(t, e)
-	e = open(t, fs)
-	must, may := h.bounds()
-	h.check(t, readAll(t, e, fs), must, may)
-	closeEngine(t, e)
-}
-
-func randomPoints(rng *rand.Rand) []point {
-	points := make([]point, 1+rng.IntN(20))
-	for i := range points {
-		points[i] = point{
-			table: fmt.Sprint("t", rng.IntN(3)), tag: fmt.Sprint("k", rng.IntN(4)),
-			ns: int64(rng.IntN(4)-1)*day + int64(rng.IntN(3)), field: fmt.Sprint("f", rng.IntN(4)), value: rng.Int64(),
-		}
-	}
-	return points
 }
