@@ -14,10 +14,13 @@ import (
 
 // Catalog is an open catalog. One process at a time has a directory open.
 type Catalog struct {
-	store    *store
+	store    *store // replaced under mu and events, so either lock is enough to use it
+	opts     Options
 	limits   Limits
 	now      func() time.Time
 	instance instanceID
+	// fence is the store's, for those who hold no lock.
+	fence atomic.Pointer[fence]
 
 	// What readers see. They are replaced only while mu is held, after the change is durable.
 	schema      atomic.Pointer[schema.Snapshot]
@@ -84,19 +87,31 @@ func openCatalog(s *store, o *Options) (*Catalog, error) {
 	if err := startRun(s, l); err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", o.Dir, err)
 	}
-	c := &Catalog{store: s, limits: o.Limits, now: o.Now, instance: l.header.instance}
-	c.schema.Store(l.snapshot)
-	c.files.Store(&fileSet{list: l.files, position: l.position, flushed: l.flushed})
-	c.tokens.Store(&l.tokens)
-	c.datasources.Store(&l.datasources)
+	c := &Catalog{opts: *o, limits: o.Limits, now: o.Now, instance: l.header.instance}
+	c.showLocked(s, l)
+	return c, nil
+}
+
+// showLocked makes the store and what was loaded from it the catalog's. mu and events are
+// held, unless nobody else knows the catalog yet.
+func (c *Catalog) showLocked(s *store, l *loader) {
+	c.store = s
+	c.fence.Store(s.fence)
 	c.lastFile.Store(l.run << runShift)
 	c.mu.databases, c.mu.tables, c.mu.lastToken = len(l.databases), len(l.tables), l.lastToken
 	c.mu.byID = make(map[schema.FileID]*schema.File, len(l.files))
 	for _, f := range l.files {
 		c.mu.byID[f.ID] = f
 	}
-	return c, nil
+	c.schema.Store(l.snapshot)
+	c.files.Store(&fileSet{list: l.files, position: l.position, flushed: l.flushed})
+	c.tokens.Store(&l.tokens)
+	c.datasources.Store(&l.datasources)
 }
+
+// Err returns nil, or why every change fails: it matches ErrFailed, and ErrNoSpace if
+// Reopen can help. It takes no lock.
+func (c *Catalog) Err() error { return c.fence.Load().err() }
 
 // startRun records that run number l.run is taken; the first run is 0. In a new
 // catalog, and in one of an older format, it writes the header too, in the same batch.

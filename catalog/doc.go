@@ -17,7 +17,8 @@
 //	    and show only what is durable. What they return never changes.
 //	C6  After the first failure of the storage nothing more is written: the directory
 //	    stays as a crash at that moment would have left it, and changes, Remember and
-//	    Seen return ErrFailed until the catalog is closed and opened again.
+//	    Seen return ErrFailed until the catalog is closed and opened again. Where the
+//	    reason is lack of space, Reopen does the same in place.
 //	C7  What is damaged is refused: Open and Seen name the record and do not guess.
 //	C8  Event ids are durable when a later change that writes something returns. A crash
 //	    before that loses the last calls of Remember, each whole, and none before them.
@@ -25,7 +26,7 @@
 //	    but not its name. After a purge only the id is left.
 //
 // When a change returns ErrFailed, it is in doubt: after reopening it is there whole or
-// not at all.
+// not at all. Calls of Remember that no later change made durable may be lost then.
 //
 // It leaves to others: whether a name is acceptable and what to answer to a client
 // (engine), when to purge (engine), the files themselves and removing those that no edit

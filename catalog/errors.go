@@ -14,6 +14,9 @@ var (
 	// the storage refused a write, so nothing more is accepted until the catalog is
 	// opened again (C6). It wraps the cause.
 	ErrFailed = errors.New("catalog storage failed; it must be opened again")
+	// ErrNoSpace is matched, beside ErrFailed, when the write failed because the disk or
+	// the quota is full: Reopen helps when there is space again.
+	ErrNoSpace = errors.New("no space left for the catalog")
 	// ErrInvalidChange is returned for a change of the schema that no sound caller
 	// makes: an empty or overlong name, an unknown type, the reserved name "time", a
 	// negative retention period, another key for a table, a purge of what is not deleted.
@@ -30,6 +33,15 @@ var (
 	// that goes back.
 	ErrInvalidEdit = errors.New("invalid catalog edit")
 )
+
+// noSpaceError is a failure that passes.
+type noSpaceError struct{ cause error }
+
+func (e *noSpaceError) Error() string { return fmt.Sprintf("%v: %v", ErrNoSpace, e.cause) }
+func (e *noSpaceError) Unwrap() error { return e.cause }
+func (e *noSpaceError) Is(target error) bool {
+	return target == ErrNoSpace || target == ErrFailed
+}
 
 // ObjectKind names what an ExistsError or a NotFoundError is about.
 type ObjectKind string

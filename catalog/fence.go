@@ -38,7 +38,8 @@ import (
 //   - After each commit, each lookup, and Open, the fence is looked at, because Pebble's
 //     own result says nothing then. Open means that every write and sync up to here has
 //     really happened, so the commit is durable; closed means ErrFailed. A closed
-//     fence is never opened again.
+//     fence is never opened again: after the disk was full, Reopen gives Pebble up with
+//     its fence, and opens another one over the directory, as a new process would.
 //
 // The change that met the failure is in doubt: it may have been written before. It is
 // one batch, so that it shows after reopening whole or not at all.
@@ -62,12 +63,17 @@ func newFence(logger *slog.Logger) *fence { return &fence{logger: logger, memory
 
 func (f *fence) closed() bool { return f.cause.Load() != nil }
 
-// err returns ErrFailed and the cause when the fence is closed, else nil.
+// err returns ErrFailed or ErrNoSpace, and the cause, when the fence is closed, else nil.
 func (f *fence) err() error {
-	if cause := f.cause.Load(); cause != nil {
+	cause := f.cause.Load()
+	switch {
+	case cause == nil:
+		return nil
+	case durable.IsNoSpace(*cause):
+		return &noSpaceError{*cause}
+	default:
 		return fmt.Errorf("%w: %w", ErrFailed, *cause)
 	}
-	return nil
 }
 
 // fail closes the fence; the first failure is kept.

@@ -65,6 +65,8 @@ type store struct {
 	db    *pebble.DB
 	fence *fence
 	dir   string
+
+	isClosed bool // changed under mu and events of the catalog
 }
 
 func openStore(o *Options) (*store, error) {
@@ -147,4 +149,11 @@ func (s *store) hasEvent(key []byte) (bool, error) {
 	return found, errors.Join(err, it.Close()) // Close reports a failed read too
 }
 
-func (s *store) close() error { return s.db.Close() }
+// close may be called again, after a Reopen that came no further.
+func (s *store) close() error {
+	if s.isClosed {
+		return nil
+	}
+	s.isClosed = true
+	return s.db.Close()
+}

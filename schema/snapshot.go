@@ -103,6 +103,14 @@ func (s *Snapshot) DeletedDatabases() []*DeletedDatabase { return slices.Clone(s
 // still means the same table.
 func (s *Snapshot) Deletions() uint64 { return s.deletions }
 
+// After returns the same picture as a successor of another one, in which names may have
+// meant other tables.
+func (s *Snapshot) After(before *Snapshot) *Snapshot {
+	next := *s
+	next.deletions = before.deletions + 1
+	return &next
+}
+
 // DeletedDatabase finds a database that was deleted and not yet purged.
 func (s *Snapshot) DeletedDatabase(id DatabaseID) (*DeletedDatabase, bool) {
 	at, ok := s.findDeleted(id)
