@@ -34,6 +34,9 @@ func (s *Server) admit(rt *route, r *http.Request) (*backend, *http.Request, err
 	if rt.access == forAnyone {
 		return nil, withIdentity(r, &auth.Identity{}), nil
 	}
+	if err := refusedFor(r); err != nil {
+		return nil, nil, err
+	}
 	if _, err := s.open(); err != nil && rt.access != forProbes {
 		return nil, nil, err
 	}

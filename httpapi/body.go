@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"net/http"
-	"slices"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,19 +16,30 @@ import (
 // bodyReader reads request bodies into pooled buffers within two bounds: one for a
 // body and one for all of them (H4). A body has to arrive at minBodyRate on average
 // once bodyGrace is over, so that slow senders cannot hold buffers for ever.
+//
+// Nor can they hold much: a buffer grows with what has arrived, whatever Content-Length announces,
+// and a body is decompressed when all of it is there. Otherwise some thirty clients that
+// announce 10 MiB, or zstd, and send a byte a second would use up the bound of all bodies.
 type bodyReader struct {
 	maxBytes    int64
 	maxBuffered int64
 
-	buffered atomic.Int64 // capacity of the buffers in use, and what decoders hold
-	buffers  sync.Pool    // of *[]byte
+	buffered atomic.Int64                       // capacity of the buffers in use, and what decoders hold
+	buffers  [64 - smallestBufferBits]sync.Pool // of *[]byte, by the binary order of their capacity
+
+	startTurns sync.Once
+	turns      chan struct{} // of those who decompress
 }
 
 const (
 	bodyGrace   = 30 * time.Second
 	minBodyRate = 16 << 10 // bytes a second
-	// firstBuffer is what a body of unknown length starts with.
-	firstBuffer = 64 << 10
+
+	// smallestBuffer is what every body starts with: 10,000 slow clients hold 40 MB.
+	smallestBuffer     = 1 << smallestBufferBits
+	smallestBufferBits = 12
+	// bufferGrowth is the least factor by which a buffer grows: a body is copied a third of a time.
+	bufferGrowth = 4
 )
 
 // body is a request's decompressed body. Release returns its buffer to the pool.
@@ -59,18 +72,24 @@ func (b *bodyReader) readBody(w http.ResponseWriter, r *http.Request) (*body, er
 		return nil, err
 	}
 	if coding != nil {
-		return b.decode(coding, src)
+		return b.decode(coding, src, r.ContentLength)
 	}
 	return b.readAll(src, r.ContentLength)
 }
 
 // decode reads a compressed body.
-func (b *bodyReader) decode(coding *contentCoding, src io.Reader) (*body, error) {
+func (b *bodyReader) decode(coding *contentCoding, src io.Reader, size int64) (*body, error) {
+	compressed, err := b.readAll(src, size)
+	if err != nil {
+		return nil, err
+	}
+	defer compressed.Release()
+	defer b.turn()()
 	defer b.buffered.Add(-coding.memoryBytes)
 	if b.buffered.Add(coding.memoryBytes) > b.maxBuffered {
 		return nil, errBodiesFull
 	}
-	decoded, err := coding.open(src)
+	decoded, err := coding.open(bytes.NewReader(compressed.Bytes))
 	if err != nil {
 		return nil, err
 	}
@@ -78,22 +97,27 @@ func (b *bodyReader) decode(coding *contentCoding, src io.Reader) (*body, error)
 	return b.readAll(decoded, -1)
 }
 
+// turn waits until few others decompress, and returns what ends the turn. It bounds the memory of
+// decoders, which is not the clients' to give back slowly: all is there already.
+func (b *bodyReader) turn() (done func()) {
+	b.startTurns.Do(func() { b.turns = make(chan struct{}, 2*runtime.GOMAXPROCS(0)) })
+	b.turns <- struct{}{}
+	return func() { <-b.turns }
+}
+
 // readAll reads src to its end; size is its length, or -1 when that is unknown.
 func (b *bodyReader) readAll(src io.Reader, size int64) (*body, error) {
-	out := &body{reader: b, Bytes: b.buffer()}
-	if err := out.hold(int64(cap(out.Bytes))); err != nil {
-		return nil, err
+	most := b.maxBytes + 1 // one byte of room to meet the end of the body
+	if size >= 0 {
+		most = size + 1
 	}
-	want := size + 1 // one byte of room to meet the end of the body
-	if size < 0 {
-		want = firstBuffer
-	}
-	if err := out.grow(want); err != nil {
+	out := &body{reader: b}
+	if err := out.grow(min(smallestBuffer, most)); err != nil {
 		return nil, err
 	}
 	for {
 		if len(out.Bytes) == cap(out.Bytes) {
-			if err := out.grow(min(2*int64(cap(out.Bytes)), b.maxBytes+1)); err != nil {
+			if err := out.grow(max(min(bufferGrowth*int64(cap(out.Bytes)), most), int64(cap(out.Bytes))+1)); err != nil {
 				return nil, err
 			}
 		}
@@ -112,27 +136,36 @@ func (b *bodyReader) readAll(src io.Reader, size int64) (*body, error) {
 	}
 }
 
-// buffer takes an empty buffer from the pool.
-func (b *bodyReader) buffer() []byte {
-	if p, ok := b.buffers.Get().(*[]byte); ok {
+// capacity returns that of the buffers for n bytes: a power of two, but no more than the
+// largest body needs.
+func (b *bodyReader) capacity(n int64) int64 {
+	return min(max(smallestBuffer, int64(1)<<bits.Len64(uint64(n-1))), b.maxBytes+1)
+}
+
+// pool returns the pool of the buffers of a capacity.
+func (b *bodyReader) pool(capacity int64) *sync.Pool {
+	return &b.buffers[max(0, bits.Len64(uint64(capacity-1))-smallestBufferBits)]
+}
+
+// buffer takes an empty buffer from its pool, or makes one.
+func (b *bodyReader) buffer(capacity int64) []byte {
+	if p, ok := b.pool(capacity).Get().(*[]byte); ok {
 		return (*p)[:0]
 	}
-	return nil
+	return make([]byte, 0, capacity)
 }
 
 // grow makes room for a capacity of at least want bytes, or releases the body and
 // fails when all bodies together would hold too much.
 func (d *body) grow(want int64) error {
-	if want <= int64(cap(d.Bytes)) {
-		return nil
-	}
-	if err := d.hold(want); err != nil {
+	capacity := d.reader.capacity(want)
+	if err := d.hold(capacity); err != nil {
 		return err
 	}
-	grown := slices.Grow([]byte(nil), int(want))
-	d.Bytes = append(grown, d.Bytes...)
-	// Grow rounds up to a size class; the excess is small and counted too.
-	return d.hold(int64(cap(d.Bytes)))
+	grown := append(d.reader.buffer(capacity), d.Bytes...)
+	d.reuse()
+	d.Bytes = grown
+	return nil
 }
 
 // hold accounts for a buffer of size bytes in place of the one held so far.
@@ -150,10 +183,15 @@ func (d *body) hold(size int64) error {
 func (d *body) Release() {
 	d.reader.buffered.Add(-d.held)
 	d.held = 0
-	if buf := d.Bytes; buf != nil {
-		d.reader.buffers.Put(&buf)
-		d.Bytes = nil
+	d.reuse()
+}
+
+// reuse puts the buffer into its pool.
+func (d *body) reuse() {
+	if buf := d.Bytes; cap(buf) > 0 {
+		d.reader.pool(int64(cap(buf))).Put(&buf)
 	}
+	d.Bytes = nil
 }
 
 // transportError is an error of the connection rather than of what it carried.

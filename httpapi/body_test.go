@@ -119,7 +119,7 @@ func TestBrokenBodiesAreTheClientsFault(t *testing.T) {
 
 // TestAllBodiesTogetherAreBounded: what does not fit is refused until room is made.
 func TestAllBodiesTogetherAreBounded(t *testing.T) {
-	b := &bodyReader{maxBytes: 100 << 10, maxBuffered: 250 << 10}
+	b := &bodyReader{maxBytes: 100 << 10, maxBuffered: 250 << 10} // buffers are no larger than the largest body
 	text := strings.Repeat("x", 100<<10-1)
 	first, err := read(b, text, "", false)
 	if err != nil {
@@ -190,5 +190,37 @@ func TestSlowBodyIsTimedOut(t *testing.T) {
 	_, err := p.Read(make([]byte, 1))
 	if status, _ := statusOf(err); status != http.StatusRequestTimeout {
 		t.Errorf("status %d for %v", status, err)
+	}
+}
+
+// TestBodiesHoldWhatArrived, not what their headers announce: of a MiB announced, and of a zstd
+// stream, little more than the four bytes that came.
+func TestBodiesHoldWhatArrived(t *testing.T) {
+	for _, encoding := range []string{"", "zstd", "gzip"} {
+		b := &bodyReader{maxBytes: 1 << 20, maxBuffered: 16 << 20}
+		src, client := io.Pipe()
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", src)
+		r.ContentLength = 1 << 20
+		r.Header.Set("Content-Encoding", encoding)
+		ended := make(chan error)
+		go func() {
+			_, err := b.read(httptest.NewRecorder(), r)
+			ended <- err
+		}()
+		for range 4 { // when the pipe takes the last byte, the others were read
+			if _, err := client.Write([]byte{1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if held := b.buffered.Load(); held != smallestBuffer {
+			t.Errorf("%q: four bytes hold %d", encoding, held)
+		}
+		client.CloseWithError(io.ErrUnexpectedEOF)
+		if err := <-ended; err == nil {
+			t.Errorf("%q: no error", encoding)
+		}
+		if held := b.buffered.Load(); held != 0 {
+			t.Errorf("%q: %d bytes are still accounted for", encoding, held)
+		}
 	}
 }

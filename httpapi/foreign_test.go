@@ -74,7 +74,7 @@ func TestBodyThatNeverComesHoldsNoConnection(t *testing.T) {
 	}
 }
 
-// TestBodyThatStallsBeyondTheLimitHoldsNoConnection, nor one that is refused half read.
+// TestBodyThatStallsBeyondTheLimitHoldsNoConnection, nor one that cannot be decompressed.
 func TestBodyThatStallsBeyondTheLimitHoldsNoConnection(t *testing.T) {
 	s := newSite(t, Options{MaxRequestBytes: 1000}, true)
 	for name, c := range map[string]struct {
@@ -82,7 +82,7 @@ func TestBodyThatStallsBeyondTheLimitHoldsNoConnection(t *testing.T) {
 		status     int
 	}{
 		"too large":    {"Transfer-Encoding: chunked", "7d0\r\n" + strings.Repeat("x", 2000) + "\r\n", 413},
-		"corrupt gzip": {"Content-Encoding: gzip\r\nContent-Length: 900", strings.Repeat("x", 100), 400},
+		"corrupt gzip": {"Content-Encoding: gzip\r\nContent-Length: 900", strings.Repeat("x", 900), 400},
 	} {
 		conn, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", strings.TrimPrefix(s.url, "http://"))
 		if err != nil {

@@ -40,7 +40,7 @@ func (s *Server) handle(rt route) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	paced := newPacedWriter(w, r, s.opts.MaxStall)
 	defer paced.end()
-	s.dispatch(paced, r)
+	s.conns.counted(paced, r, func(r *http.Request) { s.dispatch(paced, r) })
 }
 
 func (s *Server) dispatch(w *pacedWriter, r *http.Request) {

@@ -11,6 +11,9 @@ type metrics struct {
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
 	body     prometheus.Counter
+
+	connections      prometheus.Gauge
+	evicted, refused prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -34,7 +37,19 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Bytes of line protocol received, after decompression.",
 		}),
 	}
-	reg.MustRegister(m.duration, m.inFlight, m.panics, m.body)
+	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "siltstone_http_connections",
+		Help: "Open connections; --max-connections bounds them.",
+	})
+	m.evicted = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "siltstone_http_connections_evicted_total",
+		Help: "Connections without a request that were closed to make room for new ones.",
+	})
+	m.refused = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "siltstone_http_connections_refused_total",
+		Help: "Connections and requests that were refused because all others had requests under way.",
+	})
+	reg.MustRegister(m.duration, m.inFlight, m.panics, m.body, m.connections, m.evicted, m.refused)
 	return m
 }
 

@@ -40,6 +40,9 @@ type Options struct {
 	// WriteQuotaWindow is the length of the fixed windows of the write quota; 0 is five
 	// minutes, as in InfluxDB Cloud.
 	WriteQuotaWindow time.Duration
+	// MaxConnections bounds the connections that Limit accepts, and the requests at once on all
+	// of them; 0 is 10,000.
+	MaxConnections int
 	// MaxStall is how long a client may take nothing of an answer until the answer is ended,
 	// and with it the query that makes it; 0 is a minute.
 	MaxStall time.Duration
@@ -70,6 +73,7 @@ const (
 	defaultMaxBufferedBytes = 256 << 20
 	defaultWriteQuotaWindow = 5 * time.Minute
 	defaultMaxStall         = time.Minute
+	defaultMaxConnections   = 10_000
 )
 
 // EnsureDefaults replaces zero values.
@@ -88,6 +92,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.WriteContract == "" {
 		o.WriteContract = ContractCore
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = defaultMaxConnections
 	}
 	if o.MaxStall == 0 {
 		o.MaxStall = defaultMaxStall
@@ -114,6 +121,9 @@ func (o *Options) Validate() error {
 	}
 	if o.MaxBufferedBytes < o.MaxRequestBytes {
 		faults = append(faults, fmt.Errorf("MaxBufferedBytes %d is below MaxRequestBytes %d", o.MaxBufferedBytes, o.MaxRequestBytes))
+	}
+	if o.MaxConnections < 0 {
+		faults = append(faults, fmt.Errorf("MaxConnections is %d", o.MaxConnections))
 	}
 	if o.MaxStall < 0 {
 		faults = append(faults, fmt.Errorf("MaxStall is %s", o.MaxStall))
@@ -152,6 +162,7 @@ type Server struct {
 	backend  atomic.Pointer[backend] // nil until SetReady
 	stopping atomic.Bool
 	silent   silentConns
+	conns    connections
 }
 
 // backend is what requests work on once the data directory is recovered.
@@ -181,6 +192,7 @@ func New(opts Options) (*Server, error) {
 		metrics:   newMetrics(opts.Registry),
 		processID: uuid.NewString(),
 	}
+	s.conns.max, s.conns.metrics = opts.MaxConnections, s.metrics
 	for _, name := range opts.DisableAuthz {
 		s.exempt["/"+name] = true
 	}
@@ -212,6 +224,14 @@ func (s *Server) open() (*backend, error) {
 	return nil, errStarting
 }
 
+const (
+	// maxStreams is what RFC 9113 asks servers not to go below.
+	maxStreams = 100
+	// maxStreamBuffer is what one HTTP/2 request may send before its handler reads, and so what
+	// each query that waits for its turn may hold. It lets 5 MB/s come over 50 ms of distance.
+	maxStreamBuffer = 256 << 10
+)
+
 // HTTPServer returns an http.Server around s with time-outs that keep slow or silent
 // clients from holding connections. It has none for a whole answer, because a large result
 // may take long; answers and bodies have their own (see pacedWriter and bodyReader).
@@ -224,13 +244,18 @@ func (s *Server) HTTPServer() *http.Server {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler:           s,
-		Protocols:         protocols,
-		HTTP2:             &http.HTTP2Config{WriteByteTimeout: s.opts.MaxStall},
+		Handler:   s,
+		Protocols: protocols,
+		HTTP2: &http.HTTP2Config{
+			WriteByteTimeout:          s.opts.MaxStall,
+			MaxConcurrentStreams:      maxStreams,
+			MaxReceiveBufferPerStream: maxStreamBuffer,
+		},
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ConnState:         s.silent.track,
+		ConnContext:       nameConnection,
 		ErrorLog:          slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelDebug),
 	}
 }

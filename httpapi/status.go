@@ -100,7 +100,7 @@ func statusOf(err error) (status int, text string) {
 		return http.StatusServiceUnavailable, engine.ErrUnavailable.Error() + "; the server's log says why"
 	case errors.As(err, &busy), errors.Is(err, query.ErrClosed),
 		errors.Is(err, engine.ErrOverloaded),
-		errors.Is(err, errStarting), errors.Is(err, errStopping), errors.Is(err, errBodiesFull):
+		errors.Is(err, errStarting), errors.Is(err, errStopping), errors.Is(err, errBodiesFull), errors.Is(err, errBusy):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusRequestTimeout, "the request body arrived too slowly"

@@ -113,10 +113,11 @@ func newParser(c *cli, env environment, exit func(int)) (*kong.Kong, error) {
 		kong.Exit(exit),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.Vars{
-			"max_databases": strconv.Itoa(catalog.DefaultMaxDatabases),
-			"max_queued":    strconv.Itoa(query.DefaultMaxQueued),
-			"max_tables":    strconv.Itoa(catalog.DefaultMaxTables),
-			"max_columns":   strconv.Itoa(catalog.DefaultMaxColumns),
+			"max_databases":   strconv.Itoa(catalog.DefaultMaxDatabases),
+			"max_connections": strconv.Itoa(mostConnections),
+			"max_queued":      strconv.Itoa(query.DefaultMaxQueued),
+			"max_tables":      strconv.Itoa(catalog.DefaultMaxTables),
+			"max_columns":     strconv.Itoa(catalog.DefaultMaxColumns),
 		},
 	)
 }

@@ -46,6 +46,7 @@ type serveCmd struct {
 	RejectedMaxSize   byteSize `name:"rejected-points-max-size" group:"Writes:" help:"Room for them on disk; the oldest go first. Default: ${default}." default:"64MB" env:"SILTSTONE_REJECTED_POINTS_MAX_SIZE" placeholder:"SIZE"`
 
 	MaxRequest         byteSize  `name:"max-http-request-size" group:"Limits:" help:"Largest body of a request, before and after decompression. Default: ${default}." default:"10485760" env:"SILTSTONE_MAX_HTTP_REQUEST_SIZE,INFLUXDB3_MAX_HTTP_REQUEST_SIZE" placeholder:"SIZE"`
+	MaxConnections     int       `group:"Limits:" help:"Connections there may be, and requests at once on all of them. At the bound a new one takes the place of the one that has been idle for longest; if none is idle, it is answered 503. Default: half of the files that the process may open, at most ${max_connections}, and less with little memory." default:"0" env:"SILTSTONE_MAX_CONNECTIONS" placeholder:"N"`
 	MaxDatabases       int       `group:"Limits:" help:"Databases there may be. Default: ${default}." default:"${max_databases}" env:"SILTSTONE_MAX_DATABASES" placeholder:"N"`
 	MaxTables          int       `group:"Limits:" help:"Tables there may be in all databases together. Default: ${default}." default:"${max_tables}" env:"SILTSTONE_MAX_TABLES" placeholder:"N"`
 	MaxColumns         int       `group:"Limits:" help:"Tags and fields that one table may have. Default: ${default}." default:"${max_columns}" env:"SILTSTONE_MAX_COLUMNS" placeholder:"N"`
@@ -100,6 +101,7 @@ func (c *serveCmd) Validate() error {
 		name       string
 		value, min int64
 	}{
+		{"max-connections", int64(c.MaxConnections), 0},
 		{"max-databases", int64(c.MaxDatabases), 1},
 		{"max-tables", int64(c.MaxTables), 1},
 		{"max-columns", int64(c.MaxColumns), 1},
@@ -283,6 +285,14 @@ func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	files, err := openFileLimit()
+	if err != nil {
+		return nil, err
+	}
+	connections, err := maxConnections(c.MaxConnections, files, availableMemory(os.DirFS("/")))
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", c.HTTPBind)
 	if err != nil {
 		return nil, fmt.Errorf("%w\nTake another address with --http-bind, or port 0 for a free one", err)
@@ -293,6 +303,7 @@ func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
 	api, err := httpapi.New(httpapi.Options{
 		Version: version, Revision: revision(),
 		MaxRequestBytes:         int64(c.MaxRequest),
+		MaxConnections:          connections,
 		WriteContract:           c.WriteContract,
 		DisableAutoCreate:       !c.AutoCreate,
 		WriteQuotaRequests:      c.WriteQuotaRequests,
@@ -309,7 +320,7 @@ func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	s := &server{
-		log: log, listener: listener, api: api, flight: calls, http: api.HTTPServer(),
+		log: log, listener: api.Limit(listener), api: api, flight: calls, http: api.HTTPServer(),
 		registry: registry, failed: make(chan error, 1),
 	}
 	s.door = &door{Handler: api}
