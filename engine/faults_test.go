@@ -3,10 +3,14 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -14,156 +18,310 @@ import (
 	"github.com/siltstone-db/siltstone/engine"
 )
 
-// scenario writes, overwrites, flushes and restarts: every kind of file operation
-// that the engine does occurs in it.
-func scenario(h *history, fs vfs.FS) error {
-	opts := engine.Options{DataDir: "data", FS: fs, Gen1Duration: -1, WALSegmentBytes: 8 << 10}
-	value := int64(0)
-	for restart := range 3 {
-		e, err := engine.Open(opts)
-		if err != nil {
-			return err
-		}
-		err = func() error {
-			for round := range 3 {
-				for i := range 4 {
-					value++
-					day := int64(restart+i%2) * day
-					err := h.submit(e,
-						point{"a", "x", day + int64(round), "f", value},
-						point{"a", fmt.Sprint("y", i), day + 7, fmt.Sprint("g", restart), value},
-						point{fmt.Sprint("t", round), "z", day, "f", value})
-					if err != nil {
-						return err
-					}
-				}
-				if err := e.Flush(context.Background()); err != nil {
-					return err
-				}
-			}
-			value++
-			return h.submit(e, point{"a", "x", 1, "f", value}, point{"b", "late", 2, "f", value})
-		}()
-		if err := errors.Join(err, e.Close()); err != nil {
-			return err
-		}
+var (
+	strideFlag = flag.Int("stride", defaultStride, "how many I/O calls apart the tests of each call look; 1 looks at every one")
+	offsetFlag = flag.Int("offset", -1, "the first I/O call at which they look; -1 draws it from -seed")
+)
+
+// firstCall is where a sweep with a stride begins: elsewhere for each seed, so that many
+// runs together look at every call.
+func firstCall() int {
+	if *offsetFlag >= 0 {
+		return *offsetFlag
 	}
-	return nil
+	return int(*seedFlag % uint64(*strideFlag))
 }
 
-// crashImage is the disk as a crash at one operation leaves it.
+// lives are what the scenario of a sweep does between its restarts: every kind of file
+// operation of the engine occurs in it.
+var lives = [][]func(*actor, *engine.Engine) error{
+	{
+		(*actor).writeShared, (*actor).writeOwn, (*actor).writeEvents, (*actor).writeRejected, (*actor).flush,
+		(*actor).writeShared, (*actor).writeEvents, (*actor).setRetention, (*actor).writeLong, (*actor).deleteTable,
+		(*actor).writeOwn, (*actor).writeEvents, (*actor).flush, (*actor).writeShared,
+	},
+	{
+		(*actor).writeShared, (*actor).writeEvents, (*actor).writeOwn, (*actor).flush, (*actor).deleteDatabase,
+		(*actor).writeOwn, (*actor).writeRejected, (*actor).setRetention, (*actor).flush, (*actor).writeLong,
+	},
+	{
+		(*actor).writeEvents, (*actor).writeShared, (*actor).deleteTable, (*actor).flush, (*actor).writeOwn, (*actor).writeShared,
+	},
+}
+
+// sweepOptions make all of it happen in a few requests.
+func sweepOptions(o *engine.Options) {
+	atNoon(o)
+	o.WALSegmentBytes = 8 << 10
+	o.RejectedRetention = 365 * 24 * time.Hour
+}
+
+func openOn(fs vfs.FS) (*engine.Engine, error) {
+	opts := engine.Options{DataDir: "data", FS: fs, Gen1Duration: -1}
+	sweepOptions(&opts)
+	return engine.Open(opts)
+}
+
+func newSweepActor() *actor { return newActor(0, true, rand.New(rand.NewPCG(*seedFlag, 7))) }
+
+// TestCrashAtEveryCall runs the scenario once and takes an image of the disk in front of
+// each call that changes it, and behind the last one: with nothing that was not synced,
+// with half of it, with all. What is in front of a call is what was behind the one before.
+// From every image the engine must recover every acknowledged request, go on working,
+// and come to the same state when it is opened again.
+func TestCrashAtEveryCall(t *testing.T) {
+	var all, changing, images int
+	mem, a := vfs.NewCrashableMem(), newSweepActor()
+	rng := rand.New(rand.NewPCG(*seedFlag, 8))
+	var mu sync.Mutex
+	due := make(chan crashImage, 1<<14)
+	take := func(what string) {
+		for _, percent := range []int{0, 50, 100} {
+			must, _ := a.history.bounds()
+			clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
+			_, may := a.history.bounds()
+			due <- crashImage{changing, percent, what, clone, must, may}
+			images++
+		}
+	}
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		all++
+		if changesDisk(op) {
+			if changing >= firstCall() && (changing-firstCall())%*strideFlag == 0 {
+				take(fmt.Sprint(op.Kind, " ", op.Path))
+			}
+			changing++
+		}
+		return nil
+	}))
+	for _, life := range lives {
+		e := open(t, fs, sweepOptions)
+		for _, act := range life {
+			if err := act(a, e); err != nil {
+				t.Fatalf("the scenario itself: %v", err)
+			}
+		}
+		closeEngine(t, e)
+	}
+	take("nothing")
+	close(due)
+	for image := range due {
+		image.recover(t, a)
+	}
+	t.Logf("the scenario has %d calls, %d of them change the disk", all, changing)
+	t.Logf("figures: calls=%d crashes=%d", all, images)
+	if all < 500 {
+		t.Errorf("the scenario has only %d calls", all)
+	}
+}
+
+// crashImage is the disk as a crash in front of one call leaves it.
 type crashImage struct {
-	op        int
-	what      string
-	fs        *vfs.MemFS
-	h         *history
-	must, may int
+	call, percent int
+	what          string
+	fs            *vfs.MemFS
+	must, may     int
 }
 
-// TestCrashAtEveryFileOperation runs the scenario once, and takes an image of the
-// disk before each operation that changes it: with nothing that was not synced, with
-// half of it, with all. From every image the engine must recover every acknowledged
-// request, go on working, and come to the same state when it is opened again.
-func TestCrashAtEveryFileOperation(t *testing.T) {
-	for _, unsynced := range []int{0, 50, 100} {
-		t.Run(fmt.Sprintf("%d%% of unsynced data kept", unsynced), func(t *testing.T) {
+func (c crashImage) recover(t *testing.T, a *actor) {
+	defer func() {
+		if t.Failed() {
+			t.Logf("crash before %s, %d %% of what was not synced is kept: go test ./engine -run '^%s$' -seed %d -offset %d -stride 1000000", c.what, c.percent, t.Name(), *seedFlag, c.call)
+		}
+	}()
+	e := open(t, c.fs, sweepOptions)
+	got := readDatabases(t, e, c.fs, e.Databases()...)
+	a.history.check(t, a.own(got), c.must, c.may)
+	write(t, e, "after f=1 1")
+	got["db/after 1"] = map[string]any{"f": 1.0}
+	same := func() {
+		t.Helper()
+		if now := readDatabases(t, e, c.fs, e.Databases()...); difference(got, now) != "" {
+			t.Fatalf("it came to another state:\n%s", difference(got, now))
+		}
+	}
+	same()
+	if c.call%2 == 0 {
+		flush(t, e)
+		same()
+	}
+	closeEngine(t, e)
+	e = open(t, c.fs, sweepOptions)
+	same()
+	closeEngine(t, e)
+}
+
+// TestFaultAtEveryCall fails each call of the scenario in turn. Whatever the engine
+// answers then: queries go on, and what it acknowledged is there when it is opened again,
+// after a loss of power too. A disk that was full heals without that.
+func TestFaultAtEveryCall(t *testing.T) {
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			images := crashImages(t, unsynced)
-			for i := 0; i < len(images); i += stride {
-				recoverImage(t, images[i])
+			trials, n := 0, firstCall()
+			for ; !t.Failed(); n += *strideFlag {
+				trial := newFaultTrial(t, f, n)
+				trial.run()
+				if trial.disk.wasHit() == "" {
+					break
+				}
+				trials++
 			}
-			t.Logf("%d operations, every %dth tried", len(images), stride)
+			t.Logf("%d calls, %d of them tried", n, trials)
+			t.Logf("figures: faults=%d", trials)
 		})
 	}
 }
 
-func crashImages(t *testing.T, unsynced int) []crashImage {
-	h, mem := newHistory(), vfs.NewCrashableMem()
-	rng := rand.New(rand.NewPCG(*seedFlag, uint64(unsynced)))
-	var mu sync.Mutex
-	var images []crashImage
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
-			return nil
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		must, _ := h.bounds()
-		clone := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: rng})
-		_, may := h.bounds()
-		images = append(images, crashImage{len(images), fmt.Sprint(op.Kind, " ", op.Path), clone, h, must, may})
-		return nil
-	}))
-	if err := scenario(h, fs); err != nil {
-		t.Fatalf("the scenario itself: %v", err)
-	}
-	return images
+// faultTrial is the scenario with one fault. After the first error that it causes the
+// actor stops, and what follows are probes: points of their own that may each be there
+// or not, if they were not acknowledged.
+type faultTrial struct {
+	t      *testing.T
+	n      int
+	mem    *vfs.MemFS
+	disk   *faultyDisk
+	actor  *actor
+	probes map[string]bool // by key: whether it was acknowledged
 }
 
-func recoverImage(t *testing.T, image crashImage) {
+func newFaultTrial(t *testing.T, f fault, n int) *faultTrial {
+	mem := vfs.NewCrashableMem()
+	return &faultTrial{t: t, n: n, mem: mem, disk: newFaultyDisk(mem, f, n), actor: newSweepActor(), probes: make(map[string]bool)}
+}
+
+func (x *faultTrial) run() {
 	defer func() {
-		if t.Failed() {
-			t.Logf("crash before operation %d: %s (rerun with -seed %d)", image.op, image.what, *seedFlag)
+		if x.t.Failed() {
+			x.t.Logf("%s at call %d: %s; go test ./engine -count 1 -run '^%s$' -seed %d -offset %d -stride 1000000",
+				x.disk.fault.name, x.n, x.disk.wasHit(), strings.ReplaceAll(x.t.Name(), "/", "$/^"), *seedFlag, x.n)
 		}
 	}()
-	e := open(t, image.fs)
-	state := image.h.check(t, readAll(t, e, image.fs), image.must, image.may)
-	want := image.h.effects[state].clone()
-	p := point{"a", "after", 5, "f", 99}
-	write(t, e, p.line())
-	want.set(p)
-	expect(t, e, image.fs, want)
-	closeEngine(t, e)
-	e = open(t, image.fs)
-	expect(t, e, image.fs, want)
-	closeEngine(t, e)
-}
-
-// TestErrorAtEveryFileOperation fails each operation of the scenario in turn, once or
-// from then on. Whatever the engine answers then, what it acknowledged must be there
-// when it is opened again on a sound disk.
-func TestErrorAtEveryFileOperation(t *testing.T) {
-	for _, persistent := range []bool{false, true} {
-		t.Run(fmt.Sprintf("persistent=%v", persistent), func(t *testing.T) {
-			t.Parallel()
-			n := 0
-			for hit := true; hit; n += stride {
-				hit = failOperation(t, n, persistent)
+	for _, life := range lives {
+		e, err := openOn(x.disk)
+		if err != nil {
+			if x.disk.wasHit() == "" {
+				x.t.Fatalf("Open: %v", err)
 			}
-			t.Logf("%d operations, every %dth tried", n, stride)
-		})
+			break
+		}
+		first := x.live(e, life)
+		if first != nil && x.disk.fault.errno == syscall.ENOSPC {
+			x.heal(e, first)
+		}
+		closed := e.Close()
+		if closed != nil && x.disk.wasHit() == "" {
+			x.t.Fatalf("Close: %v", closed)
+		}
+		if files := x.disk.syncedAgain(); len(files) > 0 {
+			x.t.Errorf("after a failed sync there were further ones of %v", files)
+		}
+		x.disk.restarted()
+		if first != nil || closed != nil {
+			break
+		}
+	}
+	x.disk.repair()
+	x.actor.rejected.fix()
+	x.check("after a loss of power", x.mem.CrashClone(vfs.CrashCloneCfg{}))
+	x.check("after a restart", x.mem)
+}
+
+// live runs a part of the scenario to its first error, and then looks at what an engine
+// in trouble does.
+func (x *faultTrial) live(e *engine.Engine, life []func(*actor, *engine.Engine) error) (first error) {
+	for _, act := range life {
+		if first = act(x.actor, e); first != nil {
+			break
+		}
+		if x.disk.isLogBroken() && e.Err() != nil {
+			x.checkLogFailed(e)
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	if x.disk.wasHit() == "" {
+		x.t.Fatalf("the scenario itself: %v", first)
+	}
+	x.look(e)
+	for range 3 {
+		x.probe(e)
+	}
+	_ = e.Flush(context.Background()) // it may fail
+	x.look(e)
+	return first
+}
+
+// checkLogFailed is W2: nothing is acknowledged after a failed sync.
+func (x *faultTrial) checkLogFailed(e *engine.Engine) {
+	if x.probe(e) == nil {
+		x.t.Error("a write was acknowledged after a failed sync")
 	}
 }
 
-// failOperation reports whether the scenario came as far as the nth operation.
-func failOperation(t *testing.T, n int, persistent bool) (hit bool) {
-	h, mem := newHistory(), vfs.NewCrashableMem()
-	var mu sync.Mutex
-	count, what := 0, ""
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		mu.Lock()
-		defer mu.Unlock()
-		count++
-		if count-1 == n {
-			what = fmt.Sprint(op.Kind, " ", op.Path)
+// probe writes one point.
+func (x *faultTrial) probe(e *engine.Engine) error {
+	n := len(x.probes)
+	key := fmt.Sprintf("probes/p %d", n)
+	x.probes[key] = false
+	req := request(fmt.Sprintf("p n=%di %d", n, n))
+	req.Database = "probes"
+	isBroken := x.disk.isLogBroken() && e.Err() != nil
+	_, err := e.Write(context.Background(), req)
+	if err == nil {
+		x.probes[key] = true
+		if isBroken && x.disk.isLogBroken() {
+			x.t.Error("a write was acknowledged after a failed sync")
 		}
-		if count-1 == n || persistent && count-1 > n {
-			return errorfs.ErrInjected
-		}
-		return nil
-	}))
-	err := scenario(h, fs)
-	defer func() {
-		if t.Failed() {
-			t.Logf("error at operation %d: %s; the scenario said %v", n, what, err)
-		}
-	}()
-	after := mem.CrashClone(vfs.CrashCloneCfg{})
-	must, may := h.bounds()
-	e := open(t, after)
-	h.check(t, readAll(t, e, after), must, may)
-	closeEngine(t, e)
-	mu.Lock()
-	defer mu.Unlock()
-	return count > n
+	} else if !errors.Is(err, engine.ErrUnavailable) {
+		x.t.Errorf("a write is refused with %v, which is not ErrUnavailable", err)
+	}
+	return err
 }
+
+// look reads everything from the engine in trouble.
+func (x *faultTrial) look(e *engine.Engine) {
+	x.t.Helper()
+	must, may := x.actor.history.bounds()
+	all := readDatabases(x.t, e, x.mem, e.Databases()...)
+	x.actor.history.check(x.t, x.actor.own(all), must, may)
+	x.checkProbes("in trouble", all)
+}
+
+func (x *faultTrial) checkProbes(when string, all contents) {
+	x.t.Helper()
+	for key, isAcknowledged := range x.probes {
+		if all[key] == nil && isAcknowledged {
+			x.t.Errorf("%s: %s was acknowledged and is not there", when, key)
+		}
+	}
+	for key, fields := range all {
+		if rest, ok := strings.CutPrefix(key, "probes/p "); ok {
+			if _, isKnown := x.probes[key]; !isKnown || fmt.Sprint(fields["n"]) != rest {
+				x.t.Errorf("%s: %s is %v", when, key, fields)
+			}
+		}
+	}
+}
+
+// check opens what is left and compares it with what was acknowledged.
+func (x *faultTrial) check(when string, fs *vfs.MemFS) {
+	x.t.Helper()
+	e, err := openOn(fs)
+	if err != nil {
+		x.t.Fatalf("%s: Open: %v", when, err)
+	}
+	must, may := x.actor.history.bounds()
+	all := readDatabases(x.t, e, fs, e.Databases()...)
+	x.actor.history.check(x.t, x.actor.own(all), must, may)
+	x.actor.rejected.check(x.t, all)
+	x.checkProbes(when, all)
+	write(x.t, e, "after f=1 1")
+	closeEngine(x.t, e)
+}
+
+// heal gives the space back, and waits for writes to go on.
+func (x *faultTrial) heal(_ *engine.Engine, _ error) { x.disk.repair() }

@@ -110,15 +110,17 @@ func difference(want, got contents) string {
 		case len(lines) == most:
 			return strings.Join(append(lines, "..."), "\n")
 		case !isThere:
-			lines = append(lines, fmt.Sprintf("missing: %s %.200v", k, w))
+			lines = append(lines, fmt.Sprintf("missing: %s %s", k, short(w)))
 		case !isWanted:
-			lines = append(lines, fmt.Sprintf("unexpected: %s %.200v", k, g))
+			lines = append(lines, fmt.Sprintf("unexpected: %s %s", k, short(g)))
 		case !reflect.DeepEqual(w, g):
-			lines = append(lines, fmt.Sprintf("changed: %s is %.200v, want %.200v", k, g, w))
+			lines = append(lines, fmt.Sprintf("changed: %s is %s, want %s", k, short(g), short(w)))
 		}
 	}
 	return strings.Join(lines, "\n")
 }
+
+func short(fields map[string]any) string { return fmt.Sprintf("%.200s", fmt.Sprint(fields)) }
 
 // point is a line of table t with tag k, at time ns, with one integer field.
 type point struct {

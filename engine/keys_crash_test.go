@@ -118,7 +118,7 @@ func TestEventsAreStoredOnceWheneverItCrashes(t *testing.T) {
 		t.Run(fmt.Sprintf("%d%% of unsynced data kept", unsynced), func(t *testing.T) {
 			t.Parallel()
 			images := eventImages(t, unsynced)
-			for i := 0; i < len(images) && !t.Failed(); i += stride {
+			for i := firstCall(); i < len(images) && !t.Failed(); i += *strideFlag {
 				image := images[i]
 				resendEvents(t, image.fs, image.acknowledged)
 				if t.Failed() {
@@ -211,8 +211,8 @@ func TestEventsAreStoredOnceWhateverFails(t *testing.T) {
 	for _, persistent := range []bool{false, true} {
 		t.Run(fmt.Sprintf("persistent=%v", persistent), func(t *testing.T) {
 			t.Parallel()
-			n := 0
-			for hit := true; hit && !t.Failed(); n += stride {
+			n := firstCall()
+			for hit := true; hit && !t.Failed(); n += *strideFlag {
 				hit = failEvents(t, n, persistent)
 			}
 		})

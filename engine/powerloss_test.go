@@ -49,7 +49,7 @@ func TestPowerLoss(t *testing.T) {
 type lossSums struct{ runs, crashes, inRecovery, twins, requests, points atomic.Int64 }
 
 func (s *lossSums) String() string {
-	return fmt.Sprintf("%d histories, %d power losses, %d of them in a recovery, %d states recovered twice; %d requests acknowledged, %d points compared",
+	return fmt.Sprintf("figures: histories=%d powerlosses=%d losses_in_recovery=%d recovered_twice=%d requests=%d points=%d",
 		s.runs.Load(), s.crashes.Load(), s.inRecovery.Load(), s.twins.Load(), s.requests.Load(), s.points.Load())
 }
 

@@ -2,4 +2,4 @@
 
 package engine_test
 
-const stride = 1
+const defaultStride = 7
