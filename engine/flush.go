@@ -273,20 +273,37 @@ func (e *Engine) writeRun(def *schema.Table, run []*partition.Snapshot, rowGroup
 	present := partition.Columns(run)
 	columns := slices.DeleteFunc(slices.Clone(def.Columns), func(c schema.Column) bool { return !present[c.ID] })
 	id := e.catalog.AllocateFileID()
+	origin := originOf(def, run, present, uint64(id))
 	records := partition.Sorted(run, columns, persist.ArrowSchema(columns), rowGroup)
 	file, err := persist.Write(persist.Spec{
 		FS: e.opts.FS, Dir: e.path(tableDir(def.Database, def.ID)), Name: fileName(id),
 		Database: e.catalog.Schema().DatabaseName(def.Database), Table: def.Name, Columns: columns, RowGroupRows: rowGroup,
+		Origin: origin,
 	}, withoutErrors(records))
 	if err != nil {
 		return nil, err
 	}
-	file.ID, file.Order, file.Database, file.Table = id, uint64(id), def.Database, def.ID
+	file.ID, file.Order, file.Database, file.Table = id, origin.Order, def.Database, def.ID
 	file.DayMin, file.DayMax = schema.DayOf(file.Time.Min), schema.DayOf(file.Time.Max)
-	for _, s := range run {
-		file.Seq = file.Seq.Include(s.Seq.Min).Include(s.Seq.Max)
-	}
+	file.Seq = origin.Seq
 	return &file, nil
+}
+
+// originOf is what a file of the run says of itself, should the catalog be lost.
+func originOf(def *schema.Table, run []*partition.Snapshot, present map[schema.ColumnID]bool, order uint64) persist.Origin {
+	o := persist.Origin{Order: order, Rule: def.Key.Rule}
+	if tag, ok := def.Column(def.Key.Tag); ok {
+		o.Tag = tag.ID
+	}
+	for _, c := range def.Columns {
+		if !present[c.ID] {
+			o.Absent = append(o.Absent, c)
+		}
+	}
+	for _, s := range run {
+		o.Seq = o.Seq.Include(s.Seq.Min).Include(s.Seq.Max)
+	}
+	return o
 }
 
 func withoutErrors(records iter.Seq[arrow.RecordBatch]) iter.Seq2[arrow.RecordBatch, error] {

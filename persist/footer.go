@@ -19,6 +19,8 @@ type footer struct {
 	groupRows       []int64
 	time            schema.TimeRange
 	database, table string
+	sums            string // of the column chunks, as recorded
+	origin          Origin
 }
 
 // parseFooter accepts only what Write can have written into a file of that size.
@@ -38,7 +40,15 @@ func parseFooter(meta *metadata.FileMetaData, size int64) (footer, error) {
 	if v := kv.FindValue(tableKey); v != nil {
 		f.table = *v
 	}
+	if v := kv.FindValue(sumsKey); v != nil {
+		f.sums = *v
+	}
 	var err error
+	if v := kv.FindValue(originKey); v != nil {
+		if f.origin, err = decodeOrigin(*v); err != nil {
+			return footer{}, err
+		}
+	}
 	if f.columns, err = parseColumns(meta.Schema); err != nil {
 		return footer{}, err
 	}

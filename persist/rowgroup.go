@@ -236,7 +236,15 @@ func (w *writer) start() error {
 	if err != nil {
 		return fmt.Errorf("starting file: %w", err)
 	}
-	for _, kv := range [][2]string{{formatKey, formatVersion}, {databaseKey, w.spec.Database}, {tableKey, w.spec.Table}} {
+	about := [][2]string{{formatKey, formatVersion}, {databaseKey, w.spec.Database}, {tableKey, w.spec.Table}}
+	if !w.spec.Origin.isZero() {
+		text, err := w.spec.Origin.encode()
+		if err != nil {
+			return fmt.Errorf("encoding metadata %s: %w", originKey, err)
+		}
+		about = append(about, [2]string{originKey, text})
+	}
+	for _, kv := range about {
 		if err := w.parquet.AppendKeyValueMetadata(kv[0], kv[1]); err != nil {
 			return fmt.Errorf("writing metadata %s: %w", kv[0], err)
 		}

@@ -32,6 +32,8 @@ type Spec struct {
 	// Columns are the tags and fields of the records, in id order. The time column
 	// is not listed.
 	Columns []schema.Column
+	// Origin is recorded in the file too.
+	Origin Origin
 	// RowGroupRows is the number of rows in a row group; 0 is DefaultRowGroupRows.
 	RowGroupRows int
 }
