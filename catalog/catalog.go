@@ -87,9 +87,13 @@ func openCatalog(s *store, o *Options) (*Catalog, error) {
 	if err := startRun(s, l); err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", o.Dir, err)
 	}
+	return newCatalog(s, o, l), nil
+}
+
+func newCatalog(s *store, o *Options, l *loader) *Catalog {
 	c := &Catalog{opts: *o, limits: o.Limits, now: o.Now, instance: l.header.instance}
 	c.showLocked(s, l)
-	return c, nil
+	return c
 }
 
 // showLocked makes the store and what was loaded from it the catalog's. mu and events are
@@ -167,6 +171,28 @@ func (c *Catalog) AllocateFileID() schema.FileID {
 	}
 	return schema.FileID(id)
 }
+
+// FileIDAge says when a file id was handed out: in this run, in an earlier one, or never.
+func (c *Catalog) FileIDAge(id schema.FileID) FileIDAge {
+	last := schema.FileID(c.lastFile.Load())
+	switch {
+	case id == 0 || id > last:
+		return FileIDUnknown
+	case id>>runShift == last>>runShift:
+		return FileIDNew
+	}
+	return FileIDOld
+}
+
+// FileIDAge is what FileIDAge returns.
+type FileIDAge uint8
+
+// The ages of file ids.
+const (
+	FileIDUnknown FileIDAge = iota // was never handed out
+	FileIDNew                      // in this run
+	FileIDOld                      // in an earlier one
+)
 
 // Close releases the directory. Closing again does nothing; readers keep working on
 // what was read last.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Event ids apart, a catalog is a few megabytes at most times, all of it also in memory,
@@ -64,6 +65,7 @@ func pebbleOptions(o *Options, f *fence) *pebble.Options {
 type store struct {
 	db    *pebble.DB
 	fence *fence
+	fs    vfs.FS // without the fence
 	dir   string
 
 	isClosed bool // changed under mu and events of the catalog
@@ -71,7 +73,11 @@ type store struct {
 
 func openStore(o *Options) (*store, error) {
 	f := newFence(o.Logger)
-	db, err := pebble.Open(o.Dir, pebbleOptions(o, f))
+	return openStoreWith(o, f, pebbleOptions(o, f))
+}
+
+func openStoreWith(o *Options, f *fence, opts *pebble.Options) (*store, error) {
+	db, err := pebble.Open(o.Dir, opts)
 	if failed := f.err(); failed != nil { // Pebble may know nothing of it
 		err = failed
 		if db != nil {
@@ -81,7 +87,7 @@ func openStore(o *Options) (*store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", o.Dir, err)
 	}
-	return &store{db: db, fence: f, dir: o.Dir}, nil
+	return &store{db: db, fence: f, fs: o.FS, dir: o.Dir}, nil
 }
 
 // batch collects records that become durable together.

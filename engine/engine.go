@@ -30,6 +30,7 @@ type Engine struct {
 	reportLog   sync.Once // its failure
 	flusher     *flusher
 	metrics     *metrics
+	checks      checks
 	applied     atomic.Uint64 // the last log position that is in the buffers
 	// applying makes a record's batches one step for freeze: a record may hold several
 	// for one partition, and a flushed position says that all of them are in files.
@@ -78,6 +79,7 @@ func (e *Engine) close() error {
 	e.writers.Lock() // waits for the writes under way
 	e.writers.closing = true
 	e.writers.Unlock()
+	e.checks.stop()
 	e.flusher.stop()
 	var errs []error
 	if e.log.Err() == nil {

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"encoding/binary"
+	"iter"
 	"math"
 
 	"github.com/siltstone-db/siltstone/schema"
@@ -54,6 +55,19 @@ func TagValue(key []byte, id schema.ColumnID) (value []byte, ok bool) {
 		key = rest
 	}
 	return nil, false
+}
+
+// Tags yields the tags of a canonical series key in id order; values alias the key.
+func Tags(key []byte) iter.Seq2[schema.ColumnID, []byte] {
+	return func(yield func(schema.ColumnID, []byte) bool) {
+		for len(key) > 0 {
+			id, value, rest, ok := nextTag(key)
+			if !ok || !yield(id, value) {
+				return
+			}
+			key = rest
+		}
+	}
 }
 
 // nextTag splits the first tag off a canonical series key.

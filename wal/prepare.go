@@ -78,7 +78,7 @@ func (l *Log) switchSegment(first schema.Seq) error {
 		return err
 	}
 	old := l.active
-	l.sealed = &oldSegment{id: old.head.id, bytes: old.alloc, head: old.head, lastSeq: first - 1}
+	l.sealed = &oldSegment{id: old.head.id, bytes: old.alloc, head: old.head, end: old.end(), lastSeq: first - 1}
 	head := segmentHeader{id: p.id, nonce: l.opts.nonce(), firstSeq: first, prev: old.end()}
 	if p.recycled {
 		head.flags = flagRecycled

@@ -262,6 +262,11 @@ func (r *recovery) replaySealed(s oldSegment) error {
 	if err := r.replayTo(sc, s.id); err != nil {
 		return err
 	}
+	return r.atEnd(sc, s)
+}
+
+// atEnd makes sure that a scanner has come exactly to the end of a segment.
+func (r *recovery) atEnd(sc *scanner, s oldSegment) error {
 	p := sc.pos
 	if p.off == s.end.end && p.crc == s.end.crc && p.next == s.lastSeq+1 {
 		return nil

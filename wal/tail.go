@@ -195,11 +195,16 @@ func (r *recovery) replayCarried(carried []carriedRecord) error {
 	return nil
 }
 
-// reportTorn logs a torn end and copies it aside. The bytes of a file that was
-// recycled are its past, unless records of this segment are among them.
-func (r *recovery) reportTorn(t tail) error {
+// isTorn reports whether there is something behind the end. The bytes of a file that
+// was recycled are its past, unless records of this segment are among them.
+func (t *tail) isTorn() bool {
 	remains := t.rest.end > t.end.off && t.old.head.flags&flagRecycled == 0
-	if !remains && !t.rest.ours {
+	return remains || t.rest.ours
+}
+
+// reportTorn logs a torn end and copies it aside.
+func (r *recovery) reportTorn(t tail) error {
+	if !t.isTorn() {
 		return nil
 	}
 	n := min(t.rest.end-t.end.off, maxTornBytes)
