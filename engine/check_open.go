@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/siltstone-db/siltstone/schema"
@@ -13,29 +14,35 @@ var ErrCheckRunning = errors.New("a check is running already")
 
 // checks lets one check at a time run, which ends with the engine.
 type checks struct {
-	running sync.Mutex // held while a check runs
-	mu      struct {
+	ended sync.WaitGroup // of the one that runs
+	mu    struct {
 		sync.Mutex
-		cancel context.CancelFunc // of the one that runs
+		cancel context.CancelFunc // of the one that runs; nil if there is none
 		closed bool
 	}
 }
 
 // begin returns the context of a check, and what ends it.
 func (cs *checks) begin(ctx context.Context) (context.Context, func(), error) {
-	if !cs.running.TryLock() {
-		return nil, nil, ErrCheckRunning
-	}
-	ctx, cancel := context.WithCancel(ctx)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if cs.mu.closed {
-		cancel()
-		cs.running.Unlock()
-		return nil, nil, ErrUnavailable
+	switch {
+	case cs.mu.closed:
+		return nil, nil, fmt.Errorf("%w: it is stopping", ErrUnavailable)
+	case cs.mu.cancel != nil:
+		return nil, nil, ErrCheckRunning
 	}
-	cs.mu.cancel = cancel
-	return ctx, func() { cancel(); cs.running.Unlock() }, nil
+	ctx, cs.mu.cancel = context.WithCancel(ctx)
+	cs.ended.Add(1)
+	return ctx, cs.end, nil
+}
+
+func (cs *checks) end() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.mu.cancel()
+	cs.mu.cancel = nil
+	cs.ended.Done()
 }
 
 // stop ends the check that runs, waits for it, and lets no other begin.
@@ -46,8 +53,7 @@ func (cs *checks) stop() {
 		cs.mu.cancel()
 	}
 	cs.mu.Unlock()
-	cs.running.Lock()
-	cs.running.Unlock() //nolint:staticcheck // only the wait matters
+	cs.ended.Wait()
 }
 
 // Check verifies the data directory while the engine works on it. It holds nothing that
