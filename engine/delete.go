@@ -100,6 +100,7 @@ func (e *Engine) dropFiles(t *table, files []*schema.File) error {
 // removeDoomed removes files that no commit names and nobody reads. What cannot be
 // removed now is removed at the next start.
 func (e *Engine) removeDoomed(files []*schema.File) {
+	e.verifier.forget(files)
 	if err := e.removeFiles(files); err != nil {
 		e.opts.Logger.Warn("a file that is not needed any more could not be removed; the next start tries again", "error", err)
 	}

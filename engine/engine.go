@@ -29,6 +29,7 @@ type Engine struct {
 	datasources sync.Mutex
 	reportLog   sync.Once // its failure
 	flusher     *flusher
+	verifier    *verifier
 	metrics     *metrics
 	checks      checks
 	applied     atomic.Uint64 // the last log position that is in the buffers
@@ -59,6 +60,7 @@ func Open(opts Options) (*Engine, error) {
 		metrics:    newMetrics(opts.Registerer),
 	}
 	e.tables = newTables(e.buffers)
+	e.verifier = newVerifier(e.opts.FS, e.metrics)
 	e.ingesters.isStored = e.isStored
 	e.flusher = newFlusher(e)
 	e.closeOnce = sync.OnceValue(e.close)

@@ -17,6 +17,8 @@ type metrics struct {
 	flushErrors, walBytes          prometheus.Counter
 	syncSeconds, flushSeconds      prometheus.Histogram
 	groupRecords                   prometheus.Histogram
+	fileFaults                     prometheus.Counter
+	verifySeconds                  prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -29,6 +31,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.syncSeconds = m.histogram("siltstone_wal_sync_seconds", "Duration of the log's syncs.", prometheus.ExponentialBuckets(50e-6, 2, 16))
 	m.flushSeconds = m.histogram("siltstone_flush_seconds", "Duration of flushes of the buffers to Parquet.", prometheus.ExponentialBuckets(1e-3, 2, 18))
 	m.groupRecords = m.histogram("siltstone_wal_group_records", "Write requests that shared one sync.", prometheus.ExponentialBuckets(1, 2, 11))
+	m.fileFaults = m.counter("siltstone_file_faults_total", "Parquet files found damaged, missing or unreadable before a query read them.")
+	m.verifySeconds = m.histogram("siltstone_file_verify_seconds", "Duration of comparing a Parquet file, or columns of it, with its checksums.", prometheus.ExponentialBuckets(100e-6, 2, 16))
 	return m
 }
 

@@ -27,9 +27,12 @@ type TableView struct {
 	// Buffers are in the order in which their rows were accepted, all of them later
 	// than every file that holds rows of the same partition.
 	Buffers []*partition.Snapshot
+
+	verify func(context.Context, FileRef, []schema.ColumnID) error // nil: Verify has nothing to do
 }
 
-// FileRef is a Parquet file that stays in place as long as the view is open.
+// FileRef is a Parquet file that stays in place as long as the view is open. TableView.Verify
+// comes before reading it.
 type FileRef struct {
 	*schema.File
 	Path string // below Options.DataDir as that was given
@@ -100,7 +103,7 @@ func tableDefs(db *schema.Database, names []string) ([]*schema.Table, error) {
 }
 
 func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
-	tv := &TableView{Table: def}
+	tv := &TableView{Table: def, verify: e.verifyFile}
 	t := e.tables.find(def.ID)
 	if t == nil {
 		return tv, func() {}

@@ -39,6 +39,7 @@ func statusOf(err error) *status.Status {
 		slow  *query.TimeoutError
 		busy  *query.BusyError
 		table *engine.TableNotFoundError
+		file  *engine.FileError
 	)
 	if st, ok := status.FromError(err); ok { // also when err is nil
 		return st
@@ -59,6 +60,8 @@ func statusOf(err error) *status.Status {
 		return status.New(codes.DeadlineExceeded, slow.Error())
 	case errors.As(err, &busy):
 		return status.New(codes.Unavailable, busy.Error())
+	case errors.As(err, &file): // not Internal, which hides what it is
+		return status.New(codes.DataLoss, file.Error())
 	case errors.Is(err, query.ErrKilled):
 		return status.New(codes.Aborted, query.ErrKilled.Error())
 	case errors.Is(err, query.ErrClosed):

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/siltstone-db/siltstone/engine"
 )
 
 // handler answers a request, or returns the error that answers it. An error after
@@ -137,8 +139,13 @@ func (s *Server) fail(rt *route, w *recorder, r *http.Request, err error) {
 	writeJSON(w, status, errorBody{Error: text})
 }
 
-// concealed logs a fault of ours and returns what the client is told of it.
+// concealed logs a fault of ours and returns what the client is told of it. That a file
+// cannot be used was logged when it was found, and who asks for its rows needs to know.
 func (s *Server) concealed(id string, r *http.Request, err error) string {
+	var file *engine.FileError
+	if errors.As(err, &file) {
+		return file.Error()
+	}
 	s.opts.Logger.Error("request failed", slog.String("request", id),
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 	return "internal error; the server's log has the details under request id " + id

@@ -208,6 +208,9 @@ func (r *running) tableScan(t *engine.TableView, c *constraint, used *columnName
 	}
 	pinned := engine.TableView{Table: t.Table, Files: files, Buffers: t.Buffers}
 	plan := planScan(&pinned, c, used)
+	if err := plan.verify(r.ctx, t); err != nil {
+		return "", err
+	}
 	r.reports = append(r.reports, plan.report(&pinned, c))
 	return plan.sql(r.register), nil
 }

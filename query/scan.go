@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -190,14 +191,37 @@ func where(conditions ...string) string {
 	return " WHERE " + strings.Join(conditions, " AND ")
 }
 
-// merged writes the part in which rows are grouped.
-func (p *scanPlan) merged(register registerFunc) string {
+// verify makes sure that DuckDB, which checks nothing, finds what was written wherever the
+// scan lets it read.
+func (p *scanPlan) verify(ctx context.Context, t *engine.TableView) error {
+	if err := t.Verify(ctx, slices.Concat(p.clean, p.partial), idsOf(p.read)); err != nil {
+		return err
+	}
+	return t.Verify(ctx, p.dirty, idsOf(p.grouped()))
+}
+
+func idsOf(columns []schema.Column) []schema.ColumnID {
+	ids := make([]schema.ColumnID, len(columns))
+	for i, c := range columns {
+		ids[i] = c.ID
+	}
+	return ids
+}
+
+// grouped lists what is read in order to merge rows: all tags, time and the fields.
+func (p *scanPlan) grouped() []schema.Column {
 	columns := slices.Clone(p.tags)
 	for _, c := range p.read {
 		if c.Type != schema.Tag || c.ID == 0 {
 			columns = append(columns, c)
 		}
 	}
+	return columns
+}
+
+// merged writes the part in which rows are grouped.
+func (p *scanPlan) merged(register registerFunc) string {
+	columns := p.grouped()
 	var all, keys []string
 	for _, c := range columns {
 		all = append(all, columnName(c))
