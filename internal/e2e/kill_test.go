@@ -81,11 +81,12 @@ func drawnSeed(t *testing.T, extra string) (s uint64, rerun string) {
 
 // TestKilledServerKeepsWhatItAcknowledged shows X3.
 func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
-	drawn, rerun := drawnSeed(t, fmt.Sprintf(" -rounds %d", *rounds))
+	n := roundsOr(50)
+	drawn, rerun := drawnSeed(t, fmt.Sprintf(" -rounds %d", n))
 	s, all := newSite(t), newLedgers(writersAtOnce)
 	var points int
 	moments := make(map[moment]int)
-	for round := range *rounds {
+	for round := range n {
 		rng := rand.New(rand.NewPCG(drawn, uint64(round)))
 		p := newPlan(rng, round)
 		moments[p.at]++
@@ -98,10 +99,8 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 		if round > 0 {
 			points = all.mustAgree(srv, fmt.Sprintf("after round %d", round-1), rerun)
 		}
-		for _, l := range all {
-			l.rng = rand.New(rand.NewPCG(rng.Uint64(), uint64(l.writer)))
-		}
-		if err := p.run(srv, all); err != nil {
+		all.draw(rng)
+		if err := p.run(srv, all, srv.kill); err != nil {
 			t.Fatalf("round %d: %v\n%s", round, err, rerun)
 		}
 	}
@@ -112,7 +111,7 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 	srv.stop()
 	all.mustAgree(s.start(), "after a stop", rerun)
 	t.Logf("kills by moment: %v", moments)
-	t.Logf("figures: kills=%d points=%d", *rounds, points)
+	t.Logf("figures: kills=%d points=%d", n, points)
 }
 
 func (p plan) arguments() []string {
@@ -153,8 +152,16 @@ func (all ledgers) mustAgree(srv *server, when, rerun string) int {
 	return points
 }
 
-// run lets everybody write until the server is killed. Its error is a refused write.
-func (p plan) run(srv *server, all ledgers) error {
+// draw gives each writer a source of its own.
+func (all ledgers) draw(rng *rand.Rand) {
+	for _, l := range all {
+		l.rng = rand.New(rand.NewPCG(rng.Uint64(), uint64(l.writer)))
+	}
+}
+
+// run lets everybody write until end, which ends the server, was called. Its error is a
+// refused write.
+func (p plan) run(srv *server, all ledgers, end func()) error {
 	var answers atomic.Int64
 	var killers sync.WaitGroup
 	answered := func() {
@@ -163,7 +170,7 @@ func (p plan) run(srv *server, all ledgers) error {
 		}
 		switch p.at {
 		case afterAnswer:
-			srv.kill()
+			end()
 			return
 		case inFlush:
 			killers.Go(func() {
@@ -173,7 +180,7 @@ func (p plan) run(srv *server, all ledgers) error {
 		}
 		killers.Go(func() {
 			<-time.After(p.delay)
-			srv.kill()
+			end()
 		})
 	}
 	err := all.writeUntilRefused(srv, p.novelties, p.pace, answered)

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -15,9 +16,11 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 50, "how often the server is killed by TestKilledServerKeepsWhatItAcknowledged")
+	rounds = flag.Int("rounds", 0, "how often the server is killed, or its power cut, by the tests that do so; 0 is each test's own number")
 	seed   = flag.Uint64("seed", 0, "what the random tests draw from; 0 takes a new one")
 )
+
+func roundsOr(n int) int { return cmp.Or(*rounds, n) }
 
 // buildVersion is what the linker stamps into the binary under test.
 const buildVersion = "e2e-test"

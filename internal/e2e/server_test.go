@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +35,10 @@ type site struct {
 	t    *testing.T
 	root string
 	env  []string // of the servers, besides plainEnvironment
+	// data is where the data directory is; "" is in root.
+	data string
+	// wrapper is the command that runs the servers, if any.
+	wrapper []string
 }
 
 // newSite makes an empty one. It is kept when the test fails.
@@ -55,7 +61,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-func (s *site) dataDir() string     { return filepath.Join(s.root, "data") }
+func (s *site) dataDir() string     { return cmp.Or(s.data, filepath.Join(s.root, "data")) }
 func (s *site) logFile() string     { return filepath.Join(s.root, "log") }
 func (s *site) addressFile() string { return filepath.Join(s.root, "address") }
 
@@ -107,10 +113,11 @@ func (s *site) launch(args ...string) *server {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(binary(s.t), append([]string{
-		"serve", "--data-dir", s.dataDir(), "--http-bind", "127.0.0.1:0", "--without-auth",
+	command := append(slices.Clone(s.wrapper), append([]string{
+		binary(s.t), "serve", "--data-dir", s.dataDir(), "--http-bind", "127.0.0.1:0", "--without-auth",
 		"--tcp-listener-file-path", s.addressFile(), "--exec-mem-pool-bytes", "512MiB",
 	}, args...)...)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(plainEnvironment(), s.env...)
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
