@@ -49,6 +49,8 @@ type CheckOptions struct {
 	Logger *slog.Logger
 	// BytesPerSecond bounds what is read; 0 is no bound.
 	BytesPerSecond int64
+	// Found and Progress are called one at a time, from any goroutine.
+	//
 	// Found is called for each finding as soon as it is known; nil is nobody.
 	Found func(Finding)
 	// Progress is called now and then, and at the end; nil is nobody.

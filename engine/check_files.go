@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/apache/arrow-go/v18/arrow/array"
+
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/persist"
 	"github.com/siltstone-db/siltstone/schema"
@@ -182,14 +184,71 @@ func (c *checker) verifyFile(def *schema.Table, f *schema.File) {
 	if err == nil {
 		return
 	}
-	what := err.Error()
-	if errors.Is(err, os.ErrNotExist) {
-		what = "the file is missing"
+	c.found(c.fileDamage(f, file, err))
+}
+
+// fileDamage describes why a file is not what the catalog says of it.
+func (c *checker) fileDamage(f *schema.File, file string, err error) Finding {
+	found := Finding{Severity: Damage, File: file, What: err.Error(), Affected: c.rows(f), Fix: c.fix("the file")}
+	var chunk *persist.ChunkError
+	var mismatch *persist.MismatchError
+	var corrupt *persist.CorruptError
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		found.What = "the file is missing"
+	case errors.As(err, &chunk):
+		found.Offset = chunk.Offset
+		found.What = fmt.Sprintf("the checksum of column %q in row group %d does not match (%d bytes)", chunk.Column, chunk.RowGroup, chunk.Bytes)
+		found.Affected = fmt.Sprintf("column %q in row group %d of %s", chunk.Column, chunk.RowGroup, found.Affected)
+	case errors.As(err, &mismatch):
+		found.What = fmt.Sprintf("its %s is %s, not %s", mismatch.What, mismatch.Got, mismatch.Want)
+	case errors.As(err, &corrupt):
+		found.What = corrupt.Err.Error()
 	}
-	c.found(Finding{Severity: Damage, File: file, What: what, Affected: c.rows(f), Fix: c.fix("the file")})
+	return found
 }
 
 // verifyRows reads the values of a file, and looks its keys up.
 func (c *checker) verifyRows(def *schema.Table, f *schema.File, file string) error {
-	return persist.VerifyRows(c.plain, file, f, def.Columns)
+	if err := persist.VerifyRows(c.plain, file, f, def.Columns); err != nil {
+		return err
+	}
+	tag, ok := def.Column(def.Key.Tag)
+	if def.Key.Rule != schema.FirstByTag || !ok {
+		return nil
+	}
+	missing, err := c.missingKeys(def.ID, tag.ID, file)
+	if err == nil && missing > 0 {
+		c.found(Finding{
+			Severity: Damage, File: file, What: fmt.Sprintf("%d keys of its rows are not in the catalog's set of keys", missing),
+			Affected: "repetitions of these rows would be stored again; " + c.rows(f), Fix: c.fix("the directory " + catalogDir),
+		})
+	}
+	return err
+}
+
+// missingKeys counts the values of a tag that the catalog does not remember.
+func (c *checker) missingKeys(table schema.TableID, tag schema.ColumnID, file string) (missing int, err error) {
+	r, err := persist.Open(c.plain, file)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for rec, err := range r.Records(tag) {
+		if err != nil {
+			return missing, err
+		}
+		values := rec.Column(0).(*array.Dictionary).Dictionary().(*array.String)
+		for i := range values.Len() {
+			key := hashKey(table, []byte(values.Value(i)))
+			seen, err := c.catalog.Seen(key.table, key.hash)
+			if err != nil {
+				return missing, err
+			}
+			if !seen {
+				missing++
+			}
+		}
+	}
+	return missing, nil
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -27,6 +28,7 @@ type checker struct {
 	catalog *catalog.Catalog
 	decoder partition.Decoder
 	report  CheckReport
+	calls   sync.Mutex // held while Found or Progress is called
 	begin   time.Time
 	online  *Engine // nil where the directory is closed
 }
@@ -80,12 +82,16 @@ func (c *checker) found(f Finding) {
 	f.File = c.below(f.File)
 	c.report.Findings = append(c.report.Findings, f)
 	if c.opts.Found != nil {
+		c.calls.Lock()
+		defer c.calls.Unlock()
 		c.opts.Found(f)
 	}
 }
 
 func (c *checker) progress(bytes int64, file string) {
 	if c.opts.Progress != nil {
+		c.calls.Lock()
+		defer c.calls.Unlock()
 		c.opts.Progress(CheckProgress{Bytes: bytes, Total: max(bytes, c.total), File: c.below(file)})
 	}
 }

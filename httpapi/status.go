@@ -94,6 +94,8 @@ func statusOf(err error) (status int, text string) {
 		return http.StatusUnprocessableEntity, needs.Error()
 	case errors.As(err, &slow): // not 408, which clients and proxies repeat by themselves
 		return http.StatusGatewayTimeout, slow.Error()
+	case errors.Is(err, engine.ErrCheckRunning):
+		return http.StatusConflict, err.Error()
 	case errors.Is(err, query.ErrKilled):
 		return http.StatusConflict, query.ErrKilled.Error()
 	case errors.Is(err, engine.ErrUnavailable): // the cause names files; the log has it

@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -28,7 +29,8 @@ func (e *MismatchError) Error() string {
 
 // Verify reads the whole file and compares it with its description: size, checksum,
 // rows, time range and columns. The first difference is a *MismatchError; a file
-// that cannot be understood is a *CorruptError.
+// that cannot be understood is a *CorruptError. Where the file has inner checksums, the
+// error says which part of it is damaged, with a *ChunkError for a column chunk.
 func Verify(fs vfs.FS, path string, want *schema.File) error {
 	bytes, crc, err := checksum(fs, path)
 	if err != nil {
@@ -38,13 +40,33 @@ func Verify(fs vfs.FS, path string, want *schema.File) error {
 		return mismatch(path, "size", want.Bytes, bytes)
 	}
 	if crc != want.CRC32C {
-		return mismatch(path, "checksum", fmt.Sprintf("%08x", want.CRC32C), fmt.Sprintf("%08x", crc))
+		return locate(fs, path, want, mismatch(path, "checksum", fmt.Sprintf("%08x", want.CRC32C), fmt.Sprintf("%08x", crc)))
 	}
 	r, err := Open(fs, path)
 	if err != nil {
 		return err
 	}
 	return errors.Join(compare(r, want), r.Close())
+}
+
+// locate adds to the fault of a whole file where in it the first damaged part is.
+func locate(fs vfs.FS, path string, want *schema.File, whole error) error {
+	if want.FooterBytes == 0 {
+		return whole
+	}
+	f, err := fs.Open(path, vfs.RandomReadsOption)
+	if err != nil {
+		return whole
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	all := []schema.ColumnID{0}
+	for _, c := range want.Columns {
+		all = append(all, c.Column)
+	}
+	if _, err := VerifyColumns(context.Background(), f, path, want, all); err != nil {
+		return fmt.Errorf("%w; %w", whole, err)
+	}
+	return whole
 }
 
 // compare compares what the footer says.

@@ -37,6 +37,8 @@ type cli struct {
 	Delete deleteCmd `cmd:"" group:"Administration:" help:"Delete a database, table or token."`
 	Kill   killCmd   `cmd:"" group:"Administration:" help:"End a query that runs or waits."`
 
+	Check checkCmd `cmd:"" group:"Administration:" help:"Verify a data directory, or that of a running server."`
+
 	Version versionCmd `cmd:"" group:"More:" help:"Print the version."`
 }
 
@@ -97,10 +99,22 @@ func run(ctx context.Context, env environment, args []string) int {
 		if !errors.Is(err, errReported) {
 			fmt.Fprintf(env.stderr, "siltstone: %v\n", err)
 		}
+		if other := new(exitError); errors.As(err, &other) {
+			return other.status
+		}
 		return 1
 	}
 	return 0
 }
+
+// exitError ends a command with a status of its own.
+type exitError struct {
+	status int
+	err    error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
 
 // errReported ends a command that has already told the user what is wrong.
 var errReported = errors.New("reported")

@@ -46,6 +46,16 @@ func (p *progress) at(bytes int64, rows int) {
 	_ = p.bar.Set64(bytes)
 }
 
+// read says that bytes of total were read, of a file last.
+func (p *progress) read(bytes, total int64, file string) {
+	if p == nil {
+		return
+	}
+	p.bar.ChangeMax64(max(total, 1))
+	p.bar.Describe(p.name + "  " + file)
+	_ = p.bar.Set64(bytes)
+}
+
 // clear removes the bar.
 func (p *progress) clear() {
 	if p != nil {
