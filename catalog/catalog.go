@@ -27,6 +27,7 @@ type Catalog struct {
 	files       atomic.Pointer[fileSet]
 	tokens      atomic.Pointer[[]*schema.Token]
 	datasources atomic.Pointer[[]*schema.Datasource]
+	clock       atomic.Pointer[Clock]
 	// lastFile is the file id handed out last.
 	lastFile atomic.Uint64
 
@@ -84,7 +85,7 @@ func openCatalog(s *store, o *Options) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := startRun(s, l); err != nil {
+	if err := startRun(s, l, o.Now()); err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", o.Dir, err)
 	}
 	return newCatalog(s, o, l), nil
@@ -111,6 +112,7 @@ func (c *Catalog) showLocked(s *store, l *loader) {
 	c.files.Store(&fileSet{list: l.files, position: l.position, flushed: l.flushed})
 	c.tokens.Store(&l.tokens)
 	c.datasources.Store(&l.datasources)
+	c.clock.Store(l.clock)
 }
 
 // Err returns nil, or why every change fails: it matches ErrFailed, and ErrNoSpace if
@@ -118,8 +120,9 @@ func (c *Catalog) showLocked(s *store, l *loader) {
 func (c *Catalog) Err() error { return c.fence.Load().err() }
 
 // startRun records that run number l.run is taken; the first run is 0. In a new
-// catalog, and in one of an older format, it writes the header too, in the same batch.
-func startRun(s *store, l *loader) error {
+// catalog, and in one of an older format, it writes the header too, in the same batch, and
+// the time where none is known.
+func startRun(s *store, l *loader, now time.Time) error {
 	if l.run >= runLimit {
 		return fmt.Errorf("file ids are used up after %d openings", l.run)
 	}
@@ -132,6 +135,10 @@ func startRun(s *store, l *loader) error {
 		b.put(headerKey, appendHeader(nil, l.header))
 	}
 	b.put(runKey, appendNumber(nil, l.run+1))
+	if l.clock == nil {
+		l.clock = &Clock{Seen: schema.Nanoseconds(now)}
+		b.put(clockKey, appendClock(nil, *l.clock))
+	}
 	return s.commit(b)
 }
 

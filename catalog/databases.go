@@ -111,7 +111,7 @@ func (c *Catalog) databaseLocked(name string) (*schema.Database, error) {
 }
 
 func (c *Catalog) deletion(purgeAt int64) schema.Deletion {
-	return schema.Deletion{At: c.now().UnixNano(), PurgeAt: purgeAt}
+	return schema.Deletion{At: c.nowNanoseconds(), PurgeAt: purgeAt}
 }
 
 func checkRetention(database string, retention time.Duration) error {

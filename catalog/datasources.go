@@ -29,7 +29,7 @@ func (c *Catalog) CreateDatasource(d schema.Datasource) error {
 	if slices.ContainsFunc(before, func(have *schema.Datasource) bool { return nameOf(have) == name }) {
 		return &ExistsError{ObjectDatasource, name.String()}
 	}
-	d.Created = cmp.Or(d.Created, c.now().UnixNano())
+	d.Created = cmp.Or(d.Created, c.nowNanoseconds())
 	b := c.store.newBatch()
 	b.put(datasourceKey(len(before)+1), appendDatasource(nil, &d))
 	if err := c.commitLocked(b, "create datasource %q", name); err != nil {

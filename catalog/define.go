@@ -79,7 +79,7 @@ type tablePlan struct {
 // newPlanLocked begins a plan for what is defined now; mu is held.
 func (c *Catalog) newPlanLocked() *plan {
 	return &plan{
-		current: c.schema.Load(), limits: c.limits, now: c.now().UnixNano(),
+		current: c.schema.Load(), limits: c.limits, now: c.nowNanoseconds(),
 		lastDatabase: c.mu.databases, lastTable: c.mu.tables, byName: make(map[string]*tablePlan),
 	}
 }

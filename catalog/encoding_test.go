@@ -34,6 +34,7 @@ func recordSamples() []recordSample {
 		{"run", runKey, appendNumber(nil, 3)},
 		{"position", positionKey, appendNumber(nil, 1_000_000)},
 		{"last-token", lastTokenKey, appendNumber(nil, 300)},
+		{"clock", clockKey, appendClock(nil, Clock{Seen: 1 << 60, Jump: -5, Held: time.Hour})},
 		{"database", databaseKey(1), appendDatabase(nil, "weather")},
 		{"database", databaseKey(2), appendDatabase(nil, "deleted")},
 		{"database", databaseKey(3), appendDatabase(nil, "purged")},
@@ -410,6 +411,9 @@ func reencode(k kind, value []byte) ([]byte, error) {
 	case kindHeader:
 		h, err := decodeHeader(value)
 		return appendHeader(nil, h), err
+	case kindClock:
+		k, err := decodeClock(value)
+		return appendClock(nil, k), err
 	case kindDatabase:
 		name, err := decodeDatabase(value)
 		return appendDatabase(nil, name), err

@@ -18,6 +18,7 @@ const (
 	kindRun           kind = 0x02 // no id
 	kindPosition      kind = 0x03 // no id
 	kindLastToken     kind = 0x04 // no id
+	kindClock         kind = 0x05 // no id
 	kindDatabase      kind = 0x10 // database
 	kindTable         kind = 0x11 // table
 	kindColumn        kind = 0x12 // table, column
@@ -38,6 +39,7 @@ var (
 	runKey       = []byte{byte(kindRun)}
 	positionKey  = []byte{byte(kindPosition)}
 	lastTokenKey = []byte{byte(kindLastToken)}
+	clockKey     = []byte{byte(kindClock)}
 )
 
 func databaseKey(id schema.DatabaseID) []byte { return key32(kindDatabase, uint32(id)) }

@@ -17,6 +17,7 @@ type loader struct {
 	run       uint64
 	position  schema.Seq
 	lastToken uint64
+	clock     *Clock           // nil if there is no record
 	databases []databaseRecord // the database with id n is at n-1
 	tables    []tableRecord    // the table with id n is at n-1
 	files     []*schema.File
@@ -135,6 +136,8 @@ func (l *loader) decode(key, value []byte) error {
 		return decodeSingle(key, value, (*uint64)(&l.position))
 	case kindLastToken:
 		return decodeSingle(key, value, &l.lastToken)
+	case kindClock:
+		return l.decodeClock(key, value)
 	case kindDatabase:
 		return l.decodeDatabase(key, value)
 	case kindTable:
@@ -171,6 +174,15 @@ func decodeSingle(key, value []byte, n *uint64) (err error) {
 		return errBadKey
 	}
 	*n, err = decodeNumber(value)
+	return err
+}
+
+func (l *loader) decodeClock(key, value []byte) error {
+	if len(key) != 1 {
+		return errBadKey
+	}
+	k, err := decodeClock(value)
+	l.clock = &k
 	return err
 }
 

@@ -45,7 +45,7 @@ func (c *Catalog) openAgain() (*store, *loader, error) {
 		err = fmt.Errorf("catalog %s is another one now: its instance is %s, and was %s", c.opts.Dir, l.header.instance, c.instance)
 	}
 	if err == nil {
-		err = startRun(s, l)
+		err = startRun(s, l, c.now())
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, s.close())

@@ -43,7 +43,7 @@ func (c *Catalog) PutToken(t schema.Token) (schema.Token, error) {
 		t.Created = before[at].Created
 	} else {
 		t.ID = c.mu.lastToken + 1
-		t.Created = cmp.Or(t.Created, c.now().UnixNano())
+		t.Created = cmp.Or(t.Created, c.nowNanoseconds())
 	}
 	t.Permissions = slices.Clone(t.Permissions)
 	if err := c.storeTokenLocked(at, &t); err != nil {

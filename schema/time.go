@@ -54,3 +54,15 @@ func (r TimeRange) Intersect(o TimeRange) TimeRange {
 func (r TimeRange) Include(ns int64) TimeRange {
 	return TimeRange{min(r.Min, ns), max(r.Max, ns)}
 }
+
+// Nanoseconds returns an instant in nanoseconds since the Unix epoch, and for one that 64
+// bits cannot express the nearest that they can: a clock may say anything.
+func Nanoseconds(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, MaxTimeRange.Min)):
+		return MaxTimeRange.Min
+	case t.After(time.Unix(0, MaxTimeRange.Max)):
+		return MaxTimeRange.Max
+	}
+	return t.UnixNano()
+}
