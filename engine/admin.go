@@ -128,7 +128,7 @@ func (e *Engine) CreateDatasource(project, name string) (schema.Datasource, erro
 	if _, ok := e.Datasource(project, name); ok {
 		return schema.Datasource{}, fmt.Errorf("datasource %s of project %s: %w", name, project, ErrExists)
 	}
-	ds := schema.Datasource{Project: project, Name: name, Database: project + "/" + name, Created: e.opts.Now().UnixNano()}
+	ds := schema.Datasource{Project: project, Name: name, Database: project + "/" + name, Created: e.clock.now()}
 	if err := checkDatasource(ds); err != nil {
 		return ds, err
 	}

@@ -10,21 +10,23 @@ import (
 )
 
 // What is deleted is out of sight at once and its name is free, but its rows stay until
-// they are purged, at the time that the deletion gave. A purge is one commit of the
-// catalog; the files go after it, when no view reads them any more, at the latest at
-// the next start. Log records of a purged table are skipped by a replay.
+// they are purged, at the time that the deletion gave, as far as the clock is believed
+// (clock.go). A purge is one commit of the catalog; the files go after it, when no view
+// reads them any more, at the latest at the next start. Log records of a purged table are
+// skipped by a replay.
 
 // purgeInterval is how late a purge may come.
 const purgeInterval = time.Minute
 
 // purgeDue purges what is due. Nothing is flushed meanwhile.
 func (e *Engine) purgeDue() error {
-	if databases, tables := due(e.catalog.Schema(), e.opts.Now().UnixNano()); len(databases)+len(tables) == 0 {
+	now := e.lookAtClock()
+	if databases, tables := due(e.catalog.Schema(), now); len(databases)+len(tables) == 0 {
 		return nil // without waiting for a flush
 	}
 	e.flusher.mu.Lock()
 	defer e.flusher.mu.Unlock()
-	databases, tables := due(e.catalog.Schema(), e.opts.Now().UnixNano())
+	databases, tables := due(e.catalog.Schema(), now)
 	if len(databases)+len(tables) == 0 {
 		return nil
 	}
@@ -111,7 +113,7 @@ func purgeTime(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
 	}
-	return max(t.UnixNano(), 1)
+	return max(schema.Nanoseconds(t), 1)
 }
 
 // notFound words the catalog's refusal of a name that does not exist.

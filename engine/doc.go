@@ -20,6 +20,8 @@
 //	    fault is in it, durably, and its files stay within a size and an age.
 //	E9  A table with Key.Rule FirstByTag holds one row for each value of the tag, the
 //	    first that was acknowledged, whatever is repeated, killed, flushed or deleted.
+//	E10 Whatever the machine's clock does, nothing is deleted before the time that was
+//	    given for it has passed, and no point with a time stamp is refused for it.
 //
 // # Life of a write
 //

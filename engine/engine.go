@@ -18,6 +18,7 @@ type Engine struct {
 	opts    Options
 	lock    io.Closer
 	catalog *catalog.Catalog
+	clock   *clock
 	log     *wal.Log
 
 	tables     *tables

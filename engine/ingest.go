@@ -127,9 +127,7 @@ func (in *ingester) begin(req *WriteRequest, snapshot *schema.Snapshot, out *wri
 	in.retention, in.oldest = 0, math.MinInt64
 	if in.schema != nil && in.schema.Retention > 0 {
 		in.retention = in.schema.Retention
-		if oldest := req.clock - int64(in.retention); oldest < req.clock { // did not overflow
-			in.oldest = oldest
-		}
+		in.oldest = minus(req.clock, int64(in.retention))
 	}
 	in.noNewTables = req.NoNewTables
 	in.isInternal = req.Database == InternalDatabase
@@ -309,7 +307,7 @@ func (in *ingester) readTime(precision lineprotocol.Precision, now int64) (int64
 		return 0, syntaxFault(err)
 	}
 	if !present {
-		return precision.Truncate(now), nil
+		return in.clockTime(precision, now)
 	}
 	ns, ok := precision.Nanoseconds(digits)
 	if !ok {
@@ -319,4 +317,13 @@ func (in *ingester) readTime(precision lineprotocol.Precision, now int64) (int64
 		return 0, in.expiredFault(ns)
 	}
 	return ns, nil
+}
+
+// clockTime is the time of a point without one. The clock may be where no time stamp is.
+func (in *ingester) clockTime(precision lineprotocol.Precision, now int64) (int64, *fault) {
+	if now < lineprotocol.MinTime || now > lineprotocol.MaxTime {
+		return 0, in.faultHere("the point has no timestamp, and the server's clock is outside of the years 1677 to 2262",
+			"set the server's clock, or write points with timestamps")
+	}
+	return precision.Truncate(now), nil
 }

@@ -22,8 +22,13 @@ type Options struct {
 	Logger *slog.Logger
 	// Registerer receives the engine's metrics; nil keeps them to the engine.
 	Registerer prometheus.Registerer
-	// Now is the clock for points without a time stamp; nil is time.Now.
+	// Now is the machine's clock, for points without a time stamp and for what has a time
+	// to be deleted; nil is time.Now.
 	Now func() time.Time
+	// Elapsed is a clock that nobody sets: how long something has been running, sleep
+	// included. What is deleted is deleted by Now only as far as this agrees. nil is the
+	// system's.
+	Elapsed func() time.Duration
 	// Gen1Duration is the time between flushes of the buffers to Parquet; 0 is
 	// DefaultGen1Duration, negative flushes only when asked or under memory pressure.
 	Gen1Duration time.Duration
@@ -67,6 +72,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Elapsed == nil {
+		o.Elapsed = sinceBoot
 	}
 	if o.Gen1Duration == 0 {
 		o.Gen1Duration = DefaultGen1Duration

@@ -68,6 +68,7 @@ func (e *Engine) openCatalog() error {
 		return fmt.Errorf("opening the catalog: %w", err)
 	}
 	e.catalog = c
+	e.clock = newClock(&e.opts, c.Clock())
 	if isNew {
 		return durable.MkdirAll(fs, e.path(filesDir))
 	}

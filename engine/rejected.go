@@ -162,7 +162,7 @@ func (l *rejectedLog) addRow(f *fault, raw []byte, points int, isOpen bool) {
 	b = lineprotocol.AppendString(append(b, ",token="...), l.req.Token)
 	b = lineprotocol.AppendString(append(b, ",precision="...), strings.ToLower(l.req.Precision.String()))
 	b = lineprotocol.AppendString(append(b, ",status="...), StatusRejected)
-	b = strconv.AppendInt(append(b, ' '), l.req.Now, 10)
+	b = strconv.AppendInt(append(b, ' '), min(max(l.req.Now, lineprotocol.MinTime), lineprotocol.MaxTime), 10)
 	l.parts[n-1] = append(b, '\n')
 }
 
@@ -201,8 +201,8 @@ func clean(message string) string {
 // few short rows, so that only a log that failed can refuse them.
 func (e *Engine) keepRejected(ctx context.Context, text rejectedText) error {
 	for _, part := range text {
-		now := e.opts.Now().UnixNano()
-		req := WriteRequest{Database: InternalDatabase, Body: part, Precision: Nanosecond, Now: now, clock: now, isReserved: true}
+		now := e.clock.now()
+		req := WriteRequest{Database: InternalDatabase, Body: part, Precision: Nanosecond, Now: now, isReserved: true}
 		result, err := e.write(context.WithoutCancel(ctx), &req)
 		if err != nil {
 			return fmt.Errorf("keeping the rejected points: %w", err)
@@ -260,7 +260,7 @@ func (e *Engine) trimRejected() error {
 	for _, f := range files {
 		total += int64(f.Bytes)
 	}
-	oldest := e.opts.Now().Add(-e.opts.RejectedRetention).UnixNano()
+	oldest := minus(e.clock.look(), int64(e.opts.RejectedRetention))
 	var gone []*schema.File
 	for _, f := range files { // by Order: what marks a point goes no earlier than the point
 		if f.Time.Max >= oldest && total <= e.opts.RejectedMaxBytes {

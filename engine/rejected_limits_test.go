@@ -304,12 +304,24 @@ func TestRowThatCannotBeRetriedCountsAllItsPoints(t *testing.T) {
 }
 
 // handClock stands still until it is set. The engine's goroutines read it, too.
-type handClock struct{ after atomic.Int64 }
+type handClock struct {
+	after atomic.Int64 // what has passed since noon
+	wrong atomic.Int64 // how far the machine's clock is from that
+}
 
+// set lets time pass.
 func (c *handClock) set(afterNoon time.Duration) { c.after.Store(int64(afterNoon)) }
 
+// jump makes the machine's clock wrong.
+func (c *handClock) jump(by time.Duration) { c.wrong.Store(int64(by)) }
+
+func (c *handClock) now() time.Time {
+	return noon.Add(time.Duration(c.after.Load())).Add(time.Duration(c.wrong.Load()))
+}
+
 func (c *handClock) option(o *engine.Options) {
-	o.Now = func() time.Time { return noon.Add(time.Duration(c.after.Load())) }
+	o.Now = c.now
+	o.Elapsed = func() time.Duration { return time.Duration(c.after.Load()) }
 }
 
 // checkNothingStored fails if a refused request left a point, a rejected one or bytes in

@@ -63,7 +63,7 @@ type WriteRequest struct {
 	RequestID, Token string
 
 	isRetry bool  // the rejected-points log has the lines already
-	clock   int64 // when the request came, in nanoseconds
+	clock   int64 // the time that points may be too old by, in nanoseconds
 	// isReserved says that the pool has room for what is written.
 	isReserved bool
 }
@@ -92,9 +92,10 @@ func (e *Engine) Write(ctx context.Context, req WriteRequest) (WriteResult, erro
 	if err := ValidateDatabaseName(req.Database); err != nil {
 		return WriteResult{}, err
 	}
-	req.clock = e.opts.Now().UnixNano()
+	now := e.clock.now()
+	req.clock = e.clock.within(now)
 	if req.Now == 0 {
-		req.Now = req.clock
+		req.Now = now
 	}
 	if err := e.enter(); err != nil {
 		return WriteResult{}, err
