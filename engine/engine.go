@@ -31,6 +31,7 @@ type Engine struct {
 	reportLog   sync.Once // its failure
 	flusher     *flusher
 	verifier    *verifier
+	marker      marker
 	metrics     *metrics
 	checks      checks
 	applied     atomic.Uint64 // the last log position that is in the buffers
@@ -69,6 +70,7 @@ func Open(opts Options) (*Engine, error) {
 		return nil, errors.Join(err, e.releaseAll())
 	}
 	e.flusher.start()
+	e.marker.start(e, opts.MarkInterval)
 	e.metrics.observe(e)
 	return e, nil
 }
@@ -83,6 +85,7 @@ func (e *Engine) close() error {
 	e.writers.closing = true
 	e.writers.Unlock()
 	e.checks.stop()
+	e.marker.stop()
 	e.flusher.stop()
 	var errs []error
 	if e.log.Err() == nil {

@@ -43,6 +43,10 @@ type Options struct {
 	// RejectedMaxBytes bounds the files of the rejected points; the oldest go first. 0
 	// is DefaultRejectedMaxBytes.
 	RejectedMaxBytes int64
+	// MarkInterval is how often the log is marked if something was written since, so that
+	// damage to what was acknowledged longer ago is always told from a torn write (W5); 0
+	// is DefaultMarkInterval, negative marks it on Close only.
+	MarkInterval time.Duration
 	// WALSegmentBytes is the size of a log segment; 0 is the log's default.
 	WALSegmentBytes int64
 }
@@ -50,6 +54,9 @@ type Options struct {
 const (
 	// DefaultGen1Duration is InfluxDB 3's.
 	DefaultGen1Duration = 10 * time.Minute
+	// DefaultMarkInterval bounds what a flipped bit could take away unnoticed after a kill.
+	// A mark is one write of 48 bytes, without a sync.
+	DefaultMarkInterval = time.Second
 	// DefaultPoolBytes is for callers that do not look at the machine's memory.
 	DefaultPoolBytes = 1 << 30
 	// DefaultRejectedMaxBytes has room for a million typical lines: Parquet keeps
@@ -78,6 +85,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Gen1Duration == 0 {
 		o.Gen1Duration = DefaultGen1Duration
+	}
+	if o.MarkInterval == 0 {
+		o.MarkInterval = DefaultMarkInterval
 	}
 	if o.PoolBytes == 0 {
 		o.PoolBytes = DefaultPoolBytes

@@ -292,9 +292,7 @@ func (w *writing) store() error {
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	if err != nil {
-		e.reportLog.Do(func() {
-			e.opts.Logger.Error("the log failed: writes are refused until the next start, queries go on", "error", err)
-		})
+		e.reportLogFailure(err)
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if w.set != nil { // the rows are in the buffers, and counted there
@@ -319,4 +317,11 @@ func (e *Engine) apply(set *writeSet, seq schema.Seq) {
 	}
 	e.rememberKeys(set.keys)
 	e.applied.Store(uint64(seq))
+}
+
+// reportLogFailure logs once why writes are refused from now on.
+func (e *Engine) reportLogFailure(err error) {
+	e.reportLog.Do(func() {
+		e.opts.Logger.Error("the log failed: writes are refused until the next start, queries go on", "error", err)
+	})
 }

@@ -315,7 +315,9 @@ func (w *workload) step() error {
 	switch k := w.rng.IntN(100); {
 	case k < 40:
 		return w.commit(1)
-	case k < 50: // the next step finds them anywhere on their way
+	case k < 45:
+		return w.reopenIfPoisoned(w.log.Mark())
+	case k < 52: // the next step finds them anywhere on their way
 		return w.reopenIfPoisoned(queueModel(w.log, w.m, w.payload()))
 	case k < 70:
 		return w.commit(2 + w.rng.IntN(12))

@@ -22,9 +22,10 @@
 //	    records behind it. Barrier returns nil only after every record taken before it
 //	    was applied.
 //
-// What it cannot know: of a log that was not closed, damage to the very last group
-// of records looks like a write that power cut short. Options.DurableThrough closes
-// that gap as far as the caller's own records reach.
+// What it cannot know: of a log that was neither closed nor marked since, damage to the
+// very last group of records looks like a write that power cut short. Mark, called when
+// the log is idle, bounds that to what came after it; Options.DurableThrough closes the
+// gap as far as the caller's own records reach.
 //
 // It leaves to its caller what a record means, the decision what may be trimmed, and
 // the exclusion of other processes from the directory.

@@ -32,8 +32,8 @@ type recordKind uint8
 
 const (
 	kindData recordKind = 1
-	// kindMark carries no payload and no sequence number of its own. Close writes it
-	// so that the last group, too, is followed by a record that calls it durable.
+	// kindMark carries no payload and no sequence number of its own. Mark and Close write
+	// it so that the last group, too, is followed by a record that calls it durable.
 	kindMark recordKind = 2
 )
 

@@ -173,16 +173,16 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// writeMark ends the active segment with a record that calls the last group durable.
+// writeMark ends the active segment with a durable mark.
 func (l *Log) writeMark() error {
 	s := l.active
 	if s.records == 0 {
 		return nil
 	}
-	s.begin()
-	s.add(kindMark, l.mu.lastSeq, nil, payloadChecksum(nil))
-	if _, err := s.write(0); err != nil {
-		return err
+	if s.needsMark() {
+		if err := s.mark(l.mu.lastSeq); err != nil {
+			return err
+		}
 	}
 	_, err := s.sync()
 	return err

@@ -78,8 +78,9 @@ func (l *Log) switchSegment(first schema.Seq) error {
 		return err
 	}
 	old := l.active
-	l.sealed = &oldSegment{id: old.head.id, bytes: old.alloc, head: old.head, end: old.end(), lastSeq: first - 1}
-	head := segmentHeader{id: p.id, nonce: l.opts.nonce(), firstSeq: first, prev: old.end()}
+	end := old.durableEnd() // a mark behind it is not synced
+	l.sealed = &oldSegment{id: old.head.id, bytes: old.alloc, head: old.head, end: end, lastSeq: first - 1}
+	head := segmentHeader{id: p.id, nonce: l.opts.nonce(), firstSeq: first, prev: end}
 	if p.recycled {
 		head.flags = flagRecycled
 	}

@@ -88,7 +88,8 @@ func (s *scanner) judge(h recordHeader, intact bool) string {
 		return "the record does not follow the one before it"
 	case h.kind == kindData && h.seq != s.pos.next, h.kind == kindMark && h.seq+1 != s.pos.next:
 		return "the record is out of sequence"
-	// The first record of a group carries its own offset; the others of the group repeat it.
+	// The first record of a group, or a mark, carries its own offset; the others of the
+	// group, and a group behind a mark that was not synced, repeat it.
 	case h.durable != s.pos.off && h.durable != s.group:
 		return "the record's durable offset is impossible"
 	}
