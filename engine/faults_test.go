@@ -151,6 +151,7 @@ func (c crashImage) recover(t *testing.T, a *actor) {
 	e = open(t, c.fs, sweepOptions)
 	same()
 	closeEngine(t, e)
+	checkSound(t, c.fs)
 }
 
 // TestFaultAtEveryCall fails each call of the scenario in turn. Whatever the engine
@@ -321,6 +322,7 @@ func (x *faultTrial) check(when string, fs *vfs.MemFS) {
 	x.checkProbes(when, all)
 	write(x.t, e, "after f=1 1")
 	closeEngine(x.t, e)
+	checkSound(x.t, fs)
 }
 
 // heal gives the space back, and waits for writes to go on.

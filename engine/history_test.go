@@ -1,7 +1,6 @@
 package engine_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"reflect"
@@ -9,10 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"github.com/siltstone-db/siltstone/engine"
 )
 
 // history is what a single writer has asked for and what it has been told. Requests
@@ -46,26 +41,6 @@ func (h *history) latest() contents {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.effects[len(h.effects)-1]
-}
-
-// submit writes points, each given as its key in contents and its fields.
-func (h *history) submit(e *engine.Engine, points ...point) error {
-	next := h.latest().clone()
-	var lines []string
-	for _, p := range points {
-		lines = append(lines, p.line())
-		next.set(p)
-	}
-	n := h.begin(next)
-	r, err := e.Write(context.Background(), request(lines...))
-	if err != nil {
-		return err
-	}
-	if r.Accepted != len(points) {
-		return fmt.Errorf("%d of %d points were accepted: %v", r.Accepted, len(points), r.Errors)
-	}
-	h.acknowledge(n)
-	return nil
 }
 
 // bounds returns how many requests must, and how many may, be in the database.
@@ -148,13 +123,4 @@ func (c contents) set(p point) {
 		c[p.key()] = make(map[string]any)
 	}
 	c[p.key()][p.field] = p.value
-}
-
-// readAll is read for a database that may not exist yet.
-func readAll(t testing.TB, e *engine.Engine, fs vfs.FS) contents {
-	t.Helper()
-	if len(e.Databases()) == 0 {
-		return contents{}
-	}
-	return read(t, e, fs, "db")
 }

@@ -104,6 +104,7 @@ func (r *lossRun) run() {
 		}
 	}
 	closeEngine(r.t, e)
+	checkSound(r.t, r.disk.mem)
 }
 
 // restart stops the engine in good order, as far as there is power for that.
@@ -242,6 +243,7 @@ func (r *lossRun) compare(e *engine.Engine, d *disk) {
 		r.t.Fatalf("a second recovery differs from the first:\n%s", difference(all, second))
 	}
 	closeEngine(r.t, twin)
+	checkSound(r.t, again)
 	r.sums.twins.Add(1)
 }
 

@@ -2,4 +2,4 @@
 
 package engine_test
 
-const defaultStride = 7
+const defaultStride = 13
