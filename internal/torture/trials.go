@@ -17,6 +17,11 @@ const fuzzTime = "15s"
 // trials are the tests, in the order in which they run.
 var trials = []trial{
 	{name: "kill", shows: "the server killed at random moments under load", pkg: "internal/e2e", run: "^TestKilledServerKeepsWhatItAcknowledged$", args: []string{"-rounds", "40"}, seeded: true},
+	{name: "powercut", shows: "ext4 and XFS shut down under load", pkg: "internal/e2e", run: "^TestPowerLossOnRealFileSystems$", args: []string{"-rounds", "20"}, seeded: true},
+	{name: "powerloss", shows: "random histories that lose power, recoveries included", pkg: "engine", run: "^TestPowerLoss$", args: []string{"-seeds", "1000"}, seeded: true},
+	{name: "crash", shows: "a crash at every I/O call of a scenario", pkg: "engine", run: "^TestCrashAtEveryCall$", args: []string{"-stride", "1"}, seeded: true},
+	{name: "fault", shows: "EIO and ENOSPC at every I/O call of a scenario", pkg: "engine", run: "^TestFaultAtEveryCall$", args: []string{"-stride", "3"}, seeded: true},
+	{name: "events", shows: "events stored once, whatever crashes", pkg: "engine", run: "^TestEventsAreStoredOnceWheneverItCrashes$", args: []string{"-stride", "1"}, seeded: true},
 }
 
 // trial is a test, or a fuzz target, and how much of it one turn is.
