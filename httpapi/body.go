@@ -51,6 +51,8 @@ type body struct {
 
 // read reads and decompresses the body of r. Its errors are for statusOf.
 func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) (*body, error) {
+	over := awaitBody(r)
+	defer over()
 	out, err := b.readBody(w, r)
 	if err != nil { // what is left of it nobody wants, see unreadBodyGrace
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadBodyGrace))

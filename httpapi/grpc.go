@@ -44,6 +44,8 @@ func (s *Server) serveGRPC(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(grpcRequestTime))
 	counted := &countedBody{ReadCloser: http.MaxBytesReader(w, r.Body, s.opts.MaxRequestBytes), reader: &s.bodies}
 	defer counted.release()
+	counted.over = awaitBody(r)
+	defer counted.over()
 	r.Body = counted
 	s.opts.GRPC.ServeHTTP(w, r)
 }
@@ -54,6 +56,7 @@ type countedBody struct {
 	io.ReadCloser
 	reader *bodyReader
 	held   atomic.Int64
+	over   func() // is called when nothing more will come
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
@@ -61,6 +64,9 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	b.held.Add(int64(n))
 	if b.reader.buffered.Add(int64(n)) > b.reader.maxBuffered {
 		return 0, errBodiesFull
+	}
+	if err != nil {
+		b.over()
 	}
 	return n, err
 }

@@ -7,26 +7,23 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 )
 
 // A connection costs a descriptor and memory whether it says something or not, so that there is
 // a bound on them, and on the requests at once, of which an HTTP/2 connection can have many.
 //
 // A bound alone would let anybody who opens that many keep all others out. So the newest
-// always comes in: in its place goes the connection that has been without a request for
-// longest. Those that never made one go before those that rest between two, except
-// in their first moments, in which an honest client is still sending its headers. A connection with a
-// request under way is never closed for another; where all have one, the newest is
-// told so with 503.
+// always comes in, and another goes that the server does nothing for at the moment: it has made no
+// request yet, rests between two, or all its requests still wait for their bodies. Whoever
+// floods the server makes one of these three kinds large, so the one that goes is the oldest of
+// the largest kind; honest clients of the other kinds stay, and those of the same kind have the
+// time in which the kind is renewed. (Time-outs instead, a second for the first request, let a flood
+// of the young ones drive out all that rested.) A connection with a request that the server
+// works on is never closed for another; where all have one, the newest is told so with 503.
 
-const (
-	// freshFor is how long a connection without a first request is taken for honest.
-	freshFor = time.Second
-	// spareConnections may come in beyond the bound, to be told that it is reached. More are
-	// closed without a word.
-	spareConnections = 64
-)
+// spareConnections may come in beyond the bound, to be told that it is reached. More are closed
+// without a word.
+const spareConnections = 64
 
 // errBusy: the connections, or the requests of all HTTP/2 connections, are at their bound.
 var errBusy = errors.New("the server answers as many requests as it may at once; retry soon")
@@ -42,6 +39,7 @@ type connections struct {
 		requests int
 		silent   list.List // of *limitedConn without any request so far, the oldest in front
 		resting  list.List // of *limitedConn between two requests, likewise
+		reading  list.List // of *limitedConn that wait for bodies, by when they began to
 	}
 }
 
@@ -53,8 +51,8 @@ type limitedConn struct {
 
 	// Guarded by owner.mu.
 	requests int
-	since    time.Time     // of the time without a request
-	waiting  *list.List    // what it waits in, if it has no request
+	bodies   int           // requests that wait for more of their bodies
+	waiting  *list.List    // what it waits in, if there is nothing to do for it
 	place    *list.Element // there
 	isClosed bool
 }
@@ -83,44 +81,35 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 func (s *connections) admit(c net.Conn) *limitedConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	made := &limitedConn{Conn: c, owner: s, since: time.Now()}
-	if s.mu.open >= s.max && !s.evictLocked(made.since) {
-		if s.mu.open >= s.max+spareConnections {
-			s.metrics.refused.Inc()
-			return nil
-		}
-		made.isSpare = true
+	made := &limitedConn{Conn: c, owner: s}
+	if s.mu.open >= s.max && !s.evictLocked() && s.mu.open >= s.max+spareConnections {
+		s.metrics.refused.Inc()
+		return nil
 	}
+	made.isSpare = s.mu.open >= s.max
 	s.mu.open++
 	s.metrics.connections.Inc()
 	made.waitLocked(&s.mu.silent)
 	return made
 }
 
-// evictLocked closes the connection that needs its place least; false if all are in use, save a
-// few that have only just come. The caller holds mu.
-func (s *connections) evictLocked(now time.Time) bool {
-	victim := oldest(&s.mu.silent)
-	if victim == nil || now.Sub(victim.since) < freshFor {
-		switch resting := oldest(&s.mu.resting); {
-		case resting != nil:
-			victim = resting
-		case s.mu.silent.Len() < min(spareConnections, s.max):
-			return false
+// evictLocked closes the connection that needs its place least; false if all are in use, save
+// few that may have only just come. The caller holds mu.
+func (s *connections) evictLocked() bool {
+	kind := &s.mu.silent
+	for _, other := range []*list.List{&s.mu.resting, &s.mu.reading} {
+		if other.Len() > kind.Len() {
+			kind = other
 		}
 	}
+	if kind.Len() <= s.max/8 {
+		return false
+	}
+	victim := kind.Front().Value.(*limitedConn)
 	s.metrics.evicted.Inc()
 	victim.forgetLocked()
 	_ = victim.Conn.Close()
 	return true
-}
-
-// oldest returns the connection in front; nil if there is none.
-func oldest(l *list.List) *limitedConn {
-	if e := l.Front(); e != nil {
-		return e.Value.(*limitedConn)
-	}
-	return nil
 }
 
 // waitLocked puts c at the end of those without a request. The caller holds mu.
@@ -183,11 +172,39 @@ func (s *connections) end(c *limitedConn) {
 	defer s.mu.Unlock()
 	c.requests--
 	s.mu.requests--
-	if c.requests > 0 || c.isClosed {
+	if c.requests > 0 {
+		c.awaitLocked()
 		return
 	}
-	c.since = time.Now()
+	if c.isClosed {
+		return
+	}
 	c.waitLocked(&s.mu.resting)
+}
+
+// awaitLocked lets c wait for bodies if that is all there is to do for it. The caller holds mu.
+func (c *limitedConn) awaitLocked() {
+	if c.bodies == c.requests && !c.isClosed {
+		c.waitLocked(&c.owner.mu.reading)
+	}
+}
+
+// awaitBody notes that a request waits for its body, until over is called.
+func awaitBody(r *http.Request) (over func()) {
+	c, ok := r.Context().Value(connectionKey{}).(*limitedConn)
+	if !ok { // of another listener
+		return func() {}
+	}
+	c.owner.mu.Lock()
+	defer c.owner.mu.Unlock()
+	c.bodies++
+	c.awaitLocked()
+	return sync.OnceFunc(func() {
+		c.owner.mu.Lock()
+		defer c.owner.mu.Unlock()
+		c.bodies--
+		c.leaveLocked()
+	})
 }
 
 // connectionKey finds a request's connection in its context.

@@ -70,20 +70,31 @@ func ask(c net.Conn) int {
 // await waits until n connections are open.
 func (s *limited) await(n int) {
 	s.t.Helper()
+	s.poll(n, func(c *connections) int { return c.mu.open })
+}
+
+// awaitReading waits until n connections wait for their bodies.
+func (s *limited) awaitReading(n int) {
+	s.t.Helper()
+	s.poll(n, func(c *connections) int { return c.mu.reading.Len() })
+}
+
+func (s *limited) poll(n int, count func(*connections) int) {
+	s.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		s.api.conns.mu.Lock()
-		open := s.api.conns.mu.open
+		got := count(&s.api.conns)
 		s.api.conns.mu.Unlock()
-		if open == n {
+		if got == n {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d connections are open, not %d", open, n)
+			s.t.Fatalf("there are %d connections, not %d", got, n)
 		}
 	}
 }
 
-// TestNewConnectionTakesThePlaceOfTheLongestIdle, and those that are in use stay.
+// TestNewConnectionTakesThePlaceOfTheLongestIdle, and those that were in use later stay.
 func TestNewConnectionTakesThePlaceOfTheLongestIdle(t *testing.T) {
 	s := newLimited(t, 3)
 	first, second := s.dial(), s.dial()
@@ -129,10 +140,8 @@ func TestConnectionsInUseAreKept(t *testing.T) {
 		t.Errorf("the third is answered %d", status)
 	}
 	s.await(2)
-	for range 2 { // they say nothing
-		s.dial()
-	}
-	s.await(4)
+	s.dial() // says nothing, and makes room for the next
+	s.await(3)
 	if status := ask(s.dial()); status != http.StatusServiceUnavailable {
 		t.Errorf("one behind the silent ones is answered %d", status)
 	}
@@ -146,6 +155,34 @@ func TestConnectionsInUseAreKept(t *testing.T) {
 	}
 	if status := ask(busy[0]); status != http.StatusOK {
 		t.Errorf("afterwards one is answered %d", status)
+	}
+}
+
+// TestBodiesThatDoNotComeKeepNobodyOut: a request that waits for its body is not in use.
+func TestBodiesThatDoNotComeKeepNobodyOut(t *testing.T) {
+	s := newLimited(t, 2)
+	setReady(t, s.api)
+	var slow []net.Conn
+	for range 2 {
+		c := s.dial()
+		slow = append(slow, c)
+		fmt.Fprint(c, "POST /api/v3/write_lp?db=db HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\nm")
+		s.awaitReading(len(slow))
+	}
+	if status := ask(s.dial()); status != http.StatusOK {
+		t.Errorf("beside two bodies that do not come one is answered %d", status)
+	}
+	if status := ask(slow[0]); status != 0 {
+		t.Errorf("the first slow one is answered %d", status)
+	}
+	fmt.Fprint(slow[1], " v=1 1")
+	resp, err := http.ReadResponse(bufio.NewReader(slow[1]), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		t.Errorf("the other one is answered %s", resp.Status)
 	}
 }
 
