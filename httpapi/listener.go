@@ -133,6 +133,7 @@ func (c *limitedConn) forgetLocked() {
 	c.isClosed = true
 	c.leaveLocked()
 	c.owner.mu.open--
+	c.owner.mu.requests -= c.requests // nobody takes their answers
 	c.owner.metrics.connections.Dec()
 }
 
@@ -157,6 +158,9 @@ func (s *connections) begin(c *limitedConn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.requests++
+	if c.isClosed {
+		return nil
+	}
 	s.mu.requests++
 	c.leaveLocked()
 	if c.isSpare || s.mu.requests > s.max {
@@ -171,12 +175,12 @@ func (s *connections) end(c *limitedConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.requests--
+	if c.isClosed {
+		return
+	}
 	s.mu.requests--
 	if c.requests > 0 {
 		c.awaitLocked()
-		return
-	}
-	if c.isClosed {
 		return
 	}
 	c.waitLocked(&s.mu.resting)
