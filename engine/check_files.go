@@ -201,7 +201,7 @@ func (c *checker) fileDamage(f *schema.File, file string, err error) Finding {
 		found.What = fmt.Sprintf("the checksum of column %q in row group %d does not match (%d bytes)", chunk.Column, chunk.RowGroup, chunk.Bytes)
 		found.Affected = fmt.Sprintf("column %q in row group %d of %s", chunk.Column, chunk.RowGroup, found.Affected)
 	case errors.As(err, &mismatch):
-		found.What = fmt.Sprintf("its %s is %s, not %s", mismatch.What, mismatch.Got, mismatch.Want)
+		found.What = fmt.Sprintf("the %s is %s, not %s", mismatch.What, mismatch.Got, mismatch.Want)
 	case errors.As(err, &corrupt):
 		found.What = corrupt.Err.Error()
 	}

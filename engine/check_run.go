@@ -165,6 +165,7 @@ func (c *checker) checkNothing() {
 			return
 		}
 	}
+	c.found(Finding{Severity: Note, File: ".", What: "there are no data; a start makes a new database here"})
 }
 
 func (c *checker) takeCatalog(report catalog.CheckReport) {

@@ -9,6 +9,11 @@ import (
 	"github.com/siltstone-db/siltstone/engine"
 )
 
+func exists(fs vfs.FS, name string) bool {
+	_, err := fs.Stat(name)
+	return err == nil
+}
+
 // checkSound checks the data directory of a closed engine, in which nothing may be wrong.
 // Notes are what crashes leave.
 func checkSound(t testing.TB, fs vfs.FS) engine.CheckReport {

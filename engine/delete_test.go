@@ -165,6 +165,7 @@ func TestCrashesAroundDeletions(t *testing.T) {
 					crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
 					closeEngine(t, e)
 					fs = crashed
+					checkSound(t, fs)
 					e = open(t, fs)
 				}
 				expect(t, e, fs, want)
@@ -207,6 +208,7 @@ func TestFirstRowOfAKeyStaysWhateverHappens(t *testing.T) {
 		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
 		closeEngine(t, e)
 		fs = crashed
+		checkSound(t, fs)
 		e = open(t, fs)
 	}
 	crash()

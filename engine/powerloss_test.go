@@ -195,6 +195,9 @@ func (r *lossRun) reopen(image *vfs.MemFS) *engine.Engine {
 		}
 		image = r.crashInRecovery(image)
 	}
+	if exists(image, "data") {
+		checkSound(r.t, image)
+	}
 	r.disk = newDisk(image)
 	e := open(r.t, r.disk, r.change)
 	if r.bounds != nil {

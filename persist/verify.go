@@ -64,7 +64,7 @@ func locate(fs vfs.FS, path string, want *schema.File, whole error) error {
 		all = append(all, c.Column)
 	}
 	if _, err := VerifyColumns(context.Background(), f, path, want, all); err != nil {
-		return fmt.Errorf("%w; %w", whole, err)
+		return fmt.Errorf("%w; %w", err, whole)
 	}
 	return whole
 }

@@ -75,7 +75,11 @@ func (c *check) run() error {
 	}
 	if err := c.buildChain(ids); err != nil {
 		slices.Reverse(c.chain) // what there is of it is still newest first
-		if err := c.damage(err, 0); err != nil {
+		through := schema.Seq(0)
+		if len(c.chain) > 0 {
+			through = c.chain[0].head.firstSeq - 1
+		}
+		if err := c.damage(err, through); err != nil {
 			return err
 		}
 	}
@@ -101,7 +105,7 @@ func (c *check) damage(err error, through schema.Seq) error {
 		return err
 	}
 	c.report.Findings = append(c.report.Findings, Finding{
-		File: corrupt.File, Offset: corrupt.Offset, First: corrupt.Seq + 1, Last: through, What: corrupt.Reason,
+		File: corrupt.File, Offset: corrupt.Offset, First: max(corrupt.Seq, c.from) + 1, Last: through, What: corrupt.Reason,
 	})
 	return nil
 }
