@@ -202,6 +202,9 @@ func (c *checker) fileDamage(f *schema.File, file string, err error) Finding {
 		found.Affected = fmt.Sprintf("column %q in row group %d of %s", chunk.Column, chunk.RowGroup, found.Affected)
 	case errors.As(err, &mismatch):
 		found.What = fmt.Sprintf("the %s is %s, not %s", mismatch.What, mismatch.Got, mismatch.Want)
+		if mismatch.Where != "" {
+			found.What += "; what differs is " + mismatch.Where
+		}
 	case errors.As(err, &corrupt):
 		found.What = corrupt.Err.Error()
 	}

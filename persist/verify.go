@@ -21,10 +21,17 @@ type MismatchError struct {
 	Path      string
 	What      string // "size", "checksum", …
 	Want, Got string
+	// Where is the part of the file that differs: "the footer", or "" where that is not
+	// known or said by an error beside this one.
+	Where string
 }
 
 func (e *MismatchError) Error() string {
-	return fmt.Sprintf("persist: %s of %s is %s, not %s", e.What, e.Path, e.Got, e.Want)
+	s := fmt.Sprintf("persist: %s of %s is %s, not %s", e.What, e.Path, e.Got, e.Want)
+	if e.Where != "" {
+		s += "; what differs is " + e.Where
+	}
+	return s
 }
 
 // Verify reads the whole file and compares it with its description: size, checksum,
@@ -50,7 +57,7 @@ func Verify(fs vfs.FS, path string, want *schema.File) error {
 }
 
 // locate adds to the fault of a whole file where in it the first damaged part is.
-func locate(fs vfs.FS, path string, want *schema.File, whole error) error {
+func locate(fs vfs.FS, path string, want *schema.File, whole *MismatchError) error {
 	if want.FooterBytes == 0 {
 		return whole
 	}
@@ -63,8 +70,14 @@ func locate(fs vfs.FS, path string, want *schema.File, whole error) error {
 	for _, c := range want.Columns {
 		all = append(all, c.Column)
 	}
-	if _, err := VerifyColumns(context.Background(), f, path, want, all); err != nil {
-		return fmt.Errorf("%w; %w", err, whole)
+	_, err = VerifyColumns(context.Background(), f, path, want, all)
+	var chunk *ChunkError
+	var footer *MismatchError
+	switch {
+	case errors.As(err, &chunk):
+		return fmt.Errorf("%w; %w", whole, chunk)
+	case errors.As(err, &footer):
+		whole.Where = "the footer"
 	}
 	return whole
 }
@@ -90,7 +103,7 @@ func compare(r *Reader, want *schema.File) error {
 	return nil
 }
 
-func mismatch[T any](path, what string, want, got T) error {
+func mismatch[T any](path, what string, want, got T) *MismatchError {
 	return &MismatchError{Path: path, What: what, Want: fmt.Sprint(want), Got: fmt.Sprint(got)}
 }
 
