@@ -29,7 +29,7 @@ func (e *Engine) CreateDatabase(name string, retention time.Duration) error {
 	if err := ValidateDatabaseName(name); err != nil {
 		return err
 	}
-	return catalogError(e.catalog.CreateDatabase(name, retention))
+	return e.catalogError(e.catalog.CreateDatabase(name, retention))
 }
 
 // SetRetention changes how long a database keeps points; 0 is for ever. The errors are
@@ -38,7 +38,7 @@ func (e *Engine) SetRetention(name string, d time.Duration) error {
 	if err := checkUserDatabase(name); err != nil {
 		return err
 	}
-	return notFound(e.catalog.SetRetention(name, d), ErrDatabaseNotFound)
+	return e.notFound(e.catalog.SetRetention(name, d), ErrDatabaseNotFound)
 }
 
 // DeleteDatabase takes a database out of sight, and purges it at the given time; the
@@ -48,7 +48,7 @@ func (e *Engine) DeleteDatabase(name string, purgeAt time.Time) error {
 		return err
 	}
 	if err := e.catalog.DeleteDatabase(name, purgeTime(purgeAt)); err != nil {
-		return notFound(err, ErrDatabaseNotFound)
+		return e.notFound(err, ErrDatabaseNotFound)
 	}
 	e.purgeNow()
 	return nil
@@ -76,7 +76,7 @@ func (e *Engine) CreateTable(database string, spec TableSpec) error {
 	if errors.Is(err, catalog.ErrInvalidChange) {
 		return fmt.Errorf("%w: %w", ErrInvalidTable, err)
 	}
-	return catalogError(err)
+	return e.catalogError(err)
 }
 
 // DeleteTable takes a table out of sight, and purges it at the given time; the zero
@@ -98,7 +98,7 @@ func (e *Engine) DeleteTable(database, table string, purgeAt time.Time) error {
 		return &TableNotFoundError{table}
 	}
 	if err != nil {
-		return catalogError(err)
+		return e.catalogError(err)
 	}
 	e.purgeNow()
 	return nil
@@ -111,12 +111,12 @@ func (e *Engine) Tokens() []*schema.Token { return e.catalog.Tokens() }
 // token of that id. The errors are ErrExists for a name that is taken, and ErrUnavailable.
 func (e *Engine) CreateToken(t schema.Token) (schema.Token, error) {
 	stored, err := e.catalog.PutToken(t)
-	return stored, catalogError(err)
+	return stored, e.catalogError(err)
 }
 
 // DeleteToken removes a token. The errors are ErrTokenNotFound and ErrUnavailable.
 func (e *Engine) DeleteToken(name string) error {
-	return notFound(e.catalog.DeleteToken(name), ErrTokenNotFound)
+	return e.notFound(e.catalog.DeleteToken(name), ErrTokenNotFound)
 }
 
 // CreateDatasource makes a datasource of the Ingest API and its database, which is
@@ -139,7 +139,7 @@ func (e *Engine) CreateDatasource(project, name string) (schema.Datasource, erro
 	if errors.Is(err, ErrExists) { // its database had been deleted
 		err = nil
 	}
-	return ds, catalogError(err)
+	return ds, e.catalogError(err)
 }
 
 func checkDatasource(ds schema.Datasource) error {

@@ -117,10 +117,10 @@ func purgeTime(t time.Time) int64 {
 }
 
 // notFound words the catalog's refusal of a name that does not exist.
-func notFound(err error, is error) error {
+func (e *Engine) notFound(err error, is error) error {
 	var missing *catalog.NotFoundError
 	if errors.As(err, &missing) {
 		return fmt.Errorf("%w: %s", is, missing.Name)
 	}
-	return catalogError(err)
+	return e.catalogError(err)
 }

@@ -32,6 +32,8 @@ type Engine struct {
 	flusher     *flusher
 	verifier    *verifier
 	marker      marker
+	healer      *healer
+	space       space
 	metrics     *metrics
 	checks      checks
 	applied     atomic.Uint64 // the last log position that is in the buffers
@@ -65,12 +67,14 @@ func Open(opts Options) (*Engine, error) {
 	e.verifier = newVerifier(e.opts.FS, e.metrics)
 	e.ingesters.isStored = e.isStored
 	e.flusher = newFlusher(e)
+	e.healer = newHealer(e)
 	e.closeOnce = sync.OnceValue(e.close)
 	if err := e.recover(); err != nil {
 		return nil, errors.Join(err, e.releaseAll())
 	}
 	e.flusher.start()
 	e.marker.start(e, opts.MarkInterval)
+	e.healer.start()
 	e.metrics.observe(e)
 	return e, nil
 }
@@ -86,6 +90,7 @@ func (e *Engine) close() error {
 	e.writers.Unlock()
 	e.checks.stop()
 	e.marker.stop()
+	e.healer.stop()
 	e.flusher.stop()
 	var errs []error
 	if e.log.Err() == nil {
@@ -117,11 +122,16 @@ func (e *Engine) enter() error {
 		e.writers.RUnlock()
 		return fmt.Errorf("%w: it is stopping", ErrUnavailable)
 	}
-	if err := e.log.Err(); err != nil {
-		e.writers.RUnlock()
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	err := e.log.Err()
+	if err != nil {
+		err = e.unavailable(err)
+	} else {
+		err = e.belowReserve()
 	}
-	return nil
+	if err != nil {
+		e.writers.RUnlock()
+	}
+	return err
 }
 
 func (e *Engine) leave() { e.writers.RUnlock() }
@@ -134,8 +144,17 @@ func (e *Engine) Flush(ctx context.Context) error {
 	return e.flusher.flush(ctx, flushAll)
 }
 
-// Err returns why the engine does not take writes any more, nil while it does.
-func (e *Engine) Err() error { return e.log.Err() }
+// Err returns why the engine does not take all writes: *NoSpaceError when the disk is
+// full or nearly so, which passes, or the failure of the log or catalog, which does not. It
+// is nil while it takes them.
+func (e *Engine) Err() error {
+	for _, err := range []error{e.log.Err(), e.catalog.Err()} {
+		if err != nil {
+			return e.noSpace(err)
+		}
+	}
+	return e.belowReserve()
+}
 
 // QueryMemoryBytes is the queries' share of the memory pool.
 func (e *Engine) QueryMemoryBytes() int64 { return newShare(e.opts.PoolBytes, queriesPercent).limit }

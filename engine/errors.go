@@ -23,7 +23,8 @@ var (
 	ErrTooLarge = errors.New("the request has too many points")
 	// ErrUnavailable is returned by Write when the log or catalog has failed or the
 	// engine is closing. After a failure of the storage the points of the request may
-	// or may not be there after a restart; writing them again is safe.
+	// or may not be there after a restart; writing them again is safe. A *NoSpaceError
+	// matches it, too.
 	ErrUnavailable = errors.New("the engine does not accept writes")
 	// ErrInvalidDatabaseName is wrapped by the reason why a name is refused.
 	ErrInvalidDatabaseName = errors.New("invalid database name")

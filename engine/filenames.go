@@ -12,6 +12,7 @@ import (
 // Names in the data directory. User's names never become part of a path.
 const (
 	lockName    = "LOCK"
+	probeName   = "space.probe" // written to find out whether there is space
 	catalogDir  = "catalog"
 	walDir      = "wal"
 	filesDir    = "files"

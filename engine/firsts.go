@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/siltstone-db/siltstone/lineprotocol"
@@ -37,6 +38,10 @@ func hashKey(table schema.TableID, value []byte) firstKey {
 
 // firsts has a lock for each database with FirstByTag tables.
 type firsts struct {
+	// reopenings is odd from before the catalog is reopened until the values of all
+	// buffered rows are in it again: what is not found meanwhile may be there all the same.
+	reopenings atomic.Uint64
+
 	mu struct {
 		sync.Mutex
 		byDatabase map[string]*sync.Mutex // as many as there are such databases
@@ -112,8 +117,9 @@ func (e *seriesEntry) tag(id schema.ColumnID) ([]byte, bool) {
 }
 
 // rememberKeys adds keys to the catalog's set. Of a purged table there is nothing to
-// remember. If it fails otherwise the catalog has failed: no flush can commit, such tables
-// take no rows, and the next start adds the keys from the log.
+// remember. If it fails otherwise the catalog has failed: no flush can commit and such
+// tables take no rows until it is opened again, when the keys are added from the buffers,
+// or from the log.
 func (e *Engine) rememberKeys(keys []firstKey) {
 	if len(keys) == 0 {
 		return
@@ -125,7 +131,7 @@ func (e *Engine) rememberKeys(keys []firstKey) {
 	for table, hashes := range byTable {
 		err := e.catalog.Remember(table, hashes)
 		if err != nil && !e.catalog.Schema().IsPurged(table) {
-			e.opts.Logger.Error("remembering the keys of rows failed; tables that have keys take no rows until the next start", "table", table, "error", err)
+			e.opts.Logger.Error("remembering the keys of rows failed; tables that have keys take no rows until the catalog is opened again", "table", table, "error", err)
 		}
 	}
 }
@@ -150,5 +156,10 @@ func keysOf(def *schema.Table, b *partition.Batch) []firstKey {
 
 // isStored looks a key up.
 func (e *Engine) isStored(key firstKey) (bool, error) {
-	return e.catalog.Seen(key.table, key.hash)
+	before := e.firsts.reopenings.Load()
+	found, err := e.catalog.Seen(key.table, key.hash)
+	if err == nil && !found && (before%2 == 1 || e.firsts.reopenings.Load() != before) {
+		return false, errReopening
+	}
+	return found, err
 }

@@ -26,6 +26,9 @@ type flusher struct {
 	kicked  chan struct{}
 	quit    chan struct{}
 	stopped sync.WaitGroup
+	// doubt is what a commit was to make visible whose outcome is unknown; guarded by mu.
+	doubt *inDoubt
+	all   chan struct{} // asks for a flush of everything
 }
 
 // flushMode says which buffers a flush takes.
@@ -39,7 +42,15 @@ const (
 )
 
 func newFlusher(e *Engine) *flusher {
-	return &flusher{e: e, kicked: make(chan struct{}, 1), quit: make(chan struct{})}
+	return &flusher{e: e, kicked: make(chan struct{}, 1), all: make(chan struct{}, 1), quit: make(chan struct{})}
+}
+
+// kickAll asks for a flush of everything, soon.
+func (f *flusher) kickAll() {
+	select {
+	case f.all <- struct{}{}:
+	default:
+	}
 }
 
 // kick asks for a flush under memory pressure, soon.
@@ -79,10 +90,13 @@ func (f *flusher) run() {
 		case <-purge.C:
 			continue
 		case <-tick:
+		case <-f.all:
 		case <-f.kicked:
 			mode = flushLargest
 		}
-		if err := f.flush(context.Background(), mode); err != nil {
+		err := f.flush(context.Background(), mode)
+		f.e.healer.flushed(err)
+		if err != nil {
 			f.e.opts.Logger.Error("persisting the buffers failed; their rows stay in memory and in the log, the next flush tries again", "error", err)
 		}
 	}
@@ -92,6 +106,9 @@ func (f *flusher) run() {
 func (f *flusher) flush(ctx context.Context, mode flushMode) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err := f.e.catalog.Err(); err != nil {
+		return err // nothing could be committed
+	}
 	begin := time.Now()
 	units := f.e.plan()
 	if mode == flushLargest {
@@ -189,6 +206,11 @@ func (e *Engine) persist(u unit) error {
 		return err
 	}
 	if err := e.catalog.Commit(catalog.Edit{Add: files, Flushed: flushed}); err != nil {
+		if errors.Is(err, catalog.ErrFailed) {
+			e.flusher.doubt = &inDoubt{u.table, buffers, files}
+		} else {
+			err = errors.Join(err, e.removeFiles(files))
+		}
 		return fmt.Errorf("committing %d files: %w", len(files), err)
 	}
 	u.table.replace(buffers, files)

@@ -35,7 +35,7 @@ func (m *marker) run(e *Engine, every time.Duration) {
 			return
 		case <-tick.C:
 			if err := e.log.Mark(); err != nil { // it takes no more commits
-				e.reportLogFailure(err)
+				_ = e.logFailed(err)
 			}
 		}
 	}

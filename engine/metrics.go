@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ type metrics struct {
 	collectors []prometheus.Collector
 
 	accepted, rejected, overloaded prometheus.Counter
+	noSpace                        prometheus.Counter
 	flushErrors, walBytes          prometheus.Counter
 	syncSeconds, flushSeconds      prometheus.Histogram
 	groupRecords                   prometheus.Histogram
@@ -26,6 +28,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.accepted = m.counter("siltstone_points_acknowledged_total", "Points that were acknowledged: durable and queryable.")
 	m.rejected = m.counter("siltstone_points_rejected_total", "Points that were rejected with a reason.")
 	m.overloaded = m.counter("siltstone_writes_overloaded_total", "Write requests refused because the memory pool was full.")
+	m.noSpace = m.counter("siltstone_writes_no_space_total", "Write requests refused because the disk was full or nearly so.")
 	m.flushErrors = m.counter("siltstone_flush_errors_total", "Flushes that failed; their rows stay buffered and logged.")
 	m.walBytes = m.counter("siltstone_wal_written_bytes_total", "Bytes written to the write-ahead log.")
 	m.syncSeconds = m.histogram("siltstone_wal_sync_seconds", "Duration of the log's syncs.", prometheus.ExponentialBuckets(50e-6, 2, 16))
@@ -73,8 +76,29 @@ func (m *metrics) observe(e *Engine) {
 		m.gauge("siltstone_pool_limit_bytes", "Memory pool, by share.", pool(name), func() float64 { return limit })
 	}
 	m.gauge("siltstone_wal_bytes", "Bytes of the write-ahead log on disk.", nil, func() float64 { return float64(e.log.Stats().Bytes) })
+	m.observeSpace(e)
 	m.gauge("siltstone_files", "Parquet files.", nil, func() float64 { return float64(e.Stats().Files) })
 	m.gauge("siltstone_buffered_rows", "Rows that are in memory and in the log, not yet in files.", nil, func() float64 { return float64(e.Stats().BufferedRows) })
+}
+
+// observeSpace adds the gauges of the disk.
+func (m *metrics) observeSpace(e *Engine) {
+	m.gauge("siltstone_disk_free_bytes", "Free bytes of the data directory's disk; 0 where that is unknown.", nil, func() float64 { return float64(e.space.free.Load()) })
+	m.gauge("siltstone_disk_min_free_bytes", "Free bytes below which writes are refused; 0 is off.", nil, func() float64 { return float64(e.space.reserve.Load()) })
+	m.gauge("siltstone_out_of_space", "1 while writes are refused because the disk is full or nearly so; they resume by themselves.", nil, func() float64 {
+		return indicator(errors.Is(e.Err(), ErrNoSpace))
+	})
+	m.gauge("siltstone_storage_failed", "1 once log or catalog has failed: a restart is needed.", nil, func() float64 {
+		err := e.Err()
+		return indicator(err != nil && !errors.Is(err, ErrNoSpace))
+	})
+}
+
+func indicator(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // log returns the log's view of the metrics.

@@ -47,6 +47,10 @@ type Options struct {
 	// damage to what was acknowledged longer ago is always told from a torn write (W5); 0
 	// is DefaultMarkInterval, negative marks it on Close only.
 	MarkInterval time.Duration
+	// MinFreeDisk is how much of the disk stays free of writes, so that flushes, deletes
+	// and the log have room to make more; the zero value is DefaultMinFreeDisk. It is kept
+	// where the file system tells how much is free.
+	MinFreeDisk MinFreeDisk
 	// WALSegmentBytes is the size of a log segment; 0 is the log's default.
 	WALSegmentBytes int64
 }
@@ -62,6 +66,10 @@ const (
 	// DefaultRejectedMaxBytes has room for a million typical lines: Parquet keeps
 	// similar lines at some 60 bytes each.
 	DefaultRejectedMaxBytes = 64 << 20
+	// DefaultMinFreePercent and DefaultMinFreeBytes, whichever is less, stay free of writes:
+	// room for the files of a flush, and for the log while it is made.
+	DefaultMinFreePercent = 5
+	DefaultMinFreeBytes   = 256 << 20
 	// MinPoolBytes leaves each share enough for one row group and a few chunks.
 	MinPoolBytes = 16 << 20
 )
@@ -92,6 +100,9 @@ func (o *Options) EnsureDefaults() {
 	if o.PoolBytes == 0 {
 		o.PoolBytes = DefaultPoolBytes
 	}
+	if o.MinFreeDisk == (MinFreeDisk{}) {
+		o.MinFreeDisk = MinFreeDisk{Bytes: DefaultMinFreeBytes, Percent: DefaultMinFreePercent}
+	}
 	if o.RejectedMaxBytes == 0 {
 		o.RejectedMaxBytes = DefaultRejectedMaxBytes
 	}
@@ -111,6 +122,9 @@ func (o *Options) Validate() error {
 	}
 	if o.RejectedRetention < 0 || o.RejectedMaxBytes < 0 {
 		faults = append(faults, errors.New("the retention and size of the rejected-points log must not be negative"))
+	}
+	if o.MinFreeDisk.Bytes < 0 || o.MinFreeDisk.Percent < 0 || o.MinFreeDisk.Percent >= 100 {
+		faults = append(faults, errors.New("the minimum of free disk must be a size, or between 0 and 100 per cent"))
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("engine options: %w", errors.Join(faults...))

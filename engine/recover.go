@@ -47,6 +47,7 @@ func (e *Engine) lockDirectory() error {
 		return fmt.Errorf("%w: %s is locked by another siltstone process (%w); stop it, or choose another directory", ErrInUse, e.opts.DataDir, err)
 	}
 	e.lock = lock
+	_ = fs.Remove(e.path(probeName)) // left by a crash; usually not there
 	return nil
 }
 

@@ -181,6 +181,18 @@ func (t *table) pin() (files []*schema.File, snapshots []*partition.Snapshot, pi
 	return t.mu.files, snapshots, slices.Clone(t.mu.buffered)
 }
 
+// snapshots returns the rows that are buffered. They stay readable, but are accounted for
+// only while they are buffered.
+func (t *table) snapshots() []*partition.Snapshot {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all []*partition.Snapshot
+	for _, b := range t.mu.buffered {
+		all = append(all, b.partition.Snapshot())
+	}
+	return all
+}
+
 // unpin ends a view and returns the files that nobody reads any more.
 func (t *table) unpin(pinned []*buffer) (unread []*schema.File) {
 	t.mu.Lock()

@@ -86,7 +86,7 @@ type WriteResult struct {
 // line, and the rejected-points log holds them.
 //
 // The errors are ErrEmptyWrite, ErrInvalidDatabaseName, ErrDatabaseNotFound,
-// ErrTooLarge, ErrOverloaded, ErrUnavailable, *LimitError for a database too many, and
+// ErrTooLarge, ErrOverloaded, ErrUnavailable, *NoSpaceError, *LimitError for a database too many, and
 // the context's; with any of them no point of the body was acknowledged.
 func (e *Engine) Write(ctx context.Context, req WriteRequest) (WriteResult, error) {
 	if err := ValidateDatabaseName(req.Database); err != nil {
@@ -97,17 +97,24 @@ func (e *Engine) Write(ctx context.Context, req WriteRequest) (WriteResult, erro
 	if req.Now == 0 {
 		req.Now = now
 	}
-	if err := e.enter(); err != nil {
-		return WriteResult{}, err
-	}
-	defer e.leave()
-	result, err := e.write(ctx, &req)
+	result, err := e.enterAndWrite(ctx, &req)
 	if err != nil {
+		if errors.Is(err, ErrNoSpace) {
+			e.metrics.noSpace.Inc()
+		}
 		return WriteResult{}, err
 	}
 	e.metrics.accepted.Add(float64(result.Accepted))
 	e.metrics.rejected.Add(float64(result.Rejected))
 	return result, nil
+}
+
+func (e *Engine) enterAndWrite(ctx context.Context, req *WriteRequest) (WriteResult, error) {
+	if err := e.enter(); err != nil {
+		return WriteResult{}, err
+	}
+	defer e.leave()
+	return e.write(ctx, req)
 }
 
 // write stores the accepted points of a body, and then the rejected ones in their log.
@@ -197,7 +204,7 @@ func (w *writing) prepare() (WriteResult, error) {
 		w.rejected = in.rejected.text()
 		if in.failure != nil {
 			in.abandon()
-			return WriteResult{}, fmt.Errorf("%w: %w", ErrUnavailable, in.failure)
+			return WriteResult{}, e.unavailable(in.failure)
 		}
 		switch {
 		case result.Accepted+result.Rejected == 0:
@@ -249,15 +256,15 @@ func (e *Engine) define(in *ingester, req *WriteRequest) error {
 	change.MustExist = req.MustExist
 	snapshot, err := e.catalog.Define(change)
 	if err != nil {
-		return catalogError(err)
+		return e.catalogError(err)
 	}
 	return in.settle(snapshot, req.Database)
 }
 
 // catalogError says of a failed catalog that writes are not accepted.
-func catalogError(err error) error {
+func (e *Engine) catalogError(err error) error {
 	if errors.Is(err, catalog.ErrFailed) || errors.Is(err, catalog.ErrClosed) {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return e.unavailable(err)
 	}
 	return err
 }
@@ -292,8 +299,7 @@ func (w *writing) store() error {
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	if err != nil {
-		e.reportLogFailure(err)
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return e.logFailed(err)
 	}
 	if w.set != nil { // the rows are in the buffers, and counted there
 		e.buffers.release(size)
@@ -319,9 +325,13 @@ func (e *Engine) apply(set *writeSet, seq schema.Seq) {
 	e.applied.Store(uint64(seq))
 }
 
-// reportLogFailure logs once why writes are refused from now on.
-func (e *Engine) reportLogFailure(err error) {
-	e.reportLog.Do(func() {
-		e.opts.Logger.Error("the log failed: writes are refused until the next start, queries go on", "error", err)
-	})
+// logFailed logs once why writes are refused until the next start. If the log is only out
+// of space, the healer does the rest.
+func (e *Engine) logFailed(err error) error {
+	if errors.Is(err, wal.ErrPoisoned) {
+		e.reportLog.Do(func() {
+			e.opts.Logger.Error("the log failed: writes are refused until the next start, queries go on", "error", err)
+		})
+	}
+	return e.unavailable(err)
 }

@@ -42,7 +42,8 @@ type healthBody struct {
 }
 
 // health answers 200 exactly while requests are let in and writes are taken: a log that
-// failed needs a restart, which is what a supervisor does about a failing probe.
+// failed needs a restart, which is what a supervisor does about a failing probe. A full disk
+// needs none, but a supervisor that restarts the server does no harm.
 func (s *Server) health(_ *backend, w http.ResponseWriter, _ *http.Request) error {
 	status, h := http.StatusOK, healthBody{"pass", "siltstone", "ready for queries and writes", s.opts.Version}
 	b, err := s.open()

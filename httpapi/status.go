@@ -62,6 +62,7 @@ func statusOf(err error) (status int, text string) {
 		none  *noDatabaseError
 		ended *query.QueryNotFoundError
 		gone  *clientGoneError
+		full  *engine.NoSpaceError
 	)
 	switch {
 	case errors.As(err, &gone): // whatever the connection said
@@ -98,6 +99,8 @@ func statusOf(err error) (status int, text string) {
 		return http.StatusConflict, err.Error()
 	case errors.Is(err, query.ErrKilled):
 		return http.StatusConflict, query.ErrKilled.Error()
+	case errors.As(err, &full):
+		return http.StatusServiceUnavailable, full.Error()
 	case errors.Is(err, engine.ErrUnavailable): // the cause names files; the log has it
 		return http.StatusServiceUnavailable, engine.ErrUnavailable.Error() + "; the server's log says why"
 	case errors.As(err, &busy), errors.Is(err, query.ErrClosed),

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/siltstone-db/siltstone/engine"
 )
 
 // byteSize is a flag such as 10485760, 64MB or 4GiB.
@@ -89,6 +91,27 @@ func (s poolSize) of(total int64) int64 {
 		return int64(float64(total) * s.percent / 100)
 	}
 	return s.bytes
+}
+
+// freeDisk is a flag that is a size, a share of the disk, or 0 for none.
+type freeDisk engine.MinFreeDisk
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *freeDisk) UnmarshalText(text []byte) (err error) {
+	*d = freeDisk{Off: string(text) == "0"}
+	if d.Off {
+		return nil
+	}
+	share, isShare := strings.CutSuffix(strings.TrimSpace(string(text)), "%")
+	if !isShare {
+		d.Bytes, err = parseSize(share)
+		return err
+	}
+	d.Percent, err = strconv.ParseFloat(strings.TrimSpace(share), 64)
+	if err != nil || !(d.Percent > 0 && d.Percent < 100) {
+		return fmt.Errorf("%q is not a share of the disk; write for example 5%%", text)
+	}
+	return nil
 }
 
 // formatBytes writes a size for people.

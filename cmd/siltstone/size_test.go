@@ -82,3 +82,17 @@ func TestNumbersForPeople(t *testing.T) {
 		}
 	}
 }
+
+func TestFreeDiskIsASizeAShareOrNothing(t *testing.T) {
+	cases := map[string]freeDisk{"0": {Off: true}, "5%": {Percent: 5}, "0.5 %": {Percent: 0.5}, "256MiB": {Bytes: 256 << 20}}
+	for text, want := range cases {
+		if d := (freeDisk{Bytes: 1}); d.UnmarshalText([]byte(text)) != nil || d != want {
+			t.Errorf("%q: %+v, want %+v", text, d, want)
+		}
+	}
+	for _, text := range []string{"", "%", "0%", "-5%", "100%", "NaN%", "a lot"} {
+		if err := new(freeDisk).UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}
