@@ -23,12 +23,13 @@ const (
 	afterAnswer   moment = iota // at once when a certain request was answered
 	atAnyTime                   // after a while
 	inFlush                     // a while after a flush was asked for
+	inPurge                     // a while after a table was deleted together with its rows
 	inTimedFlush                // when the flush of --gen1-duration is due
 	numberMoments = iota
 )
 
 func (m moment) String() string {
-	return [...]string{"after an answer", "at any time", "in a flush", "in a timed flush"}[m]
+	return [...]string{"after an answer", "at any time", "in a flush", "in a purge", "in a timed flush"}[m]
 }
 
 // timedFlush is the shortest --gen1-duration.
@@ -43,6 +44,7 @@ type plan struct {
 	stillborn  int           // servers that are killed while they start, before this round's
 	startDelay time.Duration // from their start to that
 	novelties  novelties
+	purge      func() // begins a purge; nil where there is nothing to purge
 }
 
 func newPlan(rng *rand.Rand, round int) plan {
@@ -58,6 +60,8 @@ func newPlan(rng *rand.Rand, round int) plan {
 		p.delay = timedFlush - 40*time.Millisecond + 3*p.delay
 	case p.at == afterAnswer:
 		p.delay = 0
+	case p.at == inPurge:
+		p.delay /= 4
 	case p.at == inFlush: // or shortly behind it, when the log is trimmed
 		p.delay *= 3
 	}
@@ -86,6 +90,7 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 	s, all := newSite(t), newLedgers(writersAtOnce)
 	var points int
 	moments := make(map[moment]int)
+	purged := make(map[string]bool) // whether the purge was answered
 	for round := range n {
 		rng := rand.New(rand.NewPCG(drawn, uint64(round)))
 		p := newPlan(rng, round)
@@ -98,10 +103,19 @@ func TestKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 		srv := s.start(p.arguments()...)
 		if round > 0 {
 			points = all.mustAgree(srv, fmt.Sprintf("after round %d", round-1), rerun)
+			srv.mustBeWholeOrGone(purged)
+		}
+		if p.at == inPurge {
+			table := fmt.Sprint("t", round)
+			srv.makePurgeable(table)
+			p.purge = func() { purged[table] = srv.purge(table) }
 		}
 		all.draw(rng)
 		if err := p.run(srv, all, srv.kill); err != nil {
 			t.Fatalf("round %d: %v\n%s", round, err, rerun)
+		}
+		if round%5 == 0 {
+			s.mustBeSound(fmt.Sprintf("after the kill of round %d, %s; %s", round, p.at, rerun))
 		}
 	}
 	srv := s.start()
@@ -177,6 +191,10 @@ func (p plan) run(srv *server, all ledgers, end func()) error {
 				// It is killed before it answers, or soon after.
 				_, _ = srv.do(http.MethodPost, "/api/v3/flush", nil, nil)
 			})
+		case inPurge:
+			if p.purge != nil {
+				killers.Go(p.purge)
+			}
 		}
 		killers.Go(func() {
 			<-time.After(p.delay)

@@ -45,6 +45,7 @@ func TestPowerLossOnRealFileSystems(t *testing.T) {
 				}
 				v.unmount()
 				v.mount()
+				s.mustBeSound(fmt.Sprintf("after loss %d, %s; %s", round, p.at, rerun))
 			}
 			srv := s.start()
 			points := all.mustAgree(srv, "after the last loss", rerun)
