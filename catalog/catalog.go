@@ -69,6 +69,11 @@ func Open(o Options) (*Catalog, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if o.MustExist {
+		if err := mustExist(&o); err != nil {
+			return nil, err
+		}
+	}
 	s, err := openStore(&o)
 	if err != nil {
 		return nil, err
@@ -84,6 +89,9 @@ func openCatalog(s *store, o *Options) (*Catalog, error) {
 	l, err := load(s, o.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if l.empty && o.MustExist {
+		return nil, fmt.Errorf("%w in %s: it has no record", ErrNoCatalog, o.Dir)
 	}
 	if err := startRun(s, l, o.Now()); err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", o.Dir, err)

@@ -59,6 +59,9 @@ func Check(ctx context.Context, o Options) (*Catalog, CheckReport, error) {
 		return nil, report, errors.Join(err, s.close())
 	}
 	l, err := loadChecked(s, o.Dir)
+	if err == nil && l.empty {
+		err = fmt.Errorf("%w in %s: it has no record", ErrNoCatalog, o.Dir)
+	}
 	if err == nil {
 		return newCatalog(s, &o, l), report, nil
 	}
@@ -262,7 +265,7 @@ func describeKey(key []byte) string {
 		kindHeader: "header", kindRun: "run", kindPosition: "position", kindLastToken: "last token",
 		kindDatabase: "database", kindTable: "table", kindColumn: "column", kindDatabaseState: "state of database",
 		kindTableState: "state of table", kindFile: "file", kindFlushed: "flushed position of partition",
-		kindToken: "token", kindDatasource: "datasource", kindEvent: "event id of table",
+		kindClock: "clock", kindToken: "token", kindDatasource: "datasource", kindEvent: "event id of table",
 	}
 	name, ok := names[kind(key[0])]
 	if !ok {

@@ -35,6 +35,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Limits bound what Define and CreateDatabase accept.
 	Limits Limits
+	// MustExist refuses, with ErrNoCatalog, to begin a new catalog: there is something
+	// that an older one knew.
+	MustExist bool
 	// Now is the clock that Created and Deleted are taken from; nil is time.Now.
 	Now func() time.Time
 }

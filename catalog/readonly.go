@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// ErrNoCatalog is returned by Check where the directory holds no catalog: it is missing
-// or empty, or the process that made it was cut short.
+// ErrNoCatalog is returned by Check, and by Open with MustExist, where the directory holds
+// no catalog: it is missing or empty, or the process that made it was cut short.
 var ErrNoCatalog = errors.New("there is no catalog")
 
 var errReadOnly = errors.New("the catalog is open to be read only")
@@ -23,17 +23,25 @@ func openReadOnly(o *Options) (s *store, err error) {
 			s, err = nil, fmt.Errorf("open catalog %s: %v", o.Dir, v)
 		}
 	}()
-	switch found, err := pebble.Peek(o.Dir, o.FS); {
-	case errors.Is(err, os.ErrNotExist), err == nil && !found.Exists:
-		return nil, fmt.Errorf("%w in %s", ErrNoCatalog, o.Dir)
-	case err != nil:
-		return nil, fmt.Errorf("open catalog %s: %w", o.Dir, err)
+	if err := mustExist(o); err != nil {
+		return nil, err
 	}
 	f := newFence(o.Logger)
 	opts := pebbleOptions(o, f)
 	opts.FS = &fencedFS{FS: readOnlyFS{o.FS}, fence: f}
 	opts.ReadOnly = true
 	return openStoreWith(o, f, opts)
+}
+
+// mustExist makes sure that Pebble has something in the directory.
+func mustExist(o *Options) error {
+	switch found, err := pebble.Peek(o.Dir, o.FS); {
+	case errors.Is(err, os.ErrNotExist), err == nil && !found.Exists:
+		return fmt.Errorf("%w in %s", ErrNoCatalog, o.Dir)
+	case err != nil:
+		return fmt.Errorf("open catalog %s: %w", o.Dir, err)
+	}
+	return nil
 }
 
 // readOnlyFS refuses what changes something. Locks are left to the caller: Pebble's would

@@ -159,6 +159,36 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// TestAStartWithoutItsCatalogRemovesNothing takes parts of the catalog away, after which it
+// is missing or seems to be new. Data must not be taken for what nobody committed.
+func TestAStartWithoutItsCatalogRemovesNothing(t *testing.T) {
+	pristine := inventory(t)
+	names := list(t, pristine, "data/catalog", "")
+	lost := map[string]func(vfs.FS){
+		"the directory":     func(fs vfs.FS) { removeAll(t, fs, "data/catalog") },
+		"all files":         func(fs vfs.FS) { removeAll(t, fs, "data/catalog"); must(t, fs.MkdirAll("data/catalog", 0o700)) },
+		"the manifest mark": func(fs vfs.FS) { remove(t, fs, names[index(t, names, "marker.manifest")]) },
+		"the log":           func(fs vfs.FS) { remove(t, fs, names[index(t, names, ".log")]) },
+	}
+	for name, lose := range lost {
+		t.Run(name, func(t *testing.T) {
+			fs := clone(pristine)
+			lose(fs)
+			if _, report := check(t, fs); report.Damage == 0 {
+				t.Error("the check finds nothing")
+			}
+			before := below(t, fs, "data/files")
+			_, err := engine.Open(engine.Options{DataDir: "data", FS: fs})
+			if !errors.Is(err, engine.ErrDamaged) {
+				t.Errorf("Open: %v", err)
+			}
+			if after := below(t, fs, "data/files"); !slices.Equal(before, after) {
+				t.Errorf("of %v there are left %v", before, after)
+			}
+		})
+	}
+}
+
 // TestCheckFindsDamageInTablesOfTheCatalog flips bytes of a catalog whose records are in
 // tables of Pebble.
 func TestCheckFindsDamageInTablesOfTheCatalog(t *testing.T) {

@@ -53,24 +53,25 @@ func (e *Engine) lockDirectory() error {
 
 func (e *Engine) openCatalog() error {
 	fs := e.opts.FS
-	isNew := false
-	if _, err := fs.Stat(e.path(catalogDir)); errors.Is(err, os.ErrNotExist) {
-		isNew = true
-		// A new catalog would declare every file an orphan and every log record
-		// unknown: data without its catalog must not be touched.
-		for _, dir := range []string{filesDir, walDir} {
-			if names, err := fs.List(e.path(dir)); err == nil && len(names) > 0 {
-				return fmt.Errorf("%w: %s has data in %s but no %s; restore the catalog from a backup", ErrDamaged, e.opts.DataDir, dir, catalogDir)
-			}
+	// A new catalog would declare every file an orphan and every log record unknown: data
+	// without its catalog must not be touched.
+	dataIn := ""
+	for _, dir := range []string{filesDir, walDir} {
+		if names, err := fs.List(e.path(dir)); err == nil && len(names) > 0 {
+			dataIn = dir
 		}
 	}
-	c, err := catalog.Open(catalog.Options{FS: fs, Dir: e.path(catalogDir), Logger: e.opts.Logger, Limits: e.opts.Limits, Now: e.opts.Now})
-	if err != nil {
+	c, err := catalog.Open(catalog.Options{
+		FS: fs, Dir: e.path(catalogDir), Logger: e.opts.Logger, Limits: e.opts.Limits, Now: e.opts.Now, MustExist: dataIn != "",
+	})
+	if errors.Is(err, catalog.ErrNoCatalog) {
+		return fmt.Errorf("%w: %s has data in %s but no %s (%w); restore the catalog from a backup", ErrDamaged, e.opts.DataDir, dataIn, catalogDir, err)
+	} else if err != nil {
 		return fmt.Errorf("opening the catalog: %w", err)
 	}
 	e.catalog = c
 	e.clock = newClock(&e.opts, c.Clock())
-	if isNew {
+	if dataIn == "" {
 		return durable.MkdirAll(fs, e.path(filesDir))
 	}
 	return nil
