@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -142,3 +144,10 @@ func (e *CorruptError) Error() string {
 }
 
 func (e *CorruptError) Unwrap() error { return e.Err }
+
+// IsDamage reports whether the error of an Open says that the directory is damaged, as
+// opposed to newer than this program, in use, full or not readable.
+func IsDamage(err error) bool {
+	var corrupt *CorruptError
+	return errors.As(err, &corrupt) || pebble.IsCorruptionError(err)
+}

@@ -28,6 +28,7 @@ type Remains struct {
 	run       uint64
 	position  schema.Seq
 	lastToken uint64
+	clock     *Clock
 
 	databases   map[schema.DatabaseID]*databaseRecord
 	tables      map[schema.TableID]*tableRemains
@@ -177,6 +178,12 @@ func (r *Remains) decode(key, value []byte) error {
 		return decodeSingle(key, value, (*uint64)(&r.position))
 	case kindLastToken:
 		return decodeSingle(key, value, &r.lastToken)
+	case kindClock:
+		k, err := decodeClock(value)
+		if err == nil {
+			r.clock = &k
+		}
+		return err
 	case kindDatabase, kindDatabaseState:
 		return r.decodeDatabase(key, value)
 	case kindTable, kindColumn, kindTableState:

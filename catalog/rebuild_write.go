@@ -243,6 +243,9 @@ func (b *rebuild) batch(s *store) *batch {
 	if r.lastToken > 0 {
 		out.put(lastTokenKey, appendNumber(nil, r.lastToken))
 	}
+	if r.clock != nil {
+		out.put(clockKey, appendClock(nil, *r.clock))
+	}
 	for id, d := range r.databases {
 		out.put(databaseKey(id), appendDatabase(nil, d.name))
 		out.put(databaseStateKey(id), appendDatabaseState(nil, &d.state))

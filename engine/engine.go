@@ -56,6 +56,19 @@ func Open(opts Options) (*Engine, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
+	e := newEngine(opts)
+	if err := e.recover(); err != nil {
+		return nil, errors.Join(e.advise(err), e.releaseAll())
+	}
+	e.flusher.start()
+	e.marker.start(e, opts.MarkInterval)
+	e.healer.start()
+	e.metrics.observe(e)
+	return e, nil
+}
+
+// newEngine makes an engine that has nothing open.
+func newEngine(opts Options) *Engine {
 	e := &Engine{
 		opts:       opts,
 		buffers:    newShare(opts.PoolBytes, buffersPercent),
@@ -69,14 +82,7 @@ func Open(opts Options) (*Engine, error) {
 	e.flusher = newFlusher(e)
 	e.healer = newHealer(e)
 	e.closeOnce = sync.OnceValue(e.close)
-	if err := e.recover(); err != nil {
-		return nil, errors.Join(err, e.releaseAll())
-	}
-	e.flusher.start()
-	e.marker.start(e, opts.MarkInterval)
-	e.healer.start()
-	e.metrics.observe(e)
-	return e, nil
+	return e
 }
 
 // Close stops accepting writes, persists the buffers and releases everything. What it

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/wal"
 )
 
 // Errors of the engine's calls. A rejected point is not among them: see LineError.
@@ -39,6 +40,17 @@ var (
 	// ErrDamaged is returned by Open when files and catalog do not belong together.
 	ErrDamaged = errors.New("the data directory is damaged")
 )
+
+// advise adds what to do about a directory that is damaged.
+func (e *Engine) advise(err error) error {
+	var log *wal.CorruptionError
+	if !errors.Is(err, ErrDamaged) && !errors.As(err, &log) && !catalog.IsDamage(err) {
+		return err
+	}
+	dir := e.opts.DataDir
+	return fmt.Errorf("%w\nsiltstone check --data-dir %s says all that is damaged.\n"+
+		"siltstone recover --data-dir %s --salvage keeps what verifies and sets the rest aside.", err, dir, dir)
+}
 
 // LimitError says which limit on databases, tables or columns a write would exceed.
 type LimitError = catalog.LimitError

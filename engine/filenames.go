@@ -18,6 +18,14 @@ const (
 	filesDir    = "files"
 	parquetExt  = ".parquet"
 	fileIDWidth = 16
+
+	// A salvage works in salvagingDir, which gets its final name when all is done.
+	salvagingDir   = "salvaging"
+	salvagedPrefix = "salvaged-"
+	// What a salvage builds has buildingSuffix until it is complete, and then
+	// rebuiltSuffix until it is in its place.
+	buildingSuffix = ".building"
+	rebuiltSuffix  = ".rebuilt"
 )
 
 // tableDir is where a table's files are: files/<database id>/<table id>.

@@ -234,7 +234,7 @@ func (e *Engine) writeRuns(u unit, snapshots []*partition.Snapshot) (files []*sc
 	for _, run := range splitRuns(snapshots, budget.rows) {
 		held := budget.bytes(run)
 		e.persisting.add(held)
-		file, err := e.writeRun(def, run, budget.rowGroup)
+		file, err := e.writeRun(def, run, budget.rowGroup, 0)
 		e.persisting.release(held)
 		if err != nil {
 			return files, err
@@ -290,12 +290,13 @@ func splitRuns(snapshots []*partition.Snapshot, rows int) [][]*partition.Snapsho
 	return runs
 }
 
-// writeRun writes one file, which nothing refers to yet.
-func (e *Engine) writeRun(def *schema.Table, run []*partition.Snapshot, rowGroup int) (*schema.File, error) {
+// writeRun writes one file, which nothing refers to yet. Its place among the files of the
+// table is order; 0 puts it behind them all.
+func (e *Engine) writeRun(def *schema.Table, run []*partition.Snapshot, rowGroup int, order uint64) (*schema.File, error) {
 	present := partition.Columns(run)
 	columns := slices.DeleteFunc(slices.Clone(def.Columns), func(c schema.Column) bool { return !present[c.ID] })
 	id := e.catalog.AllocateFileID()
-	origin := originOf(def, run, present, uint64(id))
+	origin := originOf(def, run, present, cmp.Or(order, uint64(id)))
 	records := partition.Sorted(run, columns, persist.ArrowSchema(columns), rowGroup)
 	file, err := persist.Write(persist.Spec{
 		FS: e.opts.FS, Dir: e.path(tableDir(def.Database, def.ID)), Name: fileName(id),

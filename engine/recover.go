@@ -22,6 +22,9 @@ func (e *Engine) recover() error {
 	if err := e.lockDirectory(); err != nil {
 		return err
 	}
+	if err := e.refuseHalfSalvaged(); err != nil {
+		return err
+	}
 	if err := e.openCatalog(); err != nil {
 		return err
 	}

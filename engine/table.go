@@ -164,7 +164,7 @@ func (t *table) replace(buffers []*buffer, files []*schema.File) {
 
 func (t *table) addFilesLocked(files []*schema.File) {
 	all := append(slices.Clone(t.mu.files), files...)
-	slices.SortFunc(all, func(a, b *schema.File) int { return cmp.Compare(a.Order, b.Order) })
+	slices.SortFunc(all, func(a, b *schema.File) int { return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.ID, b.ID)) })
 	t.mu.files = all
 }
 

@@ -41,6 +41,5 @@ type CorruptionError struct {
 
 func (e *CorruptionError) Error() string {
 	return fmt.Sprintf("log corrupt: %s, offset %d, after record %d: %s; nothing was changed; "+
-		"restore the file from a backup, or give up the log's records by moving its directory "+
-		"aside and opening without a durable position", e.File, e.Offset, e.Seq, e.Reason)
+		"restore the file from a backup, or keep the records that verify", e.File, e.Offset, e.Seq, e.Reason)
 }
