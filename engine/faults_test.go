@@ -178,14 +178,16 @@ func TestFaultAtEveryCall(t *testing.T) {
 
 // faultTrial is the scenario with one fault. After the first error that it causes the
 // actor stops, and what follows are probes: points of their own that may each be there
-// or not, if they were not acknowledged.
+// or not, if they were not acknowledged. Where the fault heals the actor goes on.
 type faultTrial struct {
-	t      *testing.T
-	n      int
-	mem    *vfs.MemFS
-	disk   *faultyDisk
-	actor  *actor
-	probes map[string]bool // by key: whether it was acknowledged
+	t     *testing.T
+	n     int
+	mem   *vfs.MemFS
+	disk  *faultyDisk
+	actor *actor
+	// hasHealed says that the fault is over, and was survived without a restart.
+	hasHealed bool
+	probes    map[string]bool // by key: whether it was acknowledged
 }
 
 func newFaultTrial(t *testing.T, f fault, n int) *faultTrial {
@@ -201,26 +203,7 @@ func (x *faultTrial) run() {
 		}
 	}()
 	for _, life := range lives {
-		e, err := openOn(x.disk)
-		if err != nil {
-			if x.disk.wasHit() == "" {
-				x.t.Fatalf("Open: %v", err)
-			}
-			break
-		}
-		first := x.live(e, life)
-		if first != nil && x.disk.fault.errno == syscall.ENOSPC {
-			x.heal(e, first)
-		}
-		closed := e.Close()
-		if closed != nil && x.disk.wasHit() == "" {
-			x.t.Fatalf("Close: %v", closed)
-		}
-		if files := x.disk.syncedAgain(); len(files) > 0 {
-			x.t.Errorf("after a failed sync there were further ones of %v", files)
-		}
-		x.disk.restarted()
-		if first != nil || closed != nil {
+		if !x.live(life) {
 			break
 		}
 	}
@@ -230,40 +213,81 @@ func (x *faultTrial) run() {
 	x.check("after a restart", x.mem)
 }
 
-// live runs a part of the scenario to its first error, and then looks at what an engine
-// in trouble does.
-func (x *faultTrial) live(e *engine.Engine, life []func(*actor, *engine.Engine) error) (first error) {
+// live runs a part of the scenario in one process, and reports whether the next may go
+// on with the same disk.
+func (x *faultTrial) live(life []func(*actor, *engine.Engine) error) (goesOn bool) {
+	e, err := openOn(x.disk)
+	if err != nil {
+		x.mustBeHit("Open", err)
+		return false
+	}
+	goesOn = true
 	for _, act := range life {
-		if first = act(x.actor, e); first != nil {
-			break
+		if err := act(x.actor, e); err != nil {
+			x.mustBeHit("the scenario itself", err)
+			if goesOn = x.endure(e); !goesOn {
+				break
+			}
 		}
 		if x.disk.isLogBroken() && e.Err() != nil {
-			x.checkLogFailed(e)
+			_ = x.probe(e) // which must not be acknowledged
 		}
 	}
-	if first == nil {
-		return nil
+	if err := e.Close(); err != nil {
+		x.mustBeHit("Close", err)
+		goesOn = false
 	}
-	if x.disk.wasHit() == "" {
-		x.t.Fatalf("the scenario itself: %v", first)
+	if files := x.disk.syncedAgain(); len(files) > 0 {
+		x.t.Errorf("after a failed sync there were further ones of %v", files)
 	}
+	x.disk.restarted()
+	return goesOn
+}
+
+// mustBeHit fails the test when there is an error without a fault, or a second one after
+// the fault was endured.
+func (x *faultTrial) mustBeHit(where string, err error) {
+	x.t.Helper()
+	if x.disk.wasHit() == "" || x.hasHealed {
+		x.t.Fatalf("%s: %v", where, err)
+	}
+}
+
+// endure looks at what an engine in trouble does, and reports whether it heals: it must
+// when the trouble was space and there is some again.
+func (x *faultTrial) endure(e *engine.Engine) (heals bool) {
 	x.look(e)
 	for range 3 {
-		x.probe(e)
+		_ = x.probe(e)
 	}
 	_ = e.Flush(context.Background()) // it may fail
 	x.look(e)
-	return first
-}
-
-// checkLogFailed is W2: nothing is acknowledged after a failed sync.
-func (x *faultTrial) checkLogFailed(e *engine.Engine) {
-	if x.probe(e) == nil {
-		x.t.Error("a write was acknowledged after a failed sync")
+	if x.disk.fault.errno != syscall.ENOSPC {
+		return false
 	}
+	x.disk.repair()
+	begin := time.Now()
+	for !x.isHealthy(e) {
+		if time.Since(begin) > healsWithin {
+			x.t.Fatalf("%s after the space returned the engine says %v", healsWithin, e.Err())
+		}
+		_ = e.Heal() // as the next tick does
+	}
+	x.actor.history.settle(x.look(e))
+	x.hasHealed = true
+	return true
 }
 
-// probe writes one point.
+// healsWithin is how long a server may refuse writes when there is space again.
+const healsWithin = 5 * time.Second
+
+// isHealthy reports whether log and catalog take something.
+func (x *faultTrial) isHealthy(e *engine.Engine) bool {
+	err := e.CreateDatabase("healed", 0)
+	return (err == nil || errors.Is(err, engine.ErrExists)) && x.probe(e) == nil
+}
+
+// probe writes one point. It must not be acknowledged after a failed sync (W2).
 func (x *faultTrial) probe(e *engine.Engine) error {
 	n := len(x.probes)
 	key := fmt.Sprintf("probes/p %d", n)
@@ -284,12 +308,12 @@ func (x *faultTrial) probe(e *engine.Engine) error {
 }
 
 // look reads everything from the engine in trouble.
-func (x *faultTrial) look(e *engine.Engine) {
+func (x *faultTrial) look(e *engine.Engine) (state int) {
 	x.t.Helper()
 	must, may := x.actor.history.bounds()
 	all := readDatabases(x.t, e, x.mem, e.Databases()...)
-	x.actor.history.check(x.t, x.actor.own(all), must, may)
 	x.checkProbes("in trouble", all)
+	return x.actor.history.check(x.t, x.actor.own(all), must, may)
 }
 
 func (x *faultTrial) checkProbes(when string, all contents) {
@@ -324,6 +348,3 @@ func (x *faultTrial) check(when string, fs *vfs.MemFS) {
 	closeEngine(x.t, e)
 	checkSound(x.t, fs)
 }
-
-// heal gives the space back, and waits for writes to go on.
-func (x *faultTrial) heal(_ *engine.Engine, _ error) { x.disk.repair() }
