@@ -9,9 +9,9 @@
 //	F2  A call that ends, for whatever reason, ends its query.
 //	F3  Nothing is read of a database that the caller may not read. What a ticket or a
 //	    handle says is checked again each time it is used.
-//	F4  The server keeps nothing between two calls: tickets and handles of prepared
-//	    statements hold all that they mean, so that they do not expire, survive a restart,
-//	    and cannot fill the memory.
+//	F4  Tickets and handles of prepared statements hold all that they mean, so that they
+//	    do not expire, survive a restart, and cannot fill the memory. Only for clients that
+//	    keep a handle without values are the values remembered, within a bound (bindings.go).
 //	F5  A call that changes something is answered Unimplemented.
 //
 // It leaves to package query what SQL and InfluxQL mean, and to its caller the port,
