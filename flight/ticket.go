@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+
+	"github.com/siltstone-db/siltstone/query"
 )
 
 // Languages of a ticket's text.
@@ -63,29 +65,8 @@ func parseTicket(raw []byte) (*ticket, error) {
 	default:
 		return nil, invalid("invalid ticket: query_type is %q; it can be %q or %q", t.Language, languageSQL, languageInfluxQL)
 	}
-	return &t.ticket, t.checkParams()
-}
-
-// checkParams makes the numbers of JSON what they are: integers stay integers.
-func (t *ticket) checkParams() error {
-	for name, v := range t.Params {
-		switch v := v.(type) {
-		case json.Number:
-			n, err := number(v)
-			if err != nil {
-				return invalid("invalid parameter %s: %v", name, err)
-			}
-			t.Params[name] = n
-		case map[string]any, []any:
-			return invalid("invalid parameter %s: a string, number, boolean or null is needed", name)
-		}
+	if err := query.BindJSON(t.Params); err != nil {
+		return nil, invalid("invalid parameter %v", err)
 	}
-	return nil
-}
-
-func number(v json.Number) (any, error) {
-	if n, err := v.Int64(); err == nil {
-		return n, nil
-	}
-	return v.Float64()
+	return &t.ticket, nil
 }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/siltstone-db/siltstone/query"
 )
 
 // v1Query is what a request to InfluxDB 1's /query asks for.
@@ -112,7 +114,7 @@ func v1Params(text string) (map[string]any, error) {
 		if !ok {
 			continue
 		}
-		bound, err := number(n)
+		bound, err := query.Number(n)
 		if err != nil {
 			return nil, badRequest("error parsing query parameters: %s: %v", name, err)
 		}

@@ -177,24 +177,8 @@ func bindParams(raw json.RawMessage) (map[string]any, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, badRequest("invalid query parameters: more than one JSON value")
 	}
-	for name, v := range params {
-		switch v := v.(type) {
-		case json.Number:
-			n, err := number(v)
-			if err != nil {
-				return nil, badRequest("invalid query parameter %s: %v", name, err)
-			}
-			params[name] = n
-		case map[string]any, []any:
-			return nil, badRequest("invalid query parameter %s: a string, number, boolean or null is needed", name)
-		}
+	if err := query.BindJSON(params); err != nil {
+		return nil, badRequest("invalid query parameter %v", err)
 	}
 	return params, nil
-}
-
-func number(v json.Number) (any, error) {
-	if n, err := v.Int64(); err == nil {
-		return n, nil
-	}
-	return v.Float64()
 }
