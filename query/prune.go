@@ -20,7 +20,7 @@ type constraint struct {
 
 // allowsFile reports whether some row of a file can meet the constraint.
 func (c *constraint) allowsFile(f *schema.File) bool {
-	if c.time.IsEmpty() || !f.Time.Overlaps(c.time) {
+	if !c.allowsTime(f.Time) {
 		return false
 	}
 	for id, wanted := range c.tags {
@@ -35,6 +35,11 @@ func (c *constraint) allowsFile(f *schema.File) bool {
 		}
 	}
 	return true
+}
+
+// allowsTime reports whether some row in a range can meet the constraint.
+func (c *constraint) allowsTime(r schema.TimeRange) bool {
+	return !c.time.IsEmpty() && r.Overlaps(c.time)
 }
 
 // mayContain compares a value with a column's bounds, each of which may be cut or unknown.

@@ -25,23 +25,16 @@ type prunedFile struct {
 	byTime bool // its range of time excludes it; else its tags do
 }
 
-// report describes the plan of a scan.
-func (p *scanPlan) report(t *engine.TableView, c *constraint) *scanReport {
+// report describes the plan of a scan of a table between bounds on time.
+func (p *scanPlan) report(t *schema.Table, bounds schema.TimeRange) *scanReport {
 	r := &scanReport{
-		table: t.Table, time: c.time, clean: p.clean, merged: p.dirty, windows: p.windows,
+		table: t, time: bounds, clean: p.clean, merged: p.dirty, pruned: p.pruned, windows: p.windows,
 		cleanRows: countRows(p.rows.clean), mergedRows: countRows(p.rows.dirty),
 	}
-	if p.latest != nil {
-		c = p.latest.narrow(c)
-	}
-	for _, f := range t.Files {
-		switch {
-		case c.allowsFile(f.File):
-		case c.time.IsEmpty() || !f.Time.Overlaps(c.time):
-			r.pruned = append(r.pruned, prunedFile{f, true})
+	for _, f := range p.pruned {
+		if f.byTime {
 			r.prunedByTime++
-		default:
-			r.pruned = append(r.pruned, prunedFile{f, false})
+		} else {
 			r.prunedByTags++
 		}
 	}

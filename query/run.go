@@ -211,7 +211,7 @@ func (r *running) tableScan(t *engine.TableView, c *constraint, used *columnName
 	if err := plan.verify(r.ctx, t); err != nil {
 		return "", err
 	}
-	r.reports = append(r.reports, plan.report(&pinned, c))
+	r.reports = append(r.reports, plan.report(t.Table, c.time))
 	return plan.sql(r.register), nil
 }
 

@@ -64,6 +64,7 @@ type scanPlan struct {
 	windows []schema.TimeRange
 
 	clean, partial, dirty []engine.FileRef
+	pruned                []prunedFile
 	rows                  bufferedRows
 }
 
@@ -88,6 +89,8 @@ func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
 			files = append(files, f)
 			ranges = append(ranges, f.Time)
 			sources = append(sources, []schema.TimeRange{f.Time})
+		} else {
+			p.pruned = append(p.pruned, prunedFile{f, !c.allowsTime(f.Time)})
 		}
 	}
 	buffers := newBuffers(t.Buffers, c, int64(len(files)))

@@ -37,6 +37,16 @@ func (q *Querier) Stats() (Stats, error) {
 	return s, err
 }
 
+// memory is Stats.MemoryBytes alone, for those who ask all the time.
+func (q *Querier) memory() (int64, error) {
+	q.rootMu.Lock()
+	defer q.rootMu.Unlock()
+	if q.root.Ptr == nil {
+		return 0, ErrClosed
+	}
+	return askBytes(q.root, memoryUsed)
+}
+
 func askBytes(conn mapping.Connection, sql string) (int64, error) {
 	f, err := prepareTextFunction(conn, sql)
 	if err != nil {

@@ -36,9 +36,9 @@ func (q *Querier) watch() {
 		if len(q.slots) == 0 {
 			continue
 		}
-		if stats, err := q.Stats(); err == nil {
+		if memory, err := q.memory(); err == nil {
 			for _, j := range q.log.live() {
-				j.saw(stats.MemoryBytes)
+				j.saw(memory)
 			}
 		}
 		if size := q.opts.ProcessSize(); q.opts.ProcessBytes > 0 && size > q.opts.ProcessBytes {
