@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/query"
 )
 
@@ -108,9 +109,7 @@ func isWanted(cmd flightsql.GetTables, t tableName, base string) bool {
 }
 
 // quoted is the table in SQL.
-func (t *tableName) quoted() string { return quote(t.schema) + "." + quote(t.name) }
-
-func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+func (t *tableName) quoted() string { return sqltext.Name(t.schema) + "." + sqltext.Name(t.name) }
 
 func listTables(ctx context.Context, b *backend, database string) ([]tableName, error) {
 	rows, err := b.querier.Query(ctx, query.Request{

@@ -152,7 +152,7 @@ func (n *level) fillMissing(s stream, calls []*influxql.Call) stream {
 			}
 		case influxql.PreviousFill:
 			order := append([]string{n.by("t")}, s.ties...)
-			v, changed = "last_value("+v+" IGNORE NULLS) "+upTo(n.series(), order)+" AS "+v, true
+			v, changed = lastKnown(v, n.series(), order)+" AS "+v, true
 		}
 		items = append(items, v)
 	}

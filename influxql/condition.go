@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/influxdata/influxql"
+
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 )
 
 // condition writes a WHERE clause. It is null or false where InfluxQL leaves a row out, and
@@ -88,7 +90,7 @@ func equalities(operands []influxql.Expr, in resolver) (column string, values []
 			return "", nil
 		}
 		column = c
-		values = append(values, quoteText(text.Val))
+		values = append(values, sqltext.Literal(text.Val))
 	}
 	return column, values
 }
@@ -196,9 +198,9 @@ func textComparison(op influxql.Token, column, text string) string {
 	case op == influxql.NEQ && text == "":
 		return "(" + column + " IS NOT NULL)"
 	case op == influxql.EQ:
-		return "(" + column + " = " + quoteText(text) + ")"
+		return "(" + column + " = " + sqltext.Literal(text) + ")"
 	case op == influxql.NEQ:
-		return "(" + column + " IS DISTINCT FROM " + quoteText(text) + ")"
+		return "(" + column + " IS DISTINCT FROM " + sqltext.Literal(text) + ")"
 	}
 	return "false"
 }
@@ -212,7 +214,7 @@ func truth(b bool) string {
 
 // matches writes a regular expression: both sides have RE2.
 func matches(op influxql.Token, column string, re *influxql.RegexLiteral) string {
-	sql := "regexp_matches(" + column + ", " + quoteText(re.Val.String()) + ")"
+	sql := "regexp_matches(" + column + ", " + sqltext.Literal(re.Val.String()) + ")"
 	if op == influxql.NEQREGEX {
 		return "(NOT " + sql + ")"
 	}

@@ -1,9 +1,12 @@
 package influxql
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/influxdata/influxql"
+
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 )
 
 // value is an expression in SQL.
@@ -14,17 +17,9 @@ type value struct {
 
 var null = value{sql: "NULL"}
 
-// as casts a value to a type that it can be cast to without loss of meaning.
-func (v value) as(t influxql.DataType) string {
-	if v.typ == t || isText(v.typ) && isText(t) {
-		return v.sql
-	}
-	return convert(v, t)
-}
-
-// convert is how a column of one type is seen as another: numbers become each other and all
+// as is how a column of one type is seen as another: numbers become each other and all
 // else is null.
-func convert(v value, t influxql.DataType) string {
+func (v value) as(t influxql.DataType) string {
 	switch {
 	case v.typ == t || isText(v.typ) && isText(t):
 		return v.sql
@@ -69,7 +64,7 @@ func expression(e influxql.Expr, in resolver) (value, error) {
 	case *influxql.BooleanLiteral:
 		return value{strconv.FormatBool(e.Val), influxql.Boolean}, nil
 	case *influxql.StringLiteral:
-		return value{quoteText(e.Val), influxql.String}, nil
+		return value{sqltext.Literal(e.Val), influxql.String}, nil
 	case *influxql.NilLiteral:
 		return null, nil
 	}
@@ -93,82 +88,54 @@ func binary(e *influxql.BinaryExpr, in resolver) (value, error) {
 	}
 	switch {
 	case left.typ == influxql.Boolean && right.typ == influxql.Boolean:
-		return boolBinary(e.Op, left, right), nil
+		return operate(boolOperators, e.Op, left, right, influxql.Boolean), nil
 	case !isNumber(left.typ) || !isNumber(right.typ):
 		return null, nil
 	case left.typ == influxql.Float || right.typ == influxql.Float:
-		return floatBinary(e.Op, left, right), nil
+		return operate(floatOperators, e.Op, left, right, influxql.Float), nil
 	case left.typ == influxql.Integer && right.typ == influxql.Integer:
 		if e.Op == influxql.DIV && !in.dividesWhole() {
-			return floatBinary(e.Op, left, right), nil
+			return operate(floatOperators, e.Op, left, right, influxql.Float), nil
 		}
-		return wholeBinary(e.Op, left, right, influxql.Integer), nil
+		return operate(wholeOperators, e.Op, left, right, influxql.Integer), nil
 	}
-	return wholeBinary(e.Op, left, right, influxql.Unsigned), nil
+	return operate(wholeOperators, e.Op, left, right, influxql.Unsigned), nil
 }
 
-func boolBinary(op influxql.Token, left, right value) value {
-	a, b := left.sql, right.sql
-	var sql string
-	switch op {
-	case influxql.BITWISE_AND:
-		sql = "(" + a + " AND " + b + ")"
-	case influxql.BITWISE_OR:
-		sql = "(" + a + " OR " + b + ")"
-	case influxql.BITWISE_XOR:
-		sql = "(" + a + " <> " + b + ")"
-	default:
-		return null
+// The operators by the type in which they compute, with the operands as %[1]s and %[2]s. What is
+// divided by zero is 0, as in InfluxDB. Integers that do not fit are null.
+var (
+	boolOperators = map[influxql.Token]string{
+		influxql.BITWISE_AND: "(%[1]s AND %[2]s)",
+		influxql.BITWISE_OR:  "(%[1]s OR %[2]s)",
+		influxql.BITWISE_XOR: "(%[1]s <> %[2]s)",
 	}
-	return value{sql, influxql.Boolean}
-}
+	floatOperators = map[influxql.Token]string{
+		influxql.ADD: "(%[1]s + %[2]s)",
+		influxql.SUB: "(%[1]s - %[2]s)",
+		influxql.MUL: "(%[1]s * %[2]s)",
+		influxql.DIV: "(CASE WHEN %[2]s = 0 AND %[1]s IS NOT NULL THEN 0 ELSE %[1]s / %[2]s END)",
+		influxql.MOD: "(%[1]s %% %[2]s)",
+	}
+	wholeOperators = map[influxql.Token]string{
+		influxql.ADD:         "TRY(%[1]s + %[2]s)",
+		influxql.SUB:         "TRY(%[1]s - %[2]s)",
+		influxql.MUL:         "TRY(%[1]s * %[2]s)",
+		influxql.DIV:         "(CASE WHEN %[2]s = 0 AND %[1]s IS NOT NULL THEN 0 ELSE %[1]s // %[2]s END)",
+		influxql.MOD:         "(CASE WHEN %[2]s = 0 AND %[1]s IS NOT NULL THEN 0 ELSE %[1]s %% %[2]s END)",
+		influxql.BITWISE_AND: "(%[1]s & %[2]s)",
+		influxql.BITWISE_OR:  "(%[1]s | %[2]s)",
+		influxql.BITWISE_XOR: "xor(%[1]s, %[2]s)",
+	}
+)
 
-// floatBinary computes in floats. What is divided by zero is 0, as in InfluxDB.
-func floatBinary(op influxql.Token, left, right value) value {
-	a, b := left.as(influxql.Float), right.as(influxql.Float)
-	var sql string
-	switch op {
-	case influxql.ADD:
-		sql = "(" + a + " + " + b + ")"
-	case influxql.SUB:
-		sql = "(" + a + " - " + b + ")"
-	case influxql.MUL:
-		sql = "(" + a + " * " + b + ")"
-	case influxql.DIV:
-		sql = "(CASE WHEN " + b + " = 0 AND " + a + " IS NOT NULL THEN 0 ELSE " + a + " / " + b + " END)"
-	case influxql.MOD:
-		sql = "(" + a + " % " + b + ")"
-	default:
+// operate writes an operator that computes in a type, or null where that has no such one.
+func operate(operators map[influxql.Token]string, op influxql.Token, left, right value, t influxql.DataType) value {
+	layout, ok := operators[op]
+	if !ok {
 		return null
 	}
-	return value{sql, influxql.Float}
-}
-
-// wholeBinary computes in integers. What does not fit is null.
-func wholeBinary(op influxql.Token, left, right value, t influxql.DataType) value {
-	a, b := left.as(t), right.as(t)
-	var sql string
-	switch op {
-	case influxql.ADD:
-		sql = "TRY(" + a + " + " + b + ")"
-	case influxql.SUB:
-		sql = "TRY(" + a + " - " + b + ")"
-	case influxql.MUL:
-		sql = "TRY(" + a + " * " + b + ")"
-	case influxql.DIV:
-		sql = "(CASE WHEN " + b + " = 0 AND " + a + " IS NOT NULL THEN 0 ELSE " + a + " // " + b + " END)"
-	case influxql.MOD:
-		sql = "(CASE WHEN " + b + " = 0 AND " + a + " IS NOT NULL THEN 0 ELSE " + a + " % " + b + " END)"
-	case influxql.BITWISE_AND:
-		sql = "(" + a + " & " + b + ")"
-	case influxql.BITWISE_OR:
-		sql = "(" + a + " | " + b + ")"
-	case influxql.BITWISE_XOR:
-		sql = "xor(" + a + ", " + b + ")"
-	default:
-		return null
-	}
-	return value{sql, t}
+	return value{fmt.Sprintf(layout, left.as(t), right.as(t)), t}
 }
 
 func mathCall(e *influxql.Call, in resolver) (value, error) {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/influxdata/influxql"
+
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 )
 
 // filled gives every series all buckets of the range, and what fill() says to those without rows;
@@ -66,7 +68,7 @@ func (n *level) buckets(columns, begin, end, from string, within bounds) string 
 	}
 	first := "b0"
 	if width < math.MaxInt64/maxBuckets { // otherwise there are not that many in all of time
-		tooMany := quoteText(fmt.Sprintf("GROUP BY time() would fill more than %d buckets of a series: use a longer interval, a shorter range, or fill(none)", maxBuckets))
+		tooMany := sqltext.Literal(fmt.Sprintf("GROUP BY time() would fill more than %d buckets of a series: use a longer interval, a shorter range, or fill(none)", maxBuckets))
 		first = fmt.Sprintf("CASE WHEN b1::HUGEINT - b0 > %d THEN error(%s) ELSE b0 END", width*maxBuckets, tooMany)
 	}
 	step := width * bucketsAtOnce

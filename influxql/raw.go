@@ -74,7 +74,7 @@ func (n *level) rawFill(refs *refSet) func(i int) string {
 		}
 	case influxql.PreviousFill:
 		return func(i int) string {
-			return fmt.Sprintf("last_value(r%d IGNORE NULLS) %s", i, upTo(n.series(), n.order()))
+			return lastKnown("r"+strconv.Itoa(i), n.series(), n.order())
 		}
 	}
 	return func(i int) string { return "r" + strconv.Itoa(i) }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/influxdata/influxql"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -83,7 +84,7 @@ func shownColumns(t *schema.Table) map[string]value {
 	found := make(map[string]value, len(columns))
 	for i, name := range schema.ShownNames(columns) {
 		if c := columns[i]; c.ID != 0 {
-			found[c.Name] = value{quoteName(name), typeOf(c.Type)}
+			found[c.Name] = value{sqltext.Name(name), typeOf(c.Type)}
 		}
 	}
 	return found
@@ -131,7 +132,7 @@ func (n *level) scan(t *schema.Table, refs *refSet, within bounds, present []int
 		}
 		conditions = append(conditions, sql)
 	}
-	sql := "SELECT " + list(items) + " FROM iox." + quoteName(t.Name)
+	sql := "SELECT " + list(items) + " FROM iox." + sqltext.Name(t.Name)
 	if len(conditions) > 0 {
 		sql += " WHERE " + strings.Join(conditions, " AND ")
 	}
@@ -162,7 +163,7 @@ func (m measurement) ref(ref *influxql.VarRef) value {
 	case ref.Type == influxql.AnyField && c.typ != influxql.Tag:
 		return c
 	case isNumber(c.typ) && isNumber(ref.Type):
-		return value{convert(c, ref.Type), ref.Type}
+		return value{c.as(ref.Type), ref.Type}
 	}
 	if isNumber(ref.Type) || isText(ref.Type) || ref.Type == influxql.Boolean {
 		return value{"NULL::" + sqlTypeOf(ref.Type), influxql.Unknown}
@@ -229,7 +230,7 @@ func (s rows) ref(ref *influxql.VarRef) value {
 		if ref.Type == influxql.Unknown || ref.Type == influxql.AnyField || ref.Type == v.typ {
 			return v
 		}
-		return value{convert(v, ref.Type), ref.Type}
+		return value{v.as(ref.Type), ref.Type}
 	}
 	for _, d := range s.sub.stmt.Dimensions {
 		if own, ok := d.Expr.(*influxql.VarRef); ok && own.Val == ref.Val {

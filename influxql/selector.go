@@ -86,7 +86,7 @@ func (n *level) filledAux(refs *refSet, order ...string) []string {
 				items[i] = "coalesce(" + r + ", " + number + ") AS " + r
 			}
 		case influxql.PreviousFill:
-			items[i] = "last_value(" + r + " IGNORE NULLS) " + upTo(n.series(), order) + " AS " + r
+			items[i] = lastKnown(r, n.series(), order) + " AS " + r
 		}
 	}
 	return items

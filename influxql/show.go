@@ -6,6 +6,7 @@ import (
 
 	"github.com/influxdata/influxql"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -152,7 +153,7 @@ func showMeasurements(s *influxql.ShowMeasurementsStatement, env *Environment) (
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT "+quoteText(t.Name)+" AS name FROM (SELECT 1 FROM "+quoteName(t.Name)+where+" LIMIT 1)")
+		selects = append(selects, "SELECT "+sqltext.Literal(t.Name)+" AS name FROM (SELECT 1 FROM "+sqltext.Name(t.Name)+where+" LIMIT 1)")
 	}
 	plan := &Plan{Columns: columns}
 	for _, sql := range unions(selects, "name", part) {
@@ -254,7 +255,7 @@ func sortedTags(t *schema.Table) []tagColumn {
 	columns := t.ShownColumns()
 	for i, name := range schema.ShownNames(columns) {
 		if columns[i].Type == schema.Tag {
-			tags = append(tags, tagColumn{columns[i].Name, quoteName(name)})
+			tags = append(tags, tagColumn{columns[i].Name, sqltext.Name(name)})
 		}
 	}
 	return tags

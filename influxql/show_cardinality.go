@@ -6,6 +6,7 @@ import (
 
 	"github.com/influxdata/influxql"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -152,7 +153,7 @@ func countMeasurements(c *cardinality, env *Environment) (*Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT 1 FROM (SELECT 1 FROM "+quoteName(t.Name)+where+" LIMIT 1)")
+		selects = append(selects, "SELECT 1 FROM (SELECT 1 FROM "+sqltext.Name(t.Name)+where+" LIMIT 1)")
 	}
 	if c.condition == nil || len(selects) == 0 {
 		return listed(columns, "", [][]string{{strconv.Itoa(len(scope.tables))}}), nil
@@ -195,7 +196,7 @@ func (s *showScope) fieldKeys(t *schema.Table) ([]string, error) {
 	}
 	var selects []string
 	for _, f := range sortedFields(t) {
-		selects = append(selects, "SELECT "+quoteText(f.Name)+" AS key FROM (SELECT 1 FROM "+quoteName(t.Name)+where+" LIMIT 1)")
+		selects = append(selects, "SELECT "+sqltext.Literal(f.Name)+" AS key FROM (SELECT 1 FROM "+sqltext.Name(t.Name)+where+" LIMIT 1)")
 	}
 	return selects, nil
 }

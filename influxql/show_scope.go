@@ -8,6 +8,7 @@ import (
 
 	"github.com/influxdata/influxql"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -249,16 +250,16 @@ func tagEquals(tag string, exists bool, value string, negated bool) string {
 	case value == "":
 		return tag + " IS NULL"
 	case negated:
-		return tag + " IS DISTINCT FROM " + quoteText(value)
+		return tag + " IS DISTINCT FROM " + sqltext.Literal(value)
 	}
-	return tag + " = " + quoteText(value)
+	return tag + " = " + sqltext.Literal(value)
 }
 
 func tagMatches(tag string, exists bool, re *regexp.Regexp, negated bool) string {
 	if !exists {
 		return constant(re.MatchString("") != negated)
 	}
-	sql := "regexp_matches(coalesce(" + tag + ", ''), " + quoteText(re.String()) + ")"
+	sql := "regexp_matches(coalesce(" + tag + ", ''), " + sqltext.Literal(re.String()) + ")"
 	if negated {
 		return "NOT " + sql
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/influxdata/influxql"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -29,7 +30,7 @@ func showSeries(s *influxql.ShowSeriesStatement, env *Environment) (*Plan, error
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT "+quoteText(t.Name)+" AS measurement, "+seriesKey(t)+" AS key FROM "+from)
+		selects = append(selects, "SELECT "+sqltext.Literal(t.Name)+" AS measurement, "+seriesKey(t)+" AS key FROM "+from)
 	}
 	plan := &Plan{Columns: textColumns("key")}
 	for _, sql := range unions(selects, "measurement, key", page{s.Limit, s.Offset}) {
@@ -46,24 +47,24 @@ func (s *showScope) series(t *schema.Table) (string, error) {
 	}
 	tags := sortedTags(t)
 	if len(tags) == 0 { // one series, if there is a row
-		return "(SELECT 1 FROM " + quoteName(t.Name) + where + " LIMIT 1)", nil
+		return "(SELECT 1 FROM " + sqltext.Name(t.Name) + where + " LIMIT 1)", nil
 	}
 	names := make([]string, len(tags))
 	for i, tag := range tags {
 		names[i] = tag.sql
 	}
-	return "(SELECT DISTINCT " + strings.Join(names, ", ") + " FROM " + quoteName(t.Name) + where + ")", nil
+	return "(SELECT DISTINCT " + strings.Join(names, ", ") + " FROM " + sqltext.Name(t.Name) + where + ")", nil
 }
 
 // seriesKey is SQL that writes a series; a tag that is absent is left out.
 func seriesKey(t *schema.Table) string {
-	parts := []string{quoteText(measurementEscapes.Replace(t.Name))}
+	parts := []string{sqltext.Literal(measurementEscapes.Replace(t.Name))}
 	for _, tag := range sortedTags(t) {
 		value := tag.sql
 		for _, c := range []string{",", "=", " "} {
 			value = "replace(" + value + ", '" + c + "', '\\" + c + "')"
 		}
-		parts = append(parts, "coalesce("+quoteText(","+tagEscapes.Replace(tag.name)+"=")+" || "+value+", '')")
+		parts = append(parts, "coalesce("+sqltext.Literal(","+tagEscapes.Replace(tag.name)+"=")+" || "+value+", '')")
 	}
 	return strings.Join(parts, " || ")
 }
@@ -76,7 +77,7 @@ func (s *showScope) presentTags(t *schema.Table, tags []tagColumn) ([]string, er
 		if err != nil {
 			return nil, err
 		}
-		selects = append(selects, "SELECT "+quoteText(tag.name)+` AS "tagKey" FROM (SELECT 1 FROM `+quoteName(t.Name)+where+" LIMIT 1)")
+		selects = append(selects, "SELECT "+sqltext.Literal(tag.name)+` AS "tagKey" FROM (SELECT 1 FROM `+sqltext.Name(t.Name)+where+" LIMIT 1)")
 	}
 	return selects, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/influxdata/influxql"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -42,8 +43,8 @@ func (s *showScope) tagValues(t *schema.Table, op influxql.Token, keys influxql.
 			return nil, err
 		}
 		// Only the column itself is made distinct, which is quickest, with the null that it may hold.
-		values := "SELECT DISTINCT " + tag.sql + " AS value FROM " + quoteName(t.Name) + where
-		selects = append(selects, "SELECT "+quoteText(tag.name)+" AS key, value FROM ("+values+") WHERE value IS NOT NULL")
+		values := "SELECT DISTINCT " + tag.sql + " AS value FROM " + sqltext.Name(t.Name) + where
+		selects = append(selects, "SELECT "+sqltext.Literal(tag.name)+" AS key, value FROM ("+values+") WHERE value IS NOT NULL")
 	}
 	return selects, nil
 }

@@ -7,12 +7,6 @@ import (
 	"time"
 )
 
-// quoteText makes an SQL string of a text.
-func quoteText(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-
-// quoteName makes an SQL identifier of a name.
-func quoteName(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
-
 // floatText writes a float exactly: SQL reads digits without exponent as a decimal.
 func floatText(f float64) string {
 	switch {
@@ -71,4 +65,9 @@ func over(series, order []string) string {
 // upTo is over with a frame that ends with the row itself.
 func upTo(series, order []string) string {
 	return strings.TrimSuffix(over(series, order), ")") + " ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+}
+
+// lastKnown is the last value that is not null, of a row or of those before it in their order.
+func lastKnown(column string, series, order []string) string {
+	return "last_value(" + column + " IGNORE NULLS) " + upTo(series, order)
 }

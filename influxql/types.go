@@ -5,6 +5,7 @@ import (
 
 	"github.com/influxdata/influxql"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -45,19 +46,7 @@ func columnTypeOf(t influxql.DataType) schema.ColumnType {
 }
 
 // sqlTypeOf is a type in SQL.
-func sqlTypeOf(t influxql.DataType) string {
-	switch columnTypeOf(t) {
-	case schema.Int64:
-		return "BIGINT"
-	case schema.Uint64:
-		return "UBIGINT"
-	case schema.String, schema.Tag:
-		return "VARCHAR"
-	case schema.Bool:
-		return "BOOLEAN"
-	}
-	return "DOUBLE"
-}
+func sqlTypeOf(t influxql.DataType) string { return sqltext.Type(columnTypeOf(t)) }
 
 func isNumber(t influxql.DataType) bool {
 	return t == influxql.Float || t == influxql.Integer || t == influxql.Unsigned

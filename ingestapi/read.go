@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/query"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -26,7 +27,7 @@ func (q *request) readContacts(table *schema.Table, users []string) (map[string]
 		name := "u" + strconv.Itoa(i)
 		params[name], names[i] = user, "$"+name
 	}
-	sql := fmt.Sprintf("SELECT * FROM %s WHERE %s IN (%s)", contactsTable, query.QuoteName(userID), strings.Join(names, ", "))
+	sql := fmt.Sprintf("SELECT * FROM %s WHERE %s IN (%s)", contactsTable, sqltext.Name(userID), strings.Join(names, ", "))
 	err := q.query(sql, params, func(record arrow.RecordBatch) error {
 		return q.addContacts(found, record)
 	})

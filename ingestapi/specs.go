@@ -9,7 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
-	"github.com/siltstone-db/siltstone/query"
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -86,7 +86,7 @@ const maxEventSpecs = 1000
 func (q *request) getEventSpecs() error {
 	specs := make([]eventSpec, 0)
 	if q.findTable(eventsTable) != nil {
-		sql := fmt.Sprintf("SELECT DISTINCT %[1]s FROM %[2]s ORDER BY 1 LIMIT %[3]d", query.QuoteName(eventType), eventsTable, maxEventSpecs)
+		sql := fmt.Sprintf("SELECT DISTINCT %[1]s FROM %[2]s ORDER BY 1 LIMIT %[3]d", sqltext.Name(eventType), eventsTable, maxEventSpecs)
 		err := q.query(sql, nil, func(record arrow.RecordBatch) error {
 			types := record.Column(0).(*array.String)
 			for i := range types.Len() {
@@ -130,9 +130,9 @@ func (q *request) getParameterSpecs() error {
 func (q *request) countParameters(kind string, some []schema.Column, yield func(schema.Column)) error {
 	counts := make([]string, len(some))
 	for i, c := range some {
-		counts[i] = "count(" + query.QuoteName(c.Name) + ")"
+		counts[i] = "count(" + sqltext.Name(c.Name) + ")"
 	}
-	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s = $type", strings.Join(counts, ", "), eventsTable, query.QuoteName(eventType))
+	sql := fmt.Sprintf("SELECT %s FROM %s WHERE %s = $type", strings.Join(counts, ", "), eventsTable, sqltext.Name(eventType))
 	return q.query(sql, map[string]any{"type": kind}, func(record arrow.RecordBatch) error {
 		for i, c := range some {
 			if record.Column(i).(*array.Int64).Value(0) > 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -91,7 +92,7 @@ func addBenchFile(s *store, v *engine.TableView, begin int64, rows int) {
 	}
 	path := fmt.Sprintf("%s/bench-%d.parquet", s.dir, file.Order)
 	unlocked(s.t, fmt.Sprintf("COPY (SELECT %s FROM range(%d) x(i)) TO %s (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, FIELD_IDS {%s})",
-		selected, rows, quoteLiteral(path), ids))
+		selected, rows, sqltext.Literal(path), ids))
 	v.Files = append(v.Files, engine.FileRef{File: file, Path: path})
 }
 
@@ -199,7 +200,7 @@ func addContactFile(s *store, v *engine.TableView) {
 	}
 	path := fmt.Sprintf("%s/contacts-%d.parquet", s.dir, file.Order)
 	unlocked(s.t, fmt.Sprintf("COPY (SELECT %s FROM range(%d) x(i) ORDER BY _user_id, t) TO %s (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480, FIELD_IDS {%s})",
-		selected, benchRecords, quoteLiteral(path), ids))
+		selected, benchRecords, sqltext.Literal(path), ids))
 	v.Files = append(v.Files, engine.FileRef{File: file, Path: path})
 }
 
@@ -242,7 +243,7 @@ func addContactBuffer(v *engine.TableView, versions int) {
 func BenchmarkLatest(b *testing.B) {
 	many := make([]string, 100)
 	for i := range many {
-		many[i] = quoteLiteral(contactID(i * 700))
+		many[i] = sqltext.Literal(contactID(i * 700))
 	}
 	for name, files := range map[string]int{"files": benchVersions, "union": benchVersions - 2, "buffer": 0} {
 		s := newStore(b)

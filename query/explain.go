@@ -15,6 +15,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -76,9 +77,9 @@ func (r *running) explain(ctx context.Context, prefix, text string) (string, err
 	dir += string(filepath.Separator)
 	var rows []string
 	for _, s := range r.reports {
-		rows = append(rows, "('scan', "+quoteLiteral(strings.ReplaceAll(s.text(), dir, ""))+")")
+		rows = append(rows, "('scan', "+sqltext.Literal(strings.ReplaceAll(s.text(), dir, ""))+")")
 	}
-	rows = append(rows, "("+quoteLiteral(kind)+", "+quoteLiteral(strings.ReplaceAll(plan, dir, ""))+")")
+	rows = append(rows, "("+sqltext.Literal(kind)+", "+sqltext.Literal(strings.ReplaceAll(plan, dir, ""))+")")
 	return "SELECT plan_type, plan FROM (VALUES " + strings.Join(rows, ", ") + ") v(plan_type, plan)", nil
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	parquetgo "github.com/parquet-go/parquet-go"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -215,7 +216,7 @@ func TestParquetIsReadByOthers(t *testing.T) {
 		{`arg_min(epoch_ns(time), time), max(u), min(n), max(s)`, "-1500000000|18446744073709551615|-9223372036854775808|plain"},
 		{`typeof(any_value(time)), typeof(any_value(u)), typeof(any_value(host))`, "TIMESTAMP_NS|UBIGINT|VARCHAR"},
 	} {
-		ask, err := prepareTextFunction(unlockedConnection(), "SELECT concat_ws('|', "+c.sql+") || $1 FROM read_parquet("+quoteLiteral(path)+")")
+		ask, err := prepareTextFunction(unlockedConnection(), "SELECT concat_ws('|', "+c.sql+") || $1 FROM read_parquet("+sqltext.Literal(path)+")")
 		if err != nil {
 			t.Fatal(err)
 		}

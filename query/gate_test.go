@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 )
 
 // What is not refused by the gate must still fail on the settings.
@@ -18,10 +19,10 @@ func TestTheDatabaseIsLockedBehindTheGate(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "x.csv")
 	for _, sql := range []string{
 		"SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM read_text('/etc/hostname')", "SELECT * FROM glob('/etc/*')",
-		"FROM '/etc/passwd'", "COPY (SELECT 1) TO " + quoteLiteral(outside), "ATTACH " + quoteLiteral(outside),
+		"FROM '/etc/passwd'", "COPY (SELECT 1) TO " + sqltext.Literal(outside), "ATTACH " + sqltext.Literal(outside),
 		"SET memory_limit = '1TB'", "SET enable_external_access = true", "SET lock_configuration = false", "RESET allowed_directories",
 		"SET allowed_directories = ['/']", "INSTALL httpfs", "LOAD httpfs", "PRAGMA enable_logging", "SET threads = 64",
-		"SELECT * FROM read_text(" + quoteLiteral(s.dir+"/../x") + ")", "SELECT * FROM siltstone_buffer('x')",
+		"SELECT * FROM read_text(" + sqltext.Literal(s.dir+"/../x") + ")", "SELECT * FROM siltstone_buffer('x')",
 	} {
 		if err := exec(q.root, sql); err == nil {
 			t.Errorf("%s: no error", sql)

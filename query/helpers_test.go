@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -150,7 +151,7 @@ func literal(v any) string {
 	case nil:
 		return "NULL"
 	case string:
-		return quoteLiteral(v)
+		return sqltext.Literal(v)
 	case float64:
 		return "'" + strconv.FormatFloat(v, 'g', -1, 64) + "'"
 	}
@@ -181,13 +182,13 @@ func (s *store) addFile(view *engine.TableView, rows []row) {
 	for i, c := range columns {
 		name := fmt.Sprintf("v%d", i)
 		names = append(names, name)
-		selected = append(selected, name+"::"+sqlType(c)+" AS "+name)
+		selected = append(selected, name+"::"+sqltext.Type(c.Type)+" AS "+name)
 		ids = append(ids, fmt.Sprintf("%s: %d", name, c.ID))
 		file.Columns = append(file.Columns, columnStats(c, rows))
 	}
 	path := filepath.Join(s.dir, fmt.Sprintf("%d-%d.parquet", view.Table.ID, file.Order))
 	unlocked(s.t, fmt.Sprintf("COPY (SELECT %s FROM (VALUES %s) x(%s)) TO %s (FORMAT parquet, FIELD_IDS {%s})",
-		strings.Join(selected, ", "), strings.Join(lines, ", "), strings.Join(names, ", "), quoteLiteral(path), strings.Join(ids, ", ")))
+		strings.Join(selected, ", "), strings.Join(lines, ", "), strings.Join(names, ", "), sqltext.Literal(path), strings.Join(ids, ", ")))
 	view.Files = append(view.Files, engine.FileRef{File: file, Path: path})
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -84,7 +85,7 @@ func (l *latestRule) wanted(c *constraint) string {
 	}
 	literals := make([]string, len(values))
 	for i, v := range values {
-		literals[i] = quoteLiteral(v)
+		literals[i] = sqltext.Literal(v)
 	}
 	return columnName(l.key) + " IN (" + strings.Join(literals, ", ") + ")"
 }

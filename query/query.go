@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
+
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 )
 
 // Querier runs queries on one embedded database, which holds nothing: it has our table
@@ -91,13 +93,13 @@ func (q *Querier) settings() ([]string, error) {
 	settings := []string{
 		fmt.Sprintf("SET memory_limit = '%dB'", q.opts.MemoryBytes),
 		fmt.Sprintf("SET threads = %d", q.opts.Threads),
-		"SET temp_directory = " + quoteLiteral(spill),
+		"SET temp_directory = " + sqltext.Literal(spill),
 		"SET TimeZone = 'UTC'",
 		"SET preserve_insertion_order = false",
 		"SET parquet_metadata_cache = true",
 		"SET autoinstall_known_extensions = false",
 		"SET autoload_known_extensions = false",
-		"SET allowed_directories = [" + quoteLiteral(dataDir+string(filepath.Separator)) + "]",
+		"SET allowed_directories = [" + sqltext.Literal(dataDir+string(filepath.Separator)) + "]",
 		"SET enable_external_access = false",
 	}
 	if spill != "" && q.opts.SpillBytes > 0 {

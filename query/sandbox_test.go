@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 )
 
 // What no answer and no error may hold.
@@ -144,7 +146,7 @@ func TestAttacksAsDataAreHarmless(t *testing.T) {
 		if err != nil || strings.Join(got, "\n") != sql {
 			t.Errorf("as a parameter %s: %q, %v", attempt, got, err)
 		}
-		rows, err := tryAnswer(t, q, Request{Database: "mine", SQL: "SELECT 1 AS " + QuoteName(sql) + " FROM " + QuoteName(sql)})
+		rows, err := tryAnswer(t, q, Request{Database: "mine", SQL: "SELECT 1 AS " + sqltext.Name(sql) + " FROM " + sqltext.Name(sql)})
 		checkNothingLeaks(t, attempt, sql, rows, err)
 		var user *UserError
 		if !errors.As(err, &user) {

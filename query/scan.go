@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -257,7 +258,7 @@ func (p *scanPlan) merged(register registerFunc) string {
 func (p *scanPlan) nothing() string {
 	var nulls []string
 	for _, c := range p.read {
-		nulls = append(nulls, "NULL::"+sqlType(c)+" AS "+columnName(c))
+		nulls = append(nulls, "NULL::"+sqltext.Type(c.Type)+" AS "+columnName(c))
 	}
 	return "SELECT " + strings.Join(nulls, ", ") + " WHERE false"
 }
@@ -276,7 +277,7 @@ func (p *scanPlan) names() string {
 func (p *scanPlan) renamed() string {
 	var items []string
 	for i, name := range schema.ShownNames(p.columns) {
-		items = append(items, columnName(p.columns[i])+" AS "+QuoteName(name))
+		items = append(items, columnName(p.columns[i])+" AS "+sqltext.Name(name))
 	}
 	return "SELECT " + strings.Join(items, ", ")
 }
@@ -298,23 +299,6 @@ func columnName(c schema.Column) string {
 	return "c" + strconv.FormatUint(uint64(c.ID), 10)
 }
 
-// sqlType is the type of a column in DuckDB.
-func sqlType(c schema.Column) string {
-	switch c.Type {
-	case schema.Tag, schema.String:
-		return "VARCHAR"
-	case schema.Float64:
-		return "DOUBLE"
-	case schema.Int64:
-		return "BIGINT"
-	case schema.Uint64:
-		return "UBIGINT"
-	case schema.Bool:
-		return "BOOLEAN"
-	}
-	return "TIMESTAMP_NS"
-}
-
 // readParquet writes the table function that reads files. With an explicit schema DuckDB finds
 // columns by field_id, fills those that a file lacks with null, and opens no file
 // before it needs one.
@@ -325,7 +309,7 @@ func readParquet(files []engine.FileRef, columns []schema.Column) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(quoteLiteral(f.Path))
+		b.WriteString(sqltext.Literal(f.Path))
 	}
 	b.WriteString("], schema = MAP {")
 	for i, c := range columns {
@@ -336,7 +320,7 @@ func readParquet(files []engine.FileRef, columns []schema.Column) string {
 		if id == 0 {
 			id = timeFieldID
 		}
-		fmt.Fprintf(&b, "%d: {name: '%s', type: '%s', default_value: NULL}", id, columnName(c), sqlType(c))
+		fmt.Fprintf(&b, "%d: {name: '%s', type: '%s', default_value: NULL}", id, columnName(c), sqltext.Type(c.Type))
 	}
 	b.WriteString("})")
 	return b.String()

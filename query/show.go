@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -52,7 +53,7 @@ func (g *gate) describe(ctx context.Context, prefix, sql string, ref node) (*sta
 		return g.parse(ctx, prefix+fmt.Sprintf(sql, "("+table.system.describe()+")"))
 	}
 	stmt, err := g.parse(ctx, prefix+fmt.Sprintf(sql,
-		"information_schema.columns WHERE table_schema = 'iox' AND table_name = "+quoteLiteral(table.name)))
+		"information_schema.columns WHERE table_schema = 'iox' AND table_name = "+sqltext.Literal(table.name)))
 	if err != nil {
 		return nil, err
 	}
@@ -144,9 +145,3 @@ func arrowTypeName(c schema.Column) string {
 	}
 	return "Timestamp(Nanosecond, None)"
 }
-
-// quoteLiteral and quoteName write a string as an SQL literal and as an identifier.
-func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-
-// QuoteName makes an SQL identifier of a name.
-func QuoteName(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }

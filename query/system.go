@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -119,7 +120,7 @@ func (r *running) storedScan(t *systemTable, stored *engine.TableView, c *constr
 	own, only := constraint{time: c.time, tags: maps.Clone(c.tags)}, ""
 	if !r.isInternal() {
 		name := r.view.Database.Name
-		only = " WHERE " + QuoteName(databaseTag) + " = " + quoteLiteral(name) + barrier
+		only = " WHERE " + sqltext.Name(databaseTag) + " = " + sqltext.Literal(name) + barrier
 		if tag, ok := stored.Table.Column(databaseTag); ok && tag.Type == schema.Tag {
 			own.narrowValues(tag.ID, []string{name})
 		}
@@ -130,9 +131,9 @@ func (r *running) storedScan(t *systemTable, stored *engine.TableView, c *constr
 	}
 	items := make([]string, len(t.columns))
 	for i, want := range t.columns {
-		items[i] = QuoteName(want.Name)
+		items[i] = sqltext.Name(want.Name)
 		if have, ok := stored.Table.Column(want.Name); want.Name != schema.TimeColumn && (!ok || have.Type != want.Type) {
-			items[i] = "NULL::" + sqlType(want) + " AS " + items[i]
+			items[i] = "NULL::" + sqltext.Type(want.Type) + " AS " + items[i]
 		}
 	}
 	return "SELECT " + strings.Join(items, ", ") + " FROM (" + from + ")" + only, nil
@@ -147,7 +148,7 @@ func (t *systemTable) relation(rows [][]string) string {
 		if len(rows) == 0 {
 			value = "NULL"
 		}
-		items[i] = value + "::" + sqlType(c) + " AS " + QuoteName(c.Name)
+		items[i] = value + "::" + sqltext.Type(c.Type) + " AS " + sqltext.Name(c.Name)
 	}
 	selected := "SELECT " + strings.Join(items, ", ")
 	if len(rows) == 0 {
@@ -178,7 +179,7 @@ func (t *systemTable) columnRows() [][]string {
 
 // The values of generated tables, as SQL.
 
-func textValue(s string) string { return quoteLiteral(s) }
+func textValue(s string) string { return sqltext.Literal(s) }
 
 func countValue(n int) string { return strconv.Itoa(n) }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -124,5 +125,5 @@ func textOrNull(s string) string {
 }
 
 func secondsValue(d time.Duration) string {
-	return quoteLiteral(strconv.FormatFloat(d.Seconds(), 'g', -1, 64)) // a text is cast exactly
+	return sqltext.Literal(strconv.FormatFloat(d.Seconds(), 'g', -1, 64)) // a text is cast exactly
 }

@@ -41,6 +41,7 @@ var imports = map[string][]string{
 	"internal/influx1":    {"httpapi", "engine", "query"},
 	"internal/invariants": {},
 	"internal/lint":       {},
+	"internal/sqltext":    {},
 	"internal/torture":    {},
 }
 
@@ -50,7 +51,7 @@ var testImports = map[string][]string{
 }
 
 // leaves are the packages that everything above schema may import.
-var leaves = []string{"schema", "internal/durable", "internal/invariants", "internal/golden", "internal/datasets", "internal/humantime"}
+var leaves = []string{"schema", "internal/durable", "internal/invariants", "internal/golden", "internal/datasets", "internal/humantime", "internal/sqltext"}
 
 // confined names modules and packages from outside that only some packages may
 // import; tests may import them too. The longest matching prefix decides.
