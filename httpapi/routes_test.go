@@ -48,6 +48,7 @@ var examples = map[string]routeExample{
 	"POST /query":                                          {query: "?q=SHOW+DATABASES"},
 	"POST /api/v2/query":                                   {body: `from(bucket: "db")`},
 	"POST /api/v3/flush":                                   {},
+	"POST " + checkPath:                                    {query: "?rate=0"},
 	"GET /ping":                                            {},
 	"POST /ping":                                           {},
 	"GET /health":                                          {},
