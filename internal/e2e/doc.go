@@ -28,6 +28,8 @@
 //	X12 So does a loss of power on ext4 and XFS, that is, of all that was not synced; a
 //	    server whose syncs lie fails the test. After a sync that failed nothing more is
 //	    acknowledged, and a slow disk slows writers down and nobody else.
+//	X13 On a full disk writes are answered 503 at once, queries go on, and writes resume
+//	    within seconds of there being space, without a restart and without a loss.
 //
 // What is expected is never computed by the code under test: reader_test.go has a slow
 // line-protocol reader of its own, and model_test.go the rule of merging points.
