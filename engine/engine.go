@@ -24,6 +24,7 @@ type Engine struct {
 	tables     *tables
 	buffers    *share // of the memory pool
 	persisting *share
+	requests   *admission
 	ingesters  *ingesters
 	firsts     firsts
 	// datasources lets one at a time be created: a database, and then its record.
@@ -73,7 +74,8 @@ func newEngine(opts Options) *Engine {
 		opts:       opts,
 		buffers:    newShare(opts.PoolBytes, buffersPercent),
 		persisting: newShare(opts.PoolBytes, persistPercent),
-		ingesters:  &ingesters{limits: opts.Limits, logsRejected: opts.RejectedRetention > 0},
+		requests:   newAdmission(opts.PoolBytes),
+		ingesters:  newIngesters(&opts),
 		metrics:    newMetrics(opts.Registerer),
 	}
 	e.tables = newTables(e.buffers)

@@ -24,7 +24,8 @@ import (
 //
 // An ingester is used by one goroutine at a time.
 type ingester struct {
-	limits catalog.Limits
+	limits    catalog.Limits
+	maxCached int64
 
 	reader lineprotocol.Reader
 	series lineprotocol.Series
@@ -56,7 +57,7 @@ type ingester struct {
 	isStored    func(firstKey) (bool, error)
 	noNewTables bool   // lines of tables that do not exist are rejected
 	isInternal  bool   // the database is InternalDatabase, to which no limits apply
-	failure     error  // looking up a key failed
+	failure     error  // why the body was not read to its end
 	deletions   uint64 // of the snapshot that everything remembered belongs to
 }
 
@@ -74,8 +75,9 @@ type ingestDatabase struct {
 	last   *seriesEntry            // of the line before
 }
 
-// maxCachedBytes bounds what an ingester remembers from one request to the next; beyond
-// it everything is forgotten and learnt again. It has room for some 64 Ki series of TSBS.
+// maxCachedBytes bounds what an ingester remembers from one request to the next, where
+// the pool is not small; beyond it everything is forgotten and learnt again. It has room
+// for some 64 Ki series of TSBS.
 const maxCachedBytes = 32 << 20
 
 // Estimates of what remembering takes beside the texts.
@@ -87,20 +89,25 @@ const (
 
 func newIngester(s *ingesters) *ingester {
 	return &ingester{
-		limits: s.limits, isStored: s.isStored,
+		limits: s.limits, maxCached: s.maxCached, isStored: s.isStored,
 		databases: make(map[string]*ingestDatabase), seen: make(map[firstKey]struct{}),
 		rejected: rejectedLog{isOn: s.logsRejected},
 	}
 }
 
-// read parses the body of req into out against a snapshot of the schema.
-func (in *ingester) read(req *WriteRequest, snapshot *schema.Snapshot, out *writeSet) {
+// read parses the body of req into out against a snapshot of the schema, as far as
+// there is room.
+func (in *ingester) read(req *WriteRequest, snapshot *schema.Snapshot, out *writeSet, room *room) {
 	in.begin(req, snapshot, out)
+	room.begin(in)
 	in.reader.Reset(req.Body)
 	for in.failure == nil && in.reader.Next() {
 		in.line++
 		if fault := in.readLine(req.Precision, req.Now); fault != nil {
 			in.reject(fault)
+		}
+		if in.failure == nil {
+			in.failure = room.check(in)
 		}
 	}
 	for _, b := range out.batches {
@@ -138,17 +145,25 @@ func (in *ingester) begin(req *WriteRequest, snapshot *schema.Snapshot, out *wri
 // end drops what refers to the request, and everything remembered if it has become too
 // much: a body may have brought a new series with each line.
 func (in *ingester) end() {
-	if in.cached > maxCachedBytes {
+	if in.cached > in.maxCached {
 		in.forget()
 	}
-	clear(in.touched)
-	clear(in.fresh)
+	in.touched, in.fresh = emptied(in.touched), emptied(in.fresh)
 	in.db, in.snapshot, in.schema, in.out, in.result = nil, nil, nil, nil, WriteResult{}
 	in.reader.Reset(nil)
 	in.rejected.end()
 	if len(in.seen) > maxSeen {
 		in.seen = make(map[firstKey]struct{})
 	}
+}
+
+// emptied is a slice to be filled anew, without references and of little memory.
+func emptied[T any](s []*T) []*T {
+	if cap(s) > maxSeen {
+		return nil
+	}
+	clear(s)
+	return s[:0]
 }
 
 // maxSeen bounds the keys for which an idle ingester keeps room.

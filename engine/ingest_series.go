@@ -118,12 +118,48 @@ func (e *seriesEntry) resolve() {
 	e.tags = nil
 }
 
+// draft is what stands for the key of a series as long as not all of its tags are
+// defined: tags as in a key, with slots in place of ids, in the order of the line.
+func (e *seriesEntry) draft() []byte {
+	draft := []byte{}
+	for _, t := range e.tags {
+		draft = partition.AppendTag(draft, draftID(t.slot), t.value)
+	}
+	return draft
+}
+
+// draftID is the id by which a draft names a slot; 0 would be none.
+func draftID(slot int32) schema.ColumnID { return schema.ColumnID(slot) + 1 }
+
+// keyOf makes the key of a draft, when all tags are defined.
+func (t *ingestTable) keyOf(draft []byte) []byte {
+	type tag struct {
+		id    schema.ColumnID
+		value []byte
+	}
+	var tags []tag
+	for id, value := range partition.Tags(draft) {
+		tags = append(tags, tag{t.slots[id-1].id, value})
+	}
+	slices.SortFunc(tags, func(a, b tag) int { return cmp.Compare(a.id, b.id) })
+	key := make([]byte, 0, len(draft)+4*len(tags))
+	for _, tag := range tags {
+		key = partition.AppendTag(key, tag.id, tag.value)
+	}
+	return key
+}
+
 // bytes estimates what remembering the entry takes: its text is held as raw, as the
 // map's key and, taken apart, as key or tags.
 func (e *seriesEntry) bytes() int64 { return entryOverhead + 3*int64(len(e.raw)) }
 
 // keep remembers the series of an accepted line, and its place in the stream.
 func (in *ingester) keep(entry *seriesEntry) {
+	if !entry.isKept && in.cached > in.maxCached {
+		// It would be forgotten with everything else at the end of the request.
+		in.db.last = nil
+		return
+	}
 	if last := in.db.last; last != nil {
 		last.next = entry
 	}

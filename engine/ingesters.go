@@ -11,6 +11,7 @@ import (
 // remember is worth more the fewer there are, so that the one used last goes first.
 type ingesters struct {
 	limits       catalog.Limits
+	maxCached    int64 // bytes that one may remember
 	isStored     func(firstKey) (bool, error)
 	logsRejected bool
 
@@ -19,6 +20,16 @@ type ingesters struct {
 		idle []*ingester
 	}
 }
+
+func newIngesters(opts *Options) *ingesters {
+	return &ingesters{
+		limits: opts.Limits, logsRejected: opts.RejectedRetention > 0,
+		maxCached: min(maxCachedBytes, opts.PoolBytes/100*cachesPercent/int64(maxIdleIngesters())),
+	}
+}
+
+// maxIdleIngesters is as many as can run at once, and as many that wait for the disk.
+func maxIdleIngesters() int { return 2 * runtime.GOMAXPROCS(0) }
 
 func (s *ingesters) get() *ingester {
 	s.mu.Lock()
@@ -36,7 +47,7 @@ func (s *ingesters) put(in *ingester) {
 	in.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.mu.idle) < 2*runtime.GOMAXPROCS(0) {
+	if len(s.mu.idle) < maxIdleIngesters() {
 		s.mu.idle = append(s.mu.idle, in)
 	}
 }

@@ -10,6 +10,15 @@ const (
 	persistPercent = 15
 	queriesPercent = 35
 
+	// requestsPercent of the pool is what requests under way may hold besides it, from
+	// reading their bodies to having them in the buffers. minRequestsBytes lets a body of
+	// 10 MiB through where the pool is small.
+	requestsPercent  = 50
+	minRequestsBytes = 32 << 20
+
+	// cachesPercent of the pool is what idle ingesters may remember together besides it.
+	cachesPercent = 10
+
 	// pressurePercent of the buffers' share starts a flush ahead of the timer, so
 	// that writes go on into the rest while it runs.
 	pressurePercent = 50

@@ -38,6 +38,9 @@ const (
 	// some 400 bytes beside the line, so that a body of bad lines of two bytes each would
 	// become 200 times as large. The lines behind share rows, see rejectedBundle.
 	maxRejectedSingly = 1000
+	// copiesOfARejected are how often the text of a rejected line is held: here, with room
+	// to grow. Its rows ask for room of their own.
+	copiesOfARejected = 2
 	// rejectedRecord is where the text for the log is cut into records.
 	rejectedRecord = 4 << 20
 )
@@ -61,6 +64,7 @@ type rejectedLog struct {
 	req   *WriteRequest // nil while nothing is collected
 	parts rejectedText
 	lines int
+	held  int64 // estimated bytes of it all, and of what they will take until they are logged
 	// closed collects lines that end where they end when others follow, and open those that
 	// may not: they are kept, but cannot be retried.
 	closed, open rejectedBundle
@@ -163,6 +167,7 @@ func (l *rejectedLog) addRow(f *fault, raw []byte, points int, isOpen bool) {
 	b = lineprotocol.AppendString(append(b, ",precision="...), strings.ToLower(l.req.Precision.String()))
 	b = lineprotocol.AppendString(append(b, ",status="...), StatusRejected)
 	b = strconv.AppendInt(append(b, ' '), min(max(l.req.Now, lineprotocol.MinTime), lineprotocol.MaxTime), 10)
+	l.held += copiesOfARejected * int64(len(b)-len(l.parts[n-1]))
 	l.parts[n-1] = append(b, '\n')
 }
 

@@ -121,8 +121,12 @@ func (e *Engine) enterAndWrite(ctx context.Context, req *WriteRequest) (WriteRes
 // The pool has room for both before either is stored: what was stored is not refused
 // because of its companions.
 func (e *Engine) write(ctx context.Context, req *WriteRequest) (WriteResult, error) {
-	w := writing{engine: e, req: req, set: writeSets.Get().(*writeSet)}
+	w := writing{engine: e, req: req, set: writeSets.Get().(*writeSet), room: room{admission: e.requests, isGranted: req.isReserved}}
 	defer w.end()
+	if err := w.room.enter(ctx, len(req.Body)); err != nil {
+		e.metrics.overloaded.Inc()
+		return WriteResult{}, err
+	}
 	result, err := w.prepare()
 	if err == nil {
 		err = ctx.Err()
@@ -143,6 +147,7 @@ type writing struct {
 	req    *WriteRequest
 	set    *writeSet
 	record []byte
+	room   room // for body, batches and record
 	// rejected has the rejected lines for their log, empty where that is off.
 	rejected rejectedText
 	size     int64       // what the accepted points take of the pool
@@ -155,6 +160,7 @@ type writing struct {
 func (w *writing) end() {
 	w.unlock()
 	w.engine.buffers.release(w.reserved)
+	w.room.leave()
 	if w.set != nil {
 		w.set.release()
 	}
@@ -199,12 +205,12 @@ func (w *writing) prepare() (WriteResult, error) {
 		if _, ok := snapshot.Database(w.req.Database); !ok && w.req.MustExist {
 			return WriteResult{}, fmt.Errorf("%w: %s", ErrDatabaseNotFound, w.req.Database)
 		}
-		in.read(w.req, snapshot, w.set)
+		in.read(w.req, snapshot, w.set, &w.room)
 		result := in.result
 		w.rejected = in.rejected.text()
 		if in.failure != nil {
 			in.abandon()
-			return WriteResult{}, e.unavailable(in.failure)
+			return WriteResult{}, w.refusal(in.failure)
 		}
 		switch {
 		case result.Accepted+result.Rejected == 0:
@@ -242,6 +248,18 @@ func (w *writing) prepare() (WriteResult, error) {
 		w.set.reset()
 	}
 	return WriteResult{}, fmt.Errorf("%w: what is written to changed %d times while the request was read", ErrOverloaded, maxReadings)
+}
+
+// refusal says of a body that was not read to its end why not.
+func (w *writing) refusal(err error) error {
+	switch {
+	case errors.Is(err, ErrOverloaded):
+		w.engine.metrics.overloaded.Inc()
+		return err
+	case errors.Is(err, ErrTooLarge):
+		return err
+	}
+	return w.engine.unavailable(err)
 }
 
 // maxReadings bounds how often a request is read against a schema that goes on changing.
@@ -285,12 +303,14 @@ func (w *writing) store() error {
 	size := min(w.size, w.reserved) // nothing is reserved for a request with isReserved
 	var err error
 	if w.req.NoSync && w.firsts == nil {
+		held := w.room.taken
 		err = e.log.CommitAsync(w.record, apply, func(error) {
 			e.buffers.release(size)
+			e.requests.release(held)
 			set.release()
 		})
-		if err == nil { // both are the log's from here on
-			w.set, w.reserved = nil, w.reserved-size
+		if err == nil { // they are the log's from here on
+			w.set, w.reserved, w.room.taken = nil, w.reserved-size, 0
 		}
 	} else {
 		_, err = e.log.Commit(w.record, apply)

@@ -14,12 +14,27 @@ type writeSet struct {
 	refs    []*partition.Batch
 	encoder partition.Encoder
 	keys    []firstKey // that the rows bring to FirstByTag tables
+	// built estimates the bytes that the batches take, and their log record will.
+	built int64
 }
+
+// Estimates of what building takes, beside what comes from the lines.
+const (
+	batchOverhead = 1024 // a batchBuilder with the least that its columns allocate
+	fieldOverhead = 400  // a column of it, twice while the columns move
+	seriesInBatch = 40   // a series of it, without its key
+	lineOverhead  = 12   // time and series number
+	copiesOfALine = 3    // the columns, the record, and the record as S2 leaves it
+)
 
 var writeSets = sync.Pool{New: func() any { return new(writeSet) }}
 
 // maxSpareBatches bounds the batches whose memory a set keeps for later requests.
 const maxSpareBatches = 16
+
+// maxSpareBytes bounds the sets that are kept for later requests: many are in use at
+// once, and what they have kept is not accounted for.
+const maxSpareBytes = 4 << 20
 
 func (w *writeSet) reset() {
 	for _, b := range w.batches {
@@ -28,13 +43,17 @@ func (w *writeSet) reset() {
 		}
 	}
 	clear(w.batches)
-	w.batches, w.keys = w.batches[:0], w.keys[:0]
+	w.batches, w.keys, w.built = w.batches[:0], w.keys[:0], 0
 }
 
-// release gives the set back when nobody uses it any more.
+// release gives the set back when nobody uses it any more. The memory of a large one goes
+// to those who need it next, of whatever kind.
 func (w *writeSet) release() {
+	isLarge := w.built > maxSpareBytes
 	w.reset()
-	writeSets.Put(w)
+	if !isLarge {
+		writeSets.Put(w)
+	}
 }
 
 // newBatch returns an empty batch, the last of the set.
@@ -46,6 +65,8 @@ func (w *writeSet) newBatch(t *ingestTable, day schema.Day) *batchBuilder {
 		b = new(batchBuilder)
 	}
 	b.begin(t, day)
+	b.set = w
+	w.built += batchOverhead
 	w.batches = append(w.batches, b)
 	return b
 }
@@ -77,8 +98,10 @@ func (w *writeSet) memoryBytes() int64 {
 // batchBuilder is a Batch that knows the table's slots.
 type batchBuilder struct {
 	partition.Batch
+	set     *writeSet
 	table   *ingestTable
-	entries []*seriesEntry // parallel to Series
+	entries []*seriesEntry // parallel to Series, nil where that has the key or a draft of it
+	drafts  []int          // positions in Series of keys with slots in place of ids
 	fieldOf []int32        // by slot: 1 + position in Fields, 0 for none
 	slots   []int32        // by position in Fields
 	values  int            // field values, nulls not counted
@@ -88,7 +111,7 @@ type batchBuilder struct {
 func (b *batchBuilder) begin(t *ingestTable, day schema.Day) {
 	b.Reset(schema.PartitionKey{Day: day})
 	b.table, b.values = t, 0
-	b.entries, b.slots = b.entries[:0], b.slots[:0]
+	b.entries, b.slots, b.drafts = b.entries[:0], b.slots[:0], b.drafts[:0]
 	clear(b.fieldOf)
 	b.use++
 }
@@ -124,8 +147,7 @@ func (b *batchBuilder) add(entry *seriesEntry, ns int64, values []staged, texts 
 	row := len(b.Time)
 	if entry.batch != b || entry.use != b.use {
 		entry.batch, entry.use, entry.index = b, b.use, uint32(len(b.Series))
-		b.Series = append(b.Series, entry.key)
-		b.entries = append(b.entries, entry)
+		b.addSeries(entry)
 	}
 	b.Time = append(b.Time, ns)
 	b.Index = append(b.Index, entry.index)
@@ -135,6 +157,24 @@ func (b *batchBuilder) add(entry *seriesEntry, ns int64, values []staged, texts 
 		b.field(v.slot).Append(row, v.bits, texts[v.from:v.to])
 	}
 	b.values += len(values)
+	b.set.built += copiesOfALine * int64(lineOverhead+8*len(values)+len(texts))
+}
+
+// addSeries adds a series. An entry that is not remembered need not outlive its line.
+func (b *batchBuilder) addSeries(entry *seriesEntry) {
+	b.set.built += seriesInBatch + copiesOfALine*int64(len(entry.raw))
+	switch {
+	case entry.key != nil:
+		b.Series = append(b.Series, entry.key)
+		entry = nil
+	case !entry.isKept:
+		b.drafts = append(b.drafts, len(b.Series))
+		b.Series = append(b.Series, entry.draft())
+		entry = nil
+	default:
+		b.Series = append(b.Series, nil)
+	}
+	b.entries = append(b.entries, entry)
 }
 
 func (b *batchBuilder) field(slot int32) *partition.Field {
@@ -143,6 +183,7 @@ func (b *batchBuilder) field(slot int32) *partition.Field {
 	}
 	if b.fieldOf[slot] == 0 {
 		b.AddField(0, b.table.slots[slot].kind)
+		b.set.built += fieldOverhead
 		b.slots = append(b.slots, slot)
 		b.fieldOf[slot] = int32(len(b.slots))
 	}
@@ -156,7 +197,12 @@ func (b *batchBuilder) seal() {
 		b.Fields[i].ID = b.table.slots[slot].id
 	}
 	for i, e := range b.entries {
-		b.Series[i] = e.key
+		if e != nil {
+			b.Series[i] = e.key
+		}
+	}
+	for _, i := range b.drafts {
+		b.Series[i] = b.table.keyOf(b.Series[i])
 	}
 	b.table = nil
 	clear(b.entries)
