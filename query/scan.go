@@ -83,12 +83,12 @@ func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
 		p.wanted = p.latest.wanted(c)
 	}
 	var files []engine.FileRef
-	var ranges []schema.TimeRange
+	var ranges []ownedRange
 	var sources [][]schema.TimeRange
 	for _, f := range t.Files {
 		if c.allowsFile(f.File) {
 			files = append(files, f)
-			ranges = append(ranges, f.Time)
+			ranges = append(ranges, ownedRange{f.Time, aFile})
 			sources = append(sources, []schema.TimeRange{f.Time})
 		} else {
 			p.pruned = append(p.pruned, prunedFile{f, !c.allowsTime(f.Time)})
@@ -96,13 +96,11 @@ func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
 	}
 	buffers := newBuffers(t.Buffers, c, int64(len(files)))
 	for i := range buffers {
-		others := slices.Clone(ranges)
-		for k := range buffers {
-			if k != i {
-				others = append(others, buffers[k].Time)
-			}
-		}
-		sources = append(sources, buffers[i].ranges(others))
+		ranges = append(ranges, ownedRange{buffers[i].Time, i})
+	}
+	index := newRangeIndex(ranges)
+	for i := range buffers {
+		sources = append(sources, buffers[i].ranges(index.others(buffers[i].Time, i)))
 	}
 	p.windows = representable(overlapWindows(sources))
 	for i := range buffers {
@@ -111,6 +109,9 @@ func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
 	p.sortFiles(files)
 	return p
 }
+
+// aFile owns a range that is not a buffer's.
+const aFile = -1
 
 // sortFiles divides the files by how they lie to the windows.
 func (p *scanPlan) sortFiles(files []engine.FileRef) {
