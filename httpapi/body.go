@@ -38,6 +38,10 @@ const (
 	// smallestBuffer is what every body starts with: 10,000 slow clients hold 40 MB.
 	smallestBuffer     = 1 << smallestBufferBits
 	smallestBufferBits = 12
+	// smallBody is the size of bodies for which a part of the room is kept: a query must find
+	// some beside all the writes that a server cannot take.
+	smallBody    = 64 << 10
+	keptForSmall = 16
 	// bufferGrowth is the least factor by which a buffer grows: a body is copied a third of a time.
 	bufferGrowth = 4
 )
@@ -174,7 +178,11 @@ func (d *body) grow(want int64) error {
 func (d *body) hold(size int64) error {
 	total := d.reader.buffered.Add(size - d.held)
 	d.held = size
-	if total > d.reader.maxBuffered {
+	limit := d.reader.maxBuffered
+	if size > smallBody {
+		limit -= limit / keptForSmall
+	}
+	if total > limit {
 		d.Release()
 		return errBodiesFull
 	}

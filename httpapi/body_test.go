@@ -224,3 +224,31 @@ func TestBodiesHoldWhatArrived(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallBodiesFindRoomBesideLargeOnes: a query is answered however much is written.
+func TestSmallBodiesFindRoomBesideLargeOnes(t *testing.T) {
+	b := &bodyReader{maxBytes: 1 << 20, maxBuffered: 4 << 20}
+	large := strings.Repeat("cpu v=1\n", 100_000)
+	var held []*body
+	for {
+		got, err := read(b, large, "", false)
+		if err != nil {
+			if !errors.Is(err, errBodiesFull) {
+				t.Fatal(err)
+			}
+			break
+		}
+		held = append(held, got)
+	}
+	small, err := read(b, "SELECT 1", "", false)
+	if err != nil {
+		t.Fatalf("beside %d large bodies: %v", len(held), err)
+	}
+	small.Release()
+	for _, body := range held {
+		body.Release()
+	}
+	if n := b.buffered.Load(); n != 0 || len(held) < 2 {
+		t.Errorf("%d large bodies fit, and %d bytes are left of them", len(held), n)
+	}
+}
