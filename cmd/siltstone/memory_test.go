@@ -48,12 +48,26 @@ func TestAvailableMemoryIsTheTightestLimit(t *testing.T) {
 
 func TestGoMemoryLimitLeavesRoomForQueries(t *testing.T) {
 	for _, c := range []struct{ total, queries, want int64 }{
-		{1000, 0, 900},
-		{1000, 350, 550},
+		{10 << 30, 0, 9<<30 - nativeMemory},
+		{10 << 30, 2 << 30, 7<<30 - nativeMemory},
+		{1000, 350, 300},  // a quarter at most is kept for what is native
 		{1000, 1000, 250}, // never so low that the collector does nothing else
 	} {
 		if got := goMemoryLimit(c.total, c.queries); got != c.want {
 			t.Errorf("%d of which %d for queries: %d, want %d", c.total, c.queries, got, c.want)
+		}
+	}
+}
+
+func TestBodiesLimitFollowsThePool(t *testing.T) {
+	for _, c := range []struct{ pool, largest, want int64 }{
+		{200 << 20, 10 << 20, 50 << 20},
+		{16 << 20, 10 << 20, 30 << 20}, // there must be room for some
+		{100 << 30, 10 << 20, 256 << 20},
+		{100 << 30, 1 << 30, 3 << 30},
+	} {
+		if got := bodiesLimit(c.pool, c.largest); got != c.want {
+			t.Errorf("a pool of %d and bodies of %d: %d, want %d", c.pool, c.largest, got, c.want)
 		}
 	}
 }

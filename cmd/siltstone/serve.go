@@ -142,7 +142,7 @@ func (c *serveCmd) Run(ctx context.Context, env environment) error {
 	total := availableMemory(os.DirFS("/"))
 	pool := min(c.Pool.of(total), total)
 	limitGoMemory(total, 0)
-	s, err := c.listen(log)
+	s, err := c.listen(log, pool)
 	if err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ type server struct {
 }
 
 // listen answers HTTP from here on, with 503 until letIn.
-func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
+func (c *serveCmd) listen(log *slog.Logger, pool int64) (*server, error) {
 	secure, err := c.config(log)
 	if err != nil {
 		return nil, err
@@ -306,6 +306,7 @@ func (c *serveCmd) listen(log *slog.Logger) (*server, error) {
 		Version: version, Revision: revision(),
 		MaxRequestBytes:         int64(c.MaxRequest),
 		MaxConnections:          connections,
+		MaxBufferedBytes:        bodiesLimit(pool, int64(c.MaxRequest)),
 		WriteContract:           c.WriteContract,
 		DisableAutoCreate:       !c.AutoCreate,
 		WriteQuotaRequests:      c.WriteQuotaRequests,
