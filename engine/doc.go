@@ -15,7 +15,8 @@
 //	E6  Memory of buffers stays within the pool's share: what does not fit is refused
 //	    with ErrOverloaded before it is logged.
 //	E7  After a failed write or sync of the log no write is acknowledged until the
-//	    engine is opened again; queries go on.
+//	    engine is opened again; queries go on. If the disk was full, writes go on by
+//	    themselves when there is space, and what was refused stays out.
 //	E8  Where the rejected-points log is on, Write returns only after every line with a
 //	    fault is in it, durably, and its files stay within a size and an age.
 //	E9  A table with Key.Rule FirstByTag holds one row for each value of the tag, the
@@ -42,14 +43,21 @@
 // touches is not flushed; the smallest such position is the catalog's Position, behind
 // which the log is trimmed.
 //
+// # A full disk
+//
+// The healer (heal.go) looks at the disk once a second (space.go), rearms the log and
+// reopens the catalog when they ran out of space, and repeats flushes that did.
+//
 // # Locks
 //
 // In the order in which they may be taken:
 //
 //	datasources    one datasource is created at a time
 //	firsts         a database with FirstByTag tables: from looking keys up to applying
-//	flusher.mu     one flush or purge at a time; held across file I/O; never by writers or views
-//	applying       one record's batches; held to apply them, and to freeze
+//	flusher.mu     one flush or purge at a time, or the reopening of the catalog with what
+//	               follows from it; held across file I/O; never by writers or views
+//	applying       one record's batches; held to apply them, to freeze, and while the
+//	               catalog is reopened
 //	tables.mu      the map of tables; held for a lookup
 //	table.mu       one table's buffers and files; held to append a batch, to make a
 //	               view and to swap, never across I/O

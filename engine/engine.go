@@ -149,7 +149,7 @@ func (e *Engine) Flush(ctx context.Context) error {
 	if err := e.log.Barrier(ctx); err != nil && ctx.Err() != nil {
 		return err
 	}
-	return e.flusher.flush(ctx, flushAll)
+	return e.noSpace(e.flusher.flush(ctx, flushAll))
 }
 
 // Err returns why the engine does not take all writes: *NoSpaceError when the disk is
