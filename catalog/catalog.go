@@ -74,6 +74,9 @@ func Open(o Options) (*Catalog, error) {
 			return nil, err
 		}
 	}
+	if err := checkAcknowledged(&o); err != nil {
+		return nil, err
+	}
 	s, err := openStore(&o)
 	if err != nil {
 		return nil, err
@@ -134,6 +137,10 @@ func startRun(s *store, l *loader, now time.Time) error {
 	if l.run >= runLimit {
 		return fmt.Errorf("file ids are used up after %d openings", l.run)
 	}
+	if err := compareAcknowledged(s.dir, l.commits, lastAcknowledged(s.fs, s.dir)); err != nil {
+		return err
+	}
+	s.commits = l.commits
 	b := s.newBatch()
 	if l.empty {
 		l.header.instance = newInstanceID()

@@ -262,7 +262,7 @@ func describeKey(key []byte) string {
 		return "a record without a key"
 	}
 	names := map[kind]string{
-		kindHeader: "header", kindRun: "run", kindPosition: "position", kindLastToken: "last token",
+		kindHeader: "header", kindRun: "run", kindPosition: "position", kindLastToken: "last token", kindCommits: "number of commits",
 		kindDatabase: "database", kindTable: "table", kindColumn: "column", kindDatabaseState: "state of database",
 		kindTableState: "state of table", kindFile: "file", kindFlushed: "flushed position of partition",
 		kindClock: "clock", kindToken: "token", kindDatasource: "datasource", kindEvent: "event id of table",

@@ -34,6 +34,7 @@ func recordSamples() []recordSample {
 		{"run", runKey, appendNumber(nil, 3)},
 		{"position", positionKey, appendNumber(nil, 1_000_000)},
 		{"last-token", lastTokenKey, appendNumber(nil, 300)},
+		{"commits", commitsKey, appendNumber(nil, 70_000)},
 		{"clock", clockKey, appendClock(nil, Clock{Seen: 1 << 60, Jump: -5, Held: time.Hour})},
 		{"database", databaseKey(1), appendDatabase(nil, "weather")},
 		{"database", databaseKey(2), appendDatabase(nil, "deleted")},

@@ -19,6 +19,7 @@ const (
 	kindPosition      kind = 0x03 // no id
 	kindLastToken     kind = 0x04 // no id
 	kindClock         kind = 0x05 // no id
+	kindCommits       kind = 0x06 // no id
 	kindDatabase      kind = 0x10 // database
 	kindTable         kind = 0x11 // table
 	kindColumn        kind = 0x12 // table, column
@@ -40,6 +41,7 @@ var (
 	positionKey  = []byte{byte(kindPosition)}
 	lastTokenKey = []byte{byte(kindLastToken)}
 	clockKey     = []byte{byte(kindClock)}
+	commitsKey   = []byte{byte(kindCommits)}
 )
 
 func databaseKey(id schema.DatabaseID) []byte { return key32(kindDatabase, uint32(id)) }

@@ -17,6 +17,7 @@ type loader struct {
 	run       uint64
 	position  schema.Seq
 	lastToken uint64
+	commits   uint64           // the number of the last one
 	clock     *Clock           // nil if there is no record
 	databases []databaseRecord // the database with id n is at n-1
 	tables    []tableRecord    // the table with id n is at n-1
@@ -134,6 +135,8 @@ func (l *loader) decode(key, value []byte) error {
 		return decodeSingle(key, value, &l.run)
 	case kindPosition:
 		return decodeSingle(key, value, (*uint64)(&l.position))
+	case kindCommits:
+		return decodeSingle(key, value, &l.commits)
 	case kindLastToken:
 		return decodeSingle(key, value, &l.lastToken)
 	case kindClock:

@@ -90,8 +90,8 @@ func TestFlippedByteInAnyRecordIsRefused(t *testing.T) {
 		}
 		rawPut(t, fs, []byte(key), []byte(value))
 	}
-	if len(kinds) != 15 {
-		t.Errorf("the catalog has %d kinds of records, want all 15", len(kinds))
+	if len(kinds) != 16 {
+		t.Errorf("the catalog has %d kinds of records, want all 16", len(kinds))
 	}
 	mustClose(t, mustOpen(t, fs))
 }

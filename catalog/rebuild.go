@@ -176,6 +176,8 @@ func (r *Remains) decode(key, value []byte) error {
 		return decodeSingle(key, value, &r.run)
 	case kindPosition:
 		return decodeSingle(key, value, (*uint64)(&r.position))
+	case kindCommits:
+		return nil // a new catalog counts anew
 	case kindLastToken:
 		return decodeSingle(key, value, &r.lastToken)
 	case kindClock:

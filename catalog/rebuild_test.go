@@ -40,6 +40,8 @@ func TestRebuildOfAnIntactCatalogIsTheSame(t *testing.T) {
 	fs := smallCatalog(t)
 	want := rawRecords(t, fs)
 	got, r := rebuildCatalog(t, fs, nil)
+	delete(want, string(commitsKey)) // they are counted anew
+	delete(got, string(commitsKey))
 	if !r.IsWhole() || !maps.Equal(want, got) {
 		t.Fatalf("got %d records of %d, lost %v", len(got), len(want), r.Lost)
 	}
@@ -72,6 +74,9 @@ func TestRebuildLosesOnlyTheDamagedRecord(t *testing.T) {
 
 // dependsOn reports whether losing a record may change another one.
 func dependsOn(key, lost string) bool {
+	if kind(key[0]) == kindCommits {
+		return true
+	}
 	switch kind(lost[0]) {
 	case kindRun, kindPosition, kindLastToken:
 		return kind(key[0]) == kindRun || kind(key[0]) == kindFlushed || kind(key[0]) == kindLastToken

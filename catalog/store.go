@@ -69,6 +69,10 @@ type store struct {
 	dir   string
 
 	isClosed bool // changed under mu and events of the catalog
+	// commits is the number of the last one; acknowledged says so beside Pebble's files,
+	// from the first one on.
+	commits      uint64
+	acknowledged *acknowledged
 }
 
 func openStore(o *Options) (*store, error) {
@@ -119,7 +123,22 @@ func (b *batch) removePrefix(prefix []byte) {
 }
 
 // commit makes the batch durable, and all that was added before, and releases it.
-func (s *store) commit(b *batch) error { return s.apply(b, pebble.Sync) }
+// Calls are made one at a time.
+func (s *store) commit(b *batch) error {
+	if b.b.Empty() { // nothing is written
+		return s.apply(b, pebble.Sync)
+	}
+	b.put(commitsKey, appendNumber(nil, s.commits+1))
+	if err := s.apply(b, pebble.Sync); err != nil {
+		return err
+	}
+	s.commits++
+	if s.acknowledged == nil {
+		s.acknowledged = openAcknowledged(s.fs, s.dir, s.fence.logger)
+	}
+	s.acknowledged.set(s.commits)
+	return nil
+}
 
 // add writes the batch to the log without waiting for the disk, and releases it. Pebble's
 // log is one sequence, so the next commit cannot be durable without it.
@@ -161,5 +180,8 @@ func (s *store) close() error {
 		return nil
 	}
 	s.isClosed = true
+	if s.acknowledged != nil {
+		s.acknowledged.close()
+	}
 	return s.db.Close()
 }
