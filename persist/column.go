@@ -5,7 +5,9 @@ import (
 	"errors"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 )
 
@@ -84,8 +86,19 @@ func writeTag(group file.SerialRowGroupWriter, tag *tagColumn, l *levels) error 
 	if err := stats.UpdateFromArrow(a.Dictionary(), false); err != nil {
 		return err
 	}
+	if _, ok := tag.known[""]; ok {
+		includeEmpty(stats)
+	}
 	if err := column.WriteDictIndices(a.Indices(), l.of(a), nil); err != nil {
 		return err
 	}
 	return column.Close()
+}
+
+// includeEmpty makes the empty string the lower bound. The library passes over it where it
+// takes values from Arrow, so that readers would leave out the row group when they look for it.
+func includeEmpty(stats metadata.TypedStatistics) {
+	if s, ok := stats.(*metadata.ByteArrayStatistics); ok {
+		s.SetMinMax(parquet.ByteArray{}, s.Max())
+	}
 }

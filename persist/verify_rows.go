@@ -13,7 +13,8 @@ import (
 
 // VerifyRows reads every value of a file and compares it with the description: the rows
 // are in strictly ascending order, their number, times, nulls and bounds are exactly those
-// that Write found, and the columns are among those of the table. The file's bytes are
+// that Write found, no value lies outside what the footer says of its row group, and the
+// columns are among those of the table. The file's bytes are
 // Verify's to check. The errors are those of Verify, and ErrUnsorted in a *CorruptError.
 func VerifyRows(fs vfs.FS, path string, want *schema.File, table []schema.Column) error {
 	r, err := Open(fs, path)
@@ -69,12 +70,21 @@ func (r *Reader) compareStats(want, got *schema.ColumnStats) error {
 	return nil
 }
 
-// describe reads all rows as Write took them, and describes them as Write did.
+// describe reads all rows as Write took them, and describes them as Write did. It compares
+// each row group with what the footer says of it.
 func (r *Reader) describe() (schema.File, error) {
 	w := newWriter(Spec{Columns: r.Columns()}, nil)
-	for rec, err := range r.Records() {
+	for group := range r.footer.groupRows {
+		g := newGroupStats(w)
+		var err error
+		r.rowGroup(group, r.Columns(), func(rec arrow.RecordBatch, fault error) bool {
+			if err = fault; err == nil {
+				err = w.see(rec, g)
+			}
+			return err == nil
+		})
 		if err == nil {
-			err = w.see(rec)
+			err = r.compareGroup(group, g)
 		}
 		if errors.Is(err, ErrUnsorted) {
 			err = &CorruptError{Path: r.path, Err: err}
@@ -86,17 +96,23 @@ func (r *Reader) describe() (schema.File, error) {
 	return w.describe(), nil
 }
 
-// see takes the rows of a record into the description, as if they had been written.
-func (w *writer) see(rec arrow.RecordBatch) error {
+// see takes the rows of a record into the description, as if they had been written, and
+// into that of their row group.
+func (w *writer) see(rec arrow.RecordBatch, g *groupStats) error {
 	if err := w.take(rec, 0, int(rec.NumRows())); err != nil {
 		return err
 	}
 	w.pendingBytes = 0
-	for _, tag := range w.tags {
+	for i, tag := range w.tags {
+		for _, v := range tag.values {
+			g.tags[i].includeValue(v)
+		}
+		g.tags[i].nulls += uint64(tag.nulls)
 		tag.endGroup()
 	}
 	for i, stats := range w.fields {
 		stats.include(rec.Column(len(w.tags) + 1 + i))
+		g.fields[i].include(rec.Column(len(w.tags) + 1 + i))
 	}
 	w.rows += uint64(rec.NumRows())
 	return nil
