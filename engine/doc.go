@@ -48,6 +48,12 @@
 // The healer (heal.go) looks at the disk once a second (space.go), rearms the log and
 // reopens the catalog when they ran out of space, and repeats flushes that did.
 //
+// # Checking
+//
+// Check (check.go) verifies a directory that nobody has open, Engine.Check the engine's
+// own. Both read what the catalog names (check_files.go) and the log behind it
+// (check_log.go) with the code that recovery and queries read with, and write nothing.
+//
 // # Locks
 //
 // In the order in which they may be taken:
