@@ -40,6 +40,7 @@ var imports = map[string][]string{
 	"internal/humantime":  {},
 	"internal/influx1":    {"httpapi", "engine", "query"},
 	"internal/invariants": {},
+	"internal/linear":     {},
 	"internal/lint":       {},
 	"internal/sqltext":    {},
 	"internal/torture":    {},
@@ -51,7 +52,7 @@ var testImports = map[string][]string{
 }
 
 // leaves are the packages that everything above schema may import.
-var leaves = []string{"schema", "internal/durable", "internal/invariants", "internal/golden", "internal/datasets", "internal/humantime", "internal/sqltext"}
+var leaves = []string{"schema", "internal/durable", "internal/invariants", "internal/golden", "internal/datasets", "internal/humantime", "internal/linear", "internal/sqltext"}
 
 // confined names modules and packages from outside that only some packages may
 // import; tests may import them too. The longest matching prefix decides.
@@ -67,6 +68,7 @@ var confined = map[string][]string{
 	"google.golang.org/grpc":         {"flight", "cmd"},
 	"github.com/influxdata/influxql": {"influxql"},
 	"github.com/tinylib/msgp":        {"httpapi"},
+	"github.com/anishathalye":        {"internal/linear"},
 	"pgregory.net/rapid":             {},
 	"go.uber.org/goleak":             {},
 	"github.com/google/go-cmp":       {},

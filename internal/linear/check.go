@@ -1,0 +1,124 @@
+package linear
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// model is a store without concurrency, one object at a time.
+var model = porcupine.NondeterministicModel{
+	Partition: byObject,
+	Init:      func() []any { return []any{Value{}} },
+	Step:      step,
+	DescribeOperation: func(in, out any) string {
+		return describe(in.(input), out.(output))
+	},
+}
+
+func byObject(history []porcupine.Operation) [][]porcupine.Operation {
+	var names []string
+	objects := make(map[string][]porcupine.Operation)
+	for _, op := range history {
+		name := op.Input.(input).object
+		if objects[name] == nil {
+			names = append(names, name)
+		}
+		objects[name] = append(objects[name], op)
+	}
+	slices.Sort(names)
+	var all [][]porcupine.Operation
+	for _, name := range names {
+		all = append(all, apart(objects[name]))
+	}
+	return all
+}
+
+// apart gives each write of unknown outcome a client of its own: it may last as long as it
+// likes, and what a client does is a sequence.
+func apart(operations []porcupine.Operation) []porcupine.Operation {
+	next := 0
+	for _, op := range operations {
+		next = max(next, op.ClientId+1)
+	}
+	for i := range operations {
+		if in, out := operations[i].Input.(input), operations[i].Output.(output); in.effect != read && !out.isKnown {
+			operations[i].ClientId = next
+			next++
+		}
+	}
+	return operations
+}
+
+// step returns the values that an object may have after an operation, none if the answer
+// cannot be.
+func step(state, in, out any) []any {
+	v, i, o := state.(Value), in.(input), out.(output)
+	after := v
+	switch i.effect {
+	case read:
+		if o.value != v {
+			return nil
+		}
+		return []any{v}
+	case set:
+		after = i.value
+	case add:
+		after = Value{v.A + i.value.A, v.B + i.value.B}
+	}
+	if o.isKnown || after == v {
+		return []any{after}
+	}
+	return []any{v, after}
+}
+
+func describe(in input, out output) string {
+	outcome := "?"
+	if out.isKnown {
+		outcome = "ok"
+	}
+	switch in.effect {
+	case set:
+		return fmt.Sprintf("set %d: %s", in.value.A, outcome)
+	case add:
+		return fmt.Sprintf("add %d points, sum %d: %s", in.value.A, in.value.B, outcome)
+	}
+	return fmt.Sprintf("read %d/%d", out.value.A, out.value.B)
+}
+
+// Summary counts what was checked.
+type Summary struct {
+	Writes, Reads, Unknown, Operations int
+}
+
+func (s Summary) String() string {
+	return fmt.Sprintf("%d acknowledged writes, %d reads, %d writes of unknown outcome; %d operations on single objects",
+		s.Writes, s.Reads, s.Unknown, s.Operations)
+}
+
+// Check judges the history. Its error says that there is no order that explains it, and
+// names a page that shows why; or that no decision was found in the time. Nothing may be
+// under way.
+func (h *History) Check(patience time.Duration) (Summary, error) {
+	operations := h.end()
+	s := Summary{h.mu.calls, h.mu.reads, h.mu.unknown, len(operations)}
+	m := model.ToModel()
+	verdict, info := porcupine.CheckOperationsVerbose(m, operations, patience)
+	switch verdict {
+	case porcupine.Ok:
+		return s, nil
+	case porcupine.Unknown:
+		return s, fmt.Errorf("whether the history is linearizable was not found out in %s (%s)", patience, s)
+	}
+	page, err := os.CreateTemp("", "siltstone-history-*.html")
+	if err == nil {
+		err = porcupine.Visualize(m, info, page)
+	}
+	if err != nil {
+		return s, fmt.Errorf("the history is not linearizable (%s), and cannot be shown: %w", s, err)
+	}
+	return s, fmt.Errorf("the history is not linearizable (%s); open %s in a browser", s, page.Name())
+}
