@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 var strideFlag = flag.Int("stride", 61, "the tests of rotten files flip every bit with this distance from the one before; 1: all")
@@ -31,7 +32,7 @@ var rotQueries = []string{
 // rotStore is a real data directory with one file of table cpu and one of mem, and what
 // rotQueries answer while they are whole.
 type rotStore struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	path   string // of cpu's file
 	raw    []byte // and its content
@@ -269,4 +270,50 @@ func TestFirstReadOfARottenFile(t *testing.T) {
 		s.others()
 	}
 	s.whole()
+}
+
+// BenchmarkVerified is a small query over a file that is verified already, and the share of
+// it that looking whether that still holds takes; and the first look at the file.
+func BenchmarkVerified(b *testing.B) {
+	s := &rotStore{t: b, dir: b.TempDir()}
+	s.open()
+	defer s.close()
+	for minute := range 20 {
+		var lines []string
+		for host := range 500 {
+			line := fmt.Sprintf("cpu,host=h%d,region=r%d,os=linux u0=%d", host, host%9, (host*7919+minute)%100)
+			for f := 1; f < 10; f++ {
+				line += fmt.Sprintf(",u%d=%d", f, (host*104729+minute*f*13)%100)
+			}
+			lines = append(lines, fmt.Sprintf("%s %d", line, epoch+int64(minute)*60_000_000_000))
+		}
+		s.write(lines...)
+	}
+	s.flush()
+	const sql = "SELECT max(u1) FROM cpu WHERE host = 'h7'"
+	b.Run("query", func(b *testing.B) { benchQuery(b, s.q, sql) })
+	v, err := s.engine.View(b.Context(), "db", []string{"cpu"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer v.Close()
+	t := v.Tables[0]
+	b.Run("verify again", func(b *testing.B) {
+		for b.Loop() {
+			if err := t.Verify(b.Context(), t.Files, []schema.ColumnID{0, 1, 5}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("verify first", func(b *testing.B) {
+		for b.Loop() {
+			s.change = s.change.Add(time.Second)
+			if err := os.Chtimes(t.Files[0].Path, s.change, s.change); err != nil {
+				b.Fatal(err)
+			}
+			if err := t.Verify(b.Context(), t.Files, []schema.ColumnID{0, 1, 5}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

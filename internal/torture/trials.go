@@ -21,6 +21,8 @@ var trials = []trial{
 	{name: "powerloss", shows: "random histories that lose power, recoveries included", pkg: "engine", run: "^TestPowerLoss$", args: []string{"-seeds", "1000"}, seeded: true},
 	{name: "crash", shows: "a crash at every I/O call of a scenario", pkg: "engine", run: "^TestCrashAtEveryCall$", args: []string{"-stride", "1"}, seeded: true},
 	{name: "fault", shows: "EIO and ENOSPC at every I/O call of a scenario", pkg: "engine", run: "^TestFaultAtEveryCall$", args: []string{"-stride", "3"}, seeded: true},
+	{name: "rot", shows: "every bit of a Parquet file flipped under queries, and every cut", pkg: "query", run: "^(TestFlippedBitIsFoundBeforeItIsRead|TestCutFileIsFoundBeforeItIsRead)$", args: []string{"-stride", "1"}},
+	{name: "catalogrot", shows: "bits of every file of a catalog flipped", pkg: "catalog", run: "^TestEveryFlippedBitIsRefusedOrHarmless$", args: []string{"-stride", "61"}},
 	{name: "events", shows: "events stored once, whatever crashes", pkg: "engine", run: "^TestEventsAreStoredOnceWheneverItCrashes$", args: []string{"-stride", "1"}, seeded: true},
 }
 
