@@ -90,6 +90,9 @@ func readFunctions(text string) map[string]bool {
 const (
 	maxNesting = 150
 	maxWork    = 8 << 20
+	// maxConditions bounds one chain of AND or OR, for which DuckDB needs time that grows with the
+	// square: 10,000 take seconds, of which few can be interrupted.
+	maxConditions = 2_500
 )
 
 // scope is the chain of common table expressions that a name may mean.
@@ -138,6 +141,9 @@ func (c *checker) value(v any, s *scope, depth int) error {
 func (c *checker) object(n node, s *scope, depth int) error {
 	if _, isExpression := n["class"]; isExpression {
 		depth++
+		if n["class"] == "CONJUNCTION" && len(n.list("children")) > maxConditions {
+			return refuse("more than %d conditions are joined by AND or OR; use IN for a list of values", maxConditions)
+		}
 		if err := c.expression(n); err != nil {
 			return err
 		}

@@ -141,8 +141,9 @@ func TestErrorsSayWhoseFaultItIs(t *testing.T) {
 		"SELECT " + strings.Repeat("abs(", 300) + "1" + strings.Repeat(")", 300): "Error during planning: the query is nested too deeply or too large",
 		"SELECT 1 " + strings.Repeat("/**/", 1000):                               "Error during planning: the query has more than 256 operators in a row",
 		"SELECT 1" + strings.Repeat(";", 1000):                                   "Error during planning: the query has more than 256 semicolons",
-		"SELECT '\xff'":                                                          "Error during planning: the query is not valid UTF-8 text",
-		"SELECT '" + strings.Repeat("x", DefaultMaxSQLBytes) + "'":               "Error during planning: the query is longer than 262144 bytes",
+		"SELECT 1 WHERE " + strings.Repeat("1=1 OR ", 2500) + "1=2":              "Error during planning: more than 2500 conditions are joined by AND or OR; use IN",
+		"SELECT '\xff'": "Error during planning: the query is not valid UTF-8 text",
+		"SELECT '" + strings.Repeat("x", DefaultMaxSQLBytes) + "'": "Error during planning: the query is longer than 262144 bytes",
 	} {
 		_, err := tryAnswer(t, q, Request{Database: "db", SQL: sql})
 		var user *UserError
