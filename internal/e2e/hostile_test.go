@@ -176,6 +176,26 @@ func (s *server) residentBytes() int64 {
 	return pages * int64(os.Getpagesize())
 }
 
+// processorTime is what the server has used so far, in all its threads.
+func (s *server) processorTime() time.Duration {
+	const tick = 10 * time.Millisecond // USER_HZ, which is 100 on every Linux
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // behind the name of the program
+	fields := strings.Fields(rest)
+	var sum time.Duration
+	for _, i := range []int{11, 12} { // utime and stime
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum
+}
+
 // openFiles is the number of descriptors that the server has; 0 when it has ended.
 func (s *server) openFiles() int {
 	names, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.cmd.Process.Pid))
