@@ -50,8 +50,8 @@ type Engine struct {
 }
 
 // Open locks the data directory, recovers what it holds and starts the background
-// work. The errors are ErrInUse, ErrDamaged, *wal.CorruptionError, the catalog's, and
-// those of the file system.
+// work. The errors are ErrInUse, ErrDamaged, *wal.CorruptionError, *NoSpaceError, the
+// catalog's, and those of the file system.
 func Open(opts Options) (*Engine, error) {
 	opts.EnsureDefaults()
 	if err := opts.Validate(); err != nil {
@@ -59,7 +59,7 @@ func Open(opts Options) (*Engine, error) {
 	}
 	e := newEngine(opts)
 	if err := e.recover(); err != nil {
-		return nil, errors.Join(e.advise(err), e.releaseAll())
+		return nil, errors.Join(e.noSpace(e.advise(err)), e.releaseAll())
 	}
 	e.flusher.start()
 	e.marker.start(e, opts.MarkInterval)

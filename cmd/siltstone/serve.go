@@ -355,7 +355,7 @@ func (s *server) recover(ctx context.Context, opts engine.Options) error {
 	var e *engine.Engine
 	go func() {
 		var err error
-		e, err = engine.Open(opts)
+		e, err = openWithSpace(ctx, opts)
 		opened <- err
 	}()
 	select {
@@ -371,6 +371,30 @@ func (s *server) recover(ctx context.Context, opts engine.Options) error {
 	}
 	s.engine = e
 	return nil
+}
+
+const (
+	firstSpaceWait = time.Second
+	// lastSpaceWait bounds the time between two attempts on a full disk: each reads the log.
+	lastSpaceWait = 16 * time.Second
+)
+
+// openWithSpace opens the data directory, on a full disk as soon as there is space. A
+// supervisor that restarts a server on a full disk would find it dead otherwise, and stay
+// without it when there is space again.
+func openWithSpace(ctx context.Context, opts engine.Options) (*engine.Engine, error) {
+	for wait := firstSpaceWait; ; wait = min(2*wait, lastSpaceWait) {
+		e, err := engine.Open(opts)
+		if !errors.Is(err, engine.ErrNoSpace) {
+			return e, err
+		}
+		opts.Logger.Error("no space to start in; free space, and the server goes on by itself", "dir", opts.DataDir, "next_attempt_in", wait, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(wait):
+		}
+	}
 }
 
 // queryOptions are those of the query engine on the recovered data directory.

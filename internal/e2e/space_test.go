@@ -232,3 +232,31 @@ func fillDisk(t *testing.T, dir, path string, leave int64) {
 		}
 	}
 }
+
+// TestServerStartsOnAFullDiskWhenThereIsSpace starts a killed server on a disk that others have
+// filled to the last block. It says that it is not ready, and serves when there is space.
+func TestServerStartsOnAFullDiskWhenThereIsSpace(t *testing.T) {
+	s := newSite(t)
+	dir := filepath.Join(s.root, "volume")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mountTmpfs(t, dir, "size=32m")
+	s.data = filepath.Join(dir, "data")
+	srv := s.start()
+	const points = 10
+	for i := range points {
+		srv.write("db", fmt.Sprintf("t n=%di %d", i, i+1))
+	}
+	srv.kill()
+	filler := filepath.Join(dir, "filler")
+	fillDisk(t, dir, filler, 0)
+	srv = s.launch()
+	srv.await("a word about the disk", func() bool { return strings.Contains(s.wholeLog(), "no space to start in") })
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	srv.awaitReady()
+	expectAtLeast(t, srv, points)
+	srv.stop()
+}
