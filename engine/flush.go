@@ -224,7 +224,7 @@ func (e *Engine) writeRuns(u unit, snapshots []*partition.Snapshot) (files []*sc
 	if !ok {
 		return nil, fmt.Errorf("%w: table %d is not in the catalog", ErrDamaged, u.table.id)
 	}
-	budget := newRunBudget(e.persisting.limit, len(def.Columns))
+	budget := newRunBudget(e.persisting.limit, len(partition.Columns(snapshots)))
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.removeFiles(files))
@@ -234,7 +234,7 @@ func (e *Engine) writeRuns(u unit, snapshots []*partition.Snapshot) (files []*sc
 	for _, run := range splitRuns(snapshots, budget.rows) {
 		held := budget.bytes(run)
 		e.persisting.add(held)
-		file, err := e.writeRun(def, run, budget.rowGroup, 0)
+		file, err := e.writeRun(def, run, budget, 0)
 		e.persisting.release(held)
 		if err != nil {
 			return files, err
@@ -244,23 +244,32 @@ func (e *Engine) writeRuns(u unit, snapshots []*partition.Snapshot) (files []*sc
 	return files, nil
 }
 
-// runBudget bounds the memory of writing one file: sorting needs 16 bytes a row, and
-// a row group is held twice while it is encoded.
-type runBudget struct{ rows, rowGroup, columns int }
+// runBudget bounds the memory of writing one file: sorting needs 16 bytes a row, a row
+// group is held twice while it is encoded, and its strings up to eight times, as tag
+// values: in the record, the column, the encoder's dictionary, its page, each with room to grow. What the footer
+// says of each column of each row group is held until the end.
+type runBudget struct {
+	rows, rowGroup, columns int
+	text                    int // bytes of strings in a row group
+}
 
 const (
 	sortBytesPerRow    = 16
 	encodeBytesPerCell = 24
-	minRowGroupRows    = 2048
+	copiesOfText       = 8
+	footerBytesPerCell = 300 // a column of a row group
+	minRowGroupRows    = 512
+	minRowGroupText    = 1 << 20
 )
 
 func newRunBudget(bytes int64, columns int) runBudget {
 	rowGroup := bytes / 2 / int64(encodeBytesPerCell*(columns+1))
-	rows := bytes / 2 / sortBytesPerRow
+	rowGroup = min(max(rowGroup, minRowGroupRows), persist.DefaultRowGroupRows)
+	groups := bytes / 4 / int64(footerBytesPerCell*(columns+1))
+	rows := min(bytes/2/sortBytesPerRow, rowGroup*max(groups, 1))
 	return runBudget{
-		rows:     int(max(rows, minRowGroupRows)),
-		rowGroup: int(min(max(rowGroup, minRowGroupRows), persist.DefaultRowGroupRows)),
-		columns:  columns,
+		rows: int(max(rows, minRowGroupRows)), rowGroup: int(rowGroup), columns: columns,
+		text: int(min(max(bytes/copiesOfText/2, minRowGroupText), persist.DefaultRowGroupBytes)),
 	}
 }
 
@@ -270,7 +279,7 @@ func (b runBudget) bytes(run []*partition.Snapshot) int64 {
 	for _, s := range run {
 		rows += s.Rows
 	}
-	return int64(rows)*sortBytesPerRow + int64(min(rows, b.rowGroup)*(b.columns+1))*encodeBytesPerCell
+	return int64(rows)*sortBytesPerRow + int64(min(rows, b.rowGroup)*(b.columns+1))*encodeBytesPerCell + copiesOfText*int64(b.text)
 }
 
 // splitRuns cuts snapshots into runs of at most rows rows each, as far as chunks allow.
@@ -292,15 +301,16 @@ func splitRuns(snapshots []*partition.Snapshot, rows int) [][]*partition.Snapsho
 
 // writeRun writes one file, which nothing refers to yet. Its place among the files of the
 // table is order; 0 puts it behind them all.
-func (e *Engine) writeRun(def *schema.Table, run []*partition.Snapshot, rowGroup int, order uint64) (*schema.File, error) {
+func (e *Engine) writeRun(def *schema.Table, run []*partition.Snapshot, budget runBudget, order uint64) (*schema.File, error) {
 	present := partition.Columns(run)
 	columns := slices.DeleteFunc(slices.Clone(def.Columns), func(c schema.Column) bool { return !present[c.ID] })
 	id := e.catalog.AllocateFileID()
 	origin := originOf(def, run, present, cmp.Or(order, uint64(id)))
-	records := partition.Sorted(run, columns, persist.ArrowSchema(columns), rowGroup)
+	records := partition.Sorted(run, columns, persist.ArrowSchema(columns), budget.rowGroup, budget.text)
 	file, err := persist.Write(persist.Spec{
 		FS: e.opts.FS, Dir: e.path(tableDir(def.Database, def.ID)), Name: fileName(id),
-		Database: e.catalog.Schema().DatabaseName(def.Database), Table: def.Name, Columns: columns, RowGroupRows: rowGroup,
+		Database: e.catalog.Schema().DatabaseName(def.Database), Table: def.Name, Columns: columns,
+		RowGroupRows: budget.rowGroup, RowGroupBytes: budget.text,
 		Origin: origin,
 	}, withoutErrors(records))
 	if err != nil {

@@ -186,7 +186,7 @@ func (s *salvage) rowsOfLog(log *wal.Salvage, def *schema.Table, f *schema.File)
 	slices.SortFunc(snapshots, func(a, b *partition.Snapshot) int { return cmp.Compare(a.Key.Day, b.Key.Day) })
 	budget := newRunBudget(s.e.persisting.limit, len(def.Columns))
 	for _, run := range splitRuns(snapshots, budget.rows) {
-		file, err := s.e.writeRun(def, run, budget.rowGroup, f.Order)
+		file, err := s.e.writeRun(def, run, budget, f.Order)
 		if err != nil {
 			return nil, false, err
 		}

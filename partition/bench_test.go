@@ -129,7 +129,7 @@ func BenchmarkSorted(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				for record := range Sorted(snaps, columns, layout, 128<<10) {
+				for record := range Sorted(snaps, columns, layout, 128<<10, 0) {
 					record.Release()
 				}
 			}

@@ -107,7 +107,7 @@ func TestSortedReadsWhileWritten(t *testing.T) {
 	layout := arrowLayout(testColumns)
 	for s := p.Snapshot(); s.Rows < rows; s = p.Snapshot() {
 		seen := make([]bool, s.Rows)
-		for record := range Sorted([]*Snapshot{s}, testColumns, layout, 500) {
+		for record := range Sorted([]*Snapshot{s}, testColumns, layout, 500, 0) {
 			got, err := recordRows(record, testColumns)
 			if err != nil {
 				t.Fatal(err)

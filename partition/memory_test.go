@@ -270,9 +270,9 @@ func checkLongRecords(t *testing.T, s *Snapshot) {
 	columns := testColumns[5:6]
 	var sizes []int64
 	rows := int64(0)
-	for record := range Sorted([]*Snapshot{s}, columns, arrowLayout(columns), s.Rows) {
+	for record := range Sorted([]*Snapshot{s}, columns, arrowLayout(columns), s.Rows, 0) {
 		text := record.Column(1).(*array.String)
-		if n := len(text.ValueBytes()); n > maxRecordText {
+		if n := len(text.ValueBytes()); n > MaxRecordText {
 			t.Errorf("record of %d rows has %d bytes of text", record.NumRows(), n)
 		}
 		if got := len(text.Value(0)); got != 64<<10-int(rows) {

@@ -175,8 +175,9 @@ func (m *machine) checkSorted(t *rapid.T, snaps []*Snapshot) {
 		}
 	}
 	maxRows := rapid.IntRange(1, 100).Draw(t, "rows of a record")
+	maxText := rapid.IntRange(0, 40).Draw(t, "bytes of text in a record") // 0 for the most
 	var got []row
-	for record := range Sorted(snaps, columns, arrowLayout(columns), maxRows) {
+	for record := range Sorted(snaps, columns, arrowLayout(columns), maxRows, maxText) {
 		rows, err := recordRows(record, columns)
 		if err != nil || len(rows) > maxRows || len(rows) == 0 {
 			t.Fatalf("record of %d rows, at most %d wanted: %v", len(rows), maxRows, err)
@@ -257,7 +258,7 @@ func TestSortedMergesPartitions(t *testing.T) {
 		m.rows = append(m.rows, r...)
 	}
 	rapid.Check(t, func(t *rapid.T) { m.checkSorted(t, snaps) })
-	for range Sorted(snaps, testColumns[:2], arrowLayout(testColumns[:2]), 1) {
+	for range Sorted(snaps, testColumns[:2], arrowLayout(testColumns[:2]), 1, 0) {
 		break // stopping early is allowed
 	}
 }
@@ -265,7 +266,7 @@ func TestSortedMergesPartitions(t *testing.T) {
 func TestSortedOfNothing(t *testing.T) {
 	for _, columns := range [][]schema.Column{nil, testColumns} {
 		for _, snaps := range [][]*Snapshot{nil, {New(testKey).Snapshot()}} {
-			for record := range Sorted(snaps, columns, arrowLayout(columns), 10) {
+			for record := range Sorted(snaps, columns, arrowLayout(columns), 10, 0) {
 				t.Errorf("%d columns: a record of %d rows", len(columns), record.NumRows())
 			}
 		}

@@ -34,8 +34,12 @@ func Columns(snaps []*Snapshot) map[schema.ColumnID]bool {
 // one, in which each field has its last value that is not null. columns are the tags
 // and fields wanted, in id order; layout is their Arrow schema: tags as dictionary
 // arrays with int32 indices, then time, then fields. Records have at most maxRows
-// rows, fewer where their strings are long; the caller releases them.
-func Sorted(snaps []*Snapshot, columns []schema.Column, layout *arrow.Schema, maxRows int) iter.Seq[arrow.RecordBatch] {
+// rows, fewer where their strings and tag values would take more than about maxText
+// bytes, 0 being MaxRecordText; the caller releases them.
+func Sorted(snaps []*Snapshot, columns []schema.Column, layout *arrow.Schema, maxRows, maxText int) iter.Seq[arrow.RecordBatch] {
+	if maxText == 0 {
+		maxText = MaxRecordText
+	}
 	var tags, fields []schema.Column
 	for _, c := range columns {
 		if c.Type == schema.Tag {
@@ -46,7 +50,7 @@ func Sorted(snaps []*Snapshot, columns []schema.Column, layout *arrow.Schema, ma
 	}
 	return func(yield func(arrow.RecordBatch) bool) {
 		o := sortRows(snaps, tags)
-		g := newGatherer(o, fields)
+		g := newGatherer(o, fields, min(maxText, MaxRecordText))
 		for from := 0; from < o.Len(); {
 			to := g.fitText(from, min(from+maxRows, o.Len()))
 			if !yield(g.record(layout, from, to)) {
@@ -59,26 +63,33 @@ func Sorted(snaps []*Snapshot, columns []schema.Column, layout *arrow.Schema, ma
 
 // gatherer copies rows in their new order into Arrow arrays.
 type gatherer struct {
-	o      *order
-	dicts  []arrow.Array
-	fields []schema.Column
-	source [][]*Field // by field, by chunk; nil where the chunk lacks the field
-	long   []int      // the string fields with more than maxRecordText bytes in all
+	o       *order
+	fields  []schema.Column
+	source  [][]*Field // by field, by chunk; nil where the chunk lacks the field
+	maxText int        // bytes of text in a record
+	texts   []int      // the string fields; nil where all text fits one record
+	// local gives, while a tag column is made, 1 + the place that a value has in the
+	// record's dictionary, by its place in the dictionary of all.
+	local []int32
 }
 
-// maxRecordText bounds the bytes of one string column of a record: Arrow's offsets
-// have 31 bits, and writers hold a record in memory.
-const maxRecordText = 128 << 20
+// MaxRecordText bounds the bytes of text in a record: Arrow's offsets have 31 bits, and
+// writers hold a record in memory.
+const MaxRecordText = 128 << 20
 
-func newGatherer(o *order, fields []schema.Column) *gatherer {
-	g := &gatherer{o: o, fields: fields}
-	for _, d := range o.dicts {
-		b := array.NewStringBuilder(memory.DefaultAllocator)
-		b.AppendValues(d, nil)
-		g.dicts = append(g.dicts, b.NewArray())
+func newGatherer(o *order, fields []schema.Column, maxText int) *gatherer {
+	g := &gatherer{o: o, fields: fields, maxText: maxText}
+	text, distinct := 0, 0
+	for _, dict := range o.dicts {
+		distinct = max(distinct, len(dict))
+		for _, value := range dict {
+			text += len(value)
+		}
 	}
+	g.local = make([]int32, distinct)
+	texts := []int{}
 	for f, c := range fields {
-		by, text := make([]*Field, len(o.chunks)), 0
+		by := make([]*Field, len(o.chunks))
 		for i, chunk := range o.chunks {
 			if at := indexField(chunk.Fields, c.ID, 0); at >= 0 {
 				by[i] = &chunk.Fields[at]
@@ -86,34 +97,62 @@ func newGatherer(o *order, fields []schema.Column) *gatherer {
 			}
 		}
 		g.source = append(g.source, by)
-		if text > maxRecordText {
-			g.long = append(g.long, f)
+		if c.Type == schema.String {
+			texts = append(texts, f)
 		}
+	}
+	if text > maxText {
+		g.texts = texts
 	}
 	return g
 }
 
 // fitText returns how far a record that begins at from may go up to to.
 func (g *gatherer) fitText(from, to int) int {
-	for _, f := range g.long {
-		for i, room := from, maxRecordText; i < to; i++ {
+	if g.texts == nil {
+		return to
+	}
+	room, last := g.maxText, -1
+	for i := from; i < to; i++ {
+		for _, f := range g.texts {
 			if s, row, ok := g.at(g.source[f], i); ok {
 				room -= len(s.Bytes(row))
 			}
-			if room < 0 {
-				to = max(i, from+1)
-			}
+		}
+		if rank := g.rank(i); rank != last {
+			room -= g.tagText(rank)
+			last = rank
+		}
+		if room < 0 {
+			return max(i, from+1)
 		}
 	}
 	return to
 }
 
+// tagText is the bytes of a series' tag values.
+func (g *gatherer) tagText(rank int) int {
+	n := 0
+	for t, dict := range g.o.dicts {
+		if v := g.o.series[rank*g.o.tags+t]; v != 0 {
+			n += len(dict[v-1])
+		}
+	}
+	return n
+}
+
+// rank is that of the series of output row i.
+func (g *gatherer) rank(i int) int {
+	r := g.o.last(i)
+	return int(g.o.rankOf(r.chunk(), g.o.chunks[r.chunk()].Series[r.row()]))
+}
+
 func (g *gatherer) record(layout *arrow.Schema, from, to int) arrow.RecordBatch {
 	var columns []arrow.Array
-	for t := range g.dicts {
+	for t := range g.o.dicts {
 		columns = append(columns, g.tag(t, layout.Field(t).Type, from, to))
 	}
-	columns = append(columns, g.times(layout.Field(len(g.dicts)).Type, from, to))
+	columns = append(columns, g.times(layout.Field(len(g.o.dicts)).Type, from, to))
 	for f := range g.fields {
 		columns = append(columns, g.field(f, from, to))
 	}
@@ -124,20 +163,43 @@ func (g *gatherer) record(layout *arrow.Schema, from, to int) arrow.RecordBatch 
 	return record
 }
 
+// tag makes a tag column with a dictionary of the values in these rows, in order. The dictionary of all rows would be a copy of all tag values for as long as a file
+// is written, which may be most of the memory that the buffers hold.
 func (g *gatherer) tag(t int, typ arrow.DataType, from, to int) arrow.Array {
 	index := make([]int32, to-from)
 	v := newValidity(to - from)
+	var used []uint32
 	for i := range index {
-		r := g.o.last(from + i)
-		rank := g.o.rankOf(r.chunk(), g.o.chunks[r.chunk()].Series[r.row()])
-		n := g.o.series[int(rank)*g.o.tags+t]
+		n := g.o.series[g.rank(from+i)*g.o.tags+t]
 		if n == 0 {
 			v.clear(i)
 			continue
 		}
+		if g.local[n-1] == 0 {
+			used = append(used, n-1)
+			g.local[n-1] = 1
+		}
 		index[i] = int32(n - 1)
 	}
-	return makeArray(typ, asBytes(index), v, to-from, g.dicts[t])
+	slices.Sort(used)
+	dict := array.NewStringBuilder(memory.DefaultAllocator)
+	defer dict.Release()
+	dict.Reserve(len(used))
+	for place, n := range used {
+		dict.Append(g.o.dicts[t][n])
+		g.local[n] = int32(place)
+	}
+	if len(used) > 0 { // a null has any of their places
+		for i, n := range index {
+			index[i] = g.local[n]
+		}
+	}
+	for _, n := range used {
+		g.local[n] = 0
+	}
+	values := dict.NewArray()
+	defer values.Release()
+	return makeArray(typ, asBytes(index), v, to-from, values)
 }
 
 func (g *gatherer) times(typ arrow.DataType, from, to int) arrow.Array {

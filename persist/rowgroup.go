@@ -13,12 +13,12 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// rowGroupBytes is the bytes of strings that end a row group of fewer rows. Without
+// DefaultRowGroupBytes is the bytes of strings that end a row group of fewer rows. Without
 // it the values of one tag could make a dictionary page of more than 2 GiB, which the
 // format does not know, or of more than the 256 MiB that arrow-go reads.
-const rowGroupBytes = 64 << 20
+const DefaultRowGroupBytes = 64 << 20
 
-// checkRows is the number of rows after which rowGroupBytes is looked at.
+// checkRows is the number of rows after which the bytes of strings are looked at.
 const checkRows = 1024
 
 // writer collects records into row groups and writes each as a whole, column by
@@ -79,7 +79,7 @@ func (w *writer) add(rec arrow.RecordBatch) error {
 			return err
 		}
 		from = to
-		full := w.pendingRows+to-kept == w.spec.RowGroupRows || w.pendingBytes >= rowGroupBytes
+		full := w.pendingRows+to-kept == w.spec.RowGroupRows || w.pendingBytes >= w.spec.RowGroupBytes
 		if full || to == rows {
 			w.pending = append(w.pending, rec.NewSlice(int64(kept), int64(to)))
 			w.pendingRows += to - kept

@@ -36,12 +36,18 @@ type Spec struct {
 	Origin Origin
 	// RowGroupRows is the number of rows in a row group; 0 is DefaultRowGroupRows.
 	RowGroupRows int
+	// RowGroupBytes is the bytes of strings, tag values once, that end a row group of fewer
+	// rows; 0 is DefaultRowGroupBytes, which is also the most.
+	RowGroupBytes int
 }
 
 // EnsureDefaults replaces zero values by the defaults.
 func (s *Spec) EnsureDefaults() {
 	if s.RowGroupRows == 0 {
 		s.RowGroupRows = DefaultRowGroupRows
+	}
+	if s.RowGroupBytes == 0 {
+		s.RowGroupBytes = DefaultRowGroupBytes
 	}
 }
 
@@ -59,6 +65,9 @@ func (s *Spec) Validate() error {
 	}
 	if s.RowGroupRows < 1 || s.RowGroupRows > maxRowGroupRows {
 		errs = append(errs, fmt.Errorf("persist: Spec.RowGroupRows is %d, not within 1 and %d", s.RowGroupRows, maxRowGroupRows))
+	}
+	if s.RowGroupBytes < 1 || s.RowGroupBytes > DefaultRowGroupBytes {
+		errs = append(errs, fmt.Errorf("persist: Spec.RowGroupBytes is %d, not within 1 and %d", s.RowGroupBytes, DefaultRowGroupBytes))
 	}
 	return errors.Join(append(errs, validateColumns(s.Columns))...)
 }
