@@ -43,7 +43,7 @@ func (x *Index) HasAdmin() bool { return x.hasAdmin }
 // so the time that it takes says nothing about the tokens that exist.
 func (x *Index) Find(token string, now time.Time) (id *Identity, ok bool) {
 	o, ok := x.owners[Hash(token)]
-	if !ok || o.expiry != 0 && now.UnixNano() >= o.expiry {
+	if !ok || o.expiry != 0 && schema.Nanoseconds(now) >= o.expiry {
 		return nil, false
 	}
 	return o.identity, true

@@ -10,7 +10,7 @@ import (
 
 // writeQuota counts the write requests and the bytes of line protocol of each token in
 // fixed windows, as InfluxDB Cloud does. The windows of all tokens begin together, at
-// multiples of their length since 1970. A request that finds its token's quota used up is
+// multiples of their length since 1970; a clock that is set begins another. A request that finds its token's quota used up is
 // refused before its body is read; one that finds anything left is served, so that a
 // token may pass its bytes by the requests it has under way.
 type writeQuota struct {
@@ -69,12 +69,16 @@ func (q *writeQuota) add(token string, bytes int) {
 // turnLocked forgets the last window once another has begun, and returns how long the
 // present one lasts. The caller holds mu.
 func (q *writeQuota) turnLocked() time.Duration {
-	now := q.now().UnixNano()
-	number := now / int64(q.window)
+	at := q.now()
+	now := at.Unix()*int64(time.Second) + int64(at.Nanosecond()) // begins anew in 2262, and goes on
+	number, in := now/int64(q.window), now%int64(q.window)
+	if in < 0 { // the clock is before 1970
+		number, in = number-1, in+int64(q.window)
+	}
 	if number != q.mu.window || q.mu.used == nil {
 		q.mu.window, q.mu.used = number, make(map[string]usage)
 	}
-	return q.window - time.Duration(now%int64(q.window))
+	return q.window - time.Duration(in)
 }
 
 // quotaError says that a token has used up its quota.

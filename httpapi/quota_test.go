@@ -130,3 +130,23 @@ func TestEveryTokenHasAQuotaOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestQuotaEndsWhereverTheClockIs: one that jumps shuts nobody out for longer than a window.
+func TestQuotaEndsWhereverTheClockIs(t *testing.T) {
+	clock := stageNow
+	q := &writeQuota{requests: 1, window: time.Minute, now: func() time.Time { return clock }}
+	for _, now := range []time.Time{
+		stageNow, stageNow.AddDate(1, 0, 0), stageNow.AddDate(-1, 0, 0), time.Unix(0, 0), time.Unix(-1, 0),
+		time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2262, 4, 11, 23, 47, 16, 0, time.UTC), time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC),
+		stageNow,
+	} {
+		clock = now
+		if err := q.begin("a"); err != nil {
+			t.Errorf("%s: the first request is refused: %v", now, err)
+		}
+		var over *quotaError
+		if err := q.begin("a"); !errors.As(err, &over) || over.retryAfter() < 1 || over.retryAfter() > 60 {
+			t.Errorf("%s: the second request is answered %v", now, err)
+		}
+	}
+}

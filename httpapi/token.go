@@ -113,10 +113,10 @@ func expiryAfter(now time.Time, secs *uint64) (int64, error) {
 		return 0, nil
 	case *secs == 0:
 		return 0, badRequest("expiry_secs is 0: the token would never be of use; leave it out for one that does not expire")
-	case *secs > uint64(math.MaxInt64-now.UnixNano())/uint64(time.Second):
+	case *secs > (math.MaxInt64-uint64(schema.Nanoseconds(now)))/uint64(time.Second):
 		return 0, badRequest("expiry_secs %d goes beyond the year 2262; leave it out for a token that does not expire", *secs)
 	}
-	return now.UnixNano() + int64(*secs)*int64(time.Second), nil
+	return schema.Nanoseconds(now) + int64(*secs)*int64(time.Second), nil
 }
 
 // readPermissions turns permissions as InfluxDB 3 Enterprise words them into ours.
@@ -176,7 +176,7 @@ func checkPermittedName(name string) error {
 // issue stores a token with a new secret and shows it to its owner.
 func (s *Server) issue(b *backend, w http.ResponseWriter, t schema.Token) error {
 	secret, hash := auth.NewToken()
-	t.Hash, t.Created = hash, s.opts.Now().UnixNano()
+	t.Hash, t.Created = hash, schema.Nanoseconds(s.opts.Now())
 	stored, err := b.engine.CreateToken(t)
 	if errors.Is(err, engine.ErrExists) {
 		return tokenExists(t.Name)

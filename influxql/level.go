@@ -43,7 +43,7 @@ func (c *compiler) newLevel(stmt *influxql.SelectStatement, outer *level, l leaf
 	n.bounds = bounds{at.MinTimeNano(), at.MaxTimeNano()}
 	n.interval, _ = intervalOf(stmt, c.env.Now)
 	if n.interval.width != 0 && n.bounds.high == influxql.MaxTime {
-		n.bounds.high = c.env.Now.UnixNano()
+		n.bounds.high = schema.Nanoseconds(c.env.Now)
 	}
 	for _, d := range stmt.Dimensions {
 		if ref, ok := d.Expr.(*influxql.VarRef); ok {

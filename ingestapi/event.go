@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // event is what an item says happened.
@@ -90,7 +92,7 @@ func (e *event) encode(l *lines, now time.Time) {
 	l.tag(userID, e.user)
 	l.tag(eventID, e.id)
 	l.tag(eventType, e.kind)
-	l.field(wholeItem, received, intValue(now.UnixNano()))
+	l.field(wholeItem, received, intValue(schema.Nanoseconds(now)))
 	for _, p := range e.parameters {
 		l.field(p.attribute, p.column, p.value)
 	}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // scanPrefix begins the names that replace those of the tables in a tree. Nothing else in
@@ -269,7 +271,7 @@ func (r *rewriter) environment(function string) node {
 	switch function {
 	case "now", "current_timestamp", "get_current_timestamp", "transaction_timestamp",
 		"localtimestamp", "current_localtimestamp":
-		return instantNode(r.now.UnixNano())
+		return instantNode(min(max(schema.Nanoseconds(r.now), minLiteral), maxLiteral))
 	case "current_date", "today":
 		return castNode(r.now.UTC().Format(time.DateOnly), "DATE")
 	case "database":

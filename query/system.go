@@ -190,5 +190,6 @@ func instantValue(ns int64) string {
 	if ns == 0 {
 		return "NULL"
 	}
-	return fmt.Sprintf("make_timestamp_ns(%d)", ns)
+	// The machine's clock may have been where DuckDB has no time.
+	return fmt.Sprintf("make_timestamp_ns(%d)", min(max(ns, minLiteral), maxLiteral))
 }

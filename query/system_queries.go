@@ -78,7 +78,7 @@ func systemQueries(r *running) ([][]string, error) {
 
 func queryRow(q *QueryInfo) []string {
 	return []string{
-		strconv.FormatUint(q.ID, 10), textValue(q.phase()), instantValue(q.Issued.UnixNano()),
+		strconv.FormatUint(q.ID, 10), textValue(q.phase()), instantValue(schema.Nanoseconds(q.Issued)),
 		textValue(q.Language), textValue(q.Text), countValue(q.FilesRead),
 		secondsValue(q.Plan), secondsValue(q.Wait), secondsValue(q.Execute), secondsValue(q.EndToEnd), "NULL",
 		bytesOrNull(q.PeakMemory),

@@ -93,10 +93,10 @@ func (t adminToken) install(e *engine.Engine, now time.Time) error {
 			return nil
 		}
 	}
-	token := schema.Token{Name: auth.OperatorName, Hash: auth.Hash(t.Token), Admin: true, Created: now.UnixNano()}
+	token := schema.Token{Name: auth.OperatorName, Hash: auth.Hash(t.Token), Admin: true, Created: schema.Nanoseconds(now)}
 	if t.Expiry != nil {
 		token.Expiry = *t.Expiry * int64(time.Millisecond)
-		if token.Expiry <= now.UnixNano() {
+		if token.Expiry <= schema.Nanoseconds(now) {
 			return errors.New("the token of --admin-token-file has expired; make another: siltstone create token --admin --output-file FILE")
 		}
 	}
