@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -149,5 +150,5 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 // opposed to newer than this program, in use, full or not readable.
 func IsDamage(err error) bool {
 	var corrupt *CorruptError
-	return errors.As(err, &corrupt) || pebble.IsCorruptionError(err)
+	return errors.As(err, &corrupt) || pebble.IsCorruptionError(err) || errors.Is(err, fs.ErrNotExist)
 }

@@ -326,6 +326,10 @@ func (r *Remains) FlushedThrough(k schema.PartitionKey) schema.Seq {
 // Position returns the global flushed position, 0 if it is lost.
 func (r *Remains) Position() schema.Seq { return r.position }
 
+// maxRunGap is how many openings there must be left behind a file that is believed: the
+// number in the name of a stray file must not use them up.
+const maxRunGap = 1 << 20
+
 // FileFacts are what a Parquet file says of its table.
 type FileFacts struct {
 	Database, Table string
@@ -337,7 +341,7 @@ type FileFacts struct {
 // Learn takes what an intact file says, as far as no record that verifies says it. The
 // error says that the file contradicts what is known; then it is not taken.
 func (r *Remains) Learn(f *schema.File, facts FileFacts) error {
-	if f.Database == 0 || f.Table == 0 {
+	if f.Database == 0 || f.Table == 0 || f.ID == 0 || uint64(f.ID)>>runShift+maxRunGap >= runLimit {
 		return errUnknown
 	}
 	if known := r.tables[f.Table]; known != nil {

@@ -116,8 +116,8 @@ func (c *checker) judgeOrphan(name string, level int) {
 	switch age := c.catalog.FileIDAge(schema.FileID(id)); {
 	case age == catalog.FileIDUnknown:
 		c.found(Finding{
-			Severity: Warning, File: name, What: "no commit names the file, and its number was never given to one",
-			Fix: "the next start removes it; move it away if it is of value",
+			Severity: Damage, File: name, What: "no commit names the file, and its number was never given to one: the catalog is older",
+			Affected: "definitions, and which files and log records count", Fix: c.fix("the directory " + catalogDir),
 		})
 	case age == catalog.FileIDNew: // it is being written, or removed
 	case strings.HasSuffix(base, persist.TempSuffix):

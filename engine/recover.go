@@ -70,6 +70,9 @@ func (e *Engine) openCatalog() error {
 	if errors.Is(err, catalog.ErrNoCatalog) {
 		return fmt.Errorf("%w: %s has data in %s but no %s (%w); restore the catalog from a backup", ErrDamaged, e.opts.DataDir, dataIn, catalogDir, err)
 	} else if err != nil {
+		if catalog.IsDamage(err) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return fmt.Errorf("opening the catalog: %w", err)
 	}
 	e.catalog = c
@@ -149,6 +152,9 @@ func (e *Engine) checkFile(name string, known map[string]*schema.File) error {
 	if !ok {
 		if !isOurFile(path.Base(name)) {
 			return nil
+		}
+		if place, ok := parseFilePath(path.Dir(name), path.Base(name)); ok && e.catalog.FileIDAge(place.ID) == catalog.FileIDUnknown {
+			return fmt.Errorf("%w: the catalog is older than %s: it has never given a file that number", ErrDamaged, e.path(name))
 		}
 		e.opts.Logger.Info("removing a file that was never committed", "file", e.path(name))
 		return e.opts.FS.Remove(e.path(name))

@@ -389,3 +389,65 @@ func syncAll(t testing.TB, fs vfs.FS, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// TestOverlayShowsWhatASalvageWouldDo runs a salvage over a read-only view of a directory.
+func TestOverlayShowsWhatASalvageWouldDo(t *testing.T) {
+	scene := newSalvageScene(t)
+	fs := scene.clone()
+	replaceBytes(t, fs, filesBelow(t, fs, "data/files", ".parquet")[0], flipAt(30))
+	if err := fs.RemoveAll("data/catalog"); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshotOf(t, fs, "data")
+	overlay, err := engine.Overlay(fs, "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	would := mustSalvage(t, overlay)
+	if !maps.Equal(before, snapshotOf(t, fs, "data")) {
+		t.Fatal("a file was changed")
+	}
+	did := mustSalvage(t, fs)
+	would.Begun, would.Dir = did.Begun, did.Dir
+	if !reflect.DeepEqual(would, did) {
+		t.Errorf("it said\n%+v\nand did\n%+v", would, did)
+	}
+	if got, want := contentsOf(t, overlay), contentsOf(t, fs); !reflect.DeepEqual(got, want) {
+		t.Errorf("the overlay holds\n%v\nthe directory\n%v", got, want)
+	}
+}
+
+// TestSalvageDeletesNothing looks for the bytes of every file of a damaged directory.
+func TestSalvageDeletesNothing(t *testing.T) {
+	scene := newSalvageScene(t)
+	fs := scene.clone()
+	files := filesBelow(t, fs, "data/files", ".parquet")
+	replaceBytes(t, fs, files[0], flipAt(30))
+	for _, file := range filesBelow(t, fs, "data/catalog", "") {
+		if strings.HasPrefix(fs.PathBase(file), "MANIFEST") {
+			replaceBytes(t, fs, file, func(b []byte) []byte { return b[:len(b)/2] })
+		}
+	}
+	before := snapshotOf(t, fs, "data")
+	mustSalvage(t, fs)
+	left := make(map[string]bool)
+	for _, content := range snapshotOf(t, fs, "data") {
+		left[content] = true
+	}
+	for file, content := range before {
+		if !left[content] {
+			t.Errorf("%s is gone", file)
+		}
+	}
+}
+
+func TestInterruptedSalvageRefusesTheStart(t *testing.T) {
+	scene := newSalvageScene(t)
+	fs := scene.clone()
+	if err := fs.MkdirAll("data/salvaging", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	expectRefused(t, fs)
+	mustSalvage(t, fs)
+	expectSalvaged(t, fs, scene.contentsWithout(t, nil))
+}
