@@ -318,14 +318,6 @@ func (r *Remains) IsWhole() bool { return r.Unreadable == nil && len(r.Lost) == 
 // Files returns the descriptions of files that verify, by id.
 func (r *Remains) Files() map[schema.FileID]*schema.File { return r.files }
 
-// FlushedThrough returns how far the rows of a partition are known to be in files.
-func (r *Remains) FlushedThrough(k schema.PartitionKey) schema.Seq {
-	return max(r.position, r.flushed[k])
-}
-
-// Position returns the global flushed position, 0 if it is lost.
-func (r *Remains) Position() schema.Seq { return r.position }
-
 // maxRunGap is how many openings there must be left behind a file that is believed: the
 // number in the name of a stray file must not use them up.
 const maxRunGap = 1 << 20
@@ -376,6 +368,3 @@ func (r *Remains) Learn(f *schema.File, facts FileFacts) error {
 	r.files[f.ID] = f
 	return nil
 }
-
-// Forget drops the description of a file.
-func (r *Remains) Forget(id schema.FileID) { delete(r.files, id) }

@@ -79,7 +79,8 @@ func (b *rebuild) note(format string, args ...any) {
 
 // complete fills and corrects the remains.
 func (b *rebuild) complete() {
-	for id, t := range b.r.tables {
+	for _, id := range slices.Sorted(maps.Keys(b.r.tables)) {
+		t := b.r.tables[id]
 		if t.database == 0 && !t.state.purged { // only columns or a state are left
 			t.state = tableState{purged: true}
 			b.note("table %d is given up: its name and database are lost, and it has no file", id)
@@ -208,7 +209,8 @@ func (b *rebuild) completeColumns(id schema.TableID, t *tableRemains) {
 
 // dropStray drops files and positions that fit nothing.
 func (b *rebuild) dropStray() {
-	for id, f := range b.r.files {
+	for _, id := range slices.Sorted(maps.Keys(b.r.files)) {
+		f := b.r.files[id]
 		t := b.r.tables[f.Table]
 		if t == nil || t.state.purged || t.database != f.Database {
 			b.note("file %016x is left out: its table is gone", id)
@@ -270,15 +272,4 @@ func (b *rebuild) batch(s *store) *batch {
 		out.put(datasourceKey(i+1), appendDatasource(nil, d))
 	}
 	return out
-}
-
-// TableNames returns the names of all tables that are not purged, by database and id.
-func (r *Remains) TableNames() map[schema.TableID]string {
-	names := make(map[schema.TableID]string, len(r.tables))
-	for _, id := range slices.Sorted(maps.Keys(r.tables)) {
-		if t := r.tables[id]; !t.state.purged {
-			names[id] = t.name
-		}
-	}
-	return names
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/siltstone-db/siltstone/catalog"
@@ -143,6 +144,9 @@ func (r *replay) findGaps() error {
 	for k, from := range r.again {
 		r.s.report.Log.Again = append(r.s.report.Log.Again, ReplayedPartition{k.Database, k.Table, k.Day, from})
 	}
+	slices.SortFunc(r.s.report.Log.Again, func(a, b ReplayedPartition) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Day, b.Day))
+	})
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/schema"
@@ -409,8 +410,8 @@ func TestOverlayShowsWhatASalvageWouldDo(t *testing.T) {
 	}
 	did := mustSalvage(t, fs)
 	would.Begun, would.Dir = did.Begun, did.Dir
-	if !reflect.DeepEqual(would, did) {
-		t.Errorf("it said\n%+v\nand did\n%+v", would, did)
+	if diff := gocmp.Diff(would, did); diff != "" {
+		t.Errorf("it did what it had not said: %s", diff)
 	}
 	if got, want := contentsOf(t, overlay), contentsOf(t, fs); !reflect.DeepEqual(got, want) {
 		t.Errorf("the overlay holds\n%v\nthe directory\n%v", got, want)
