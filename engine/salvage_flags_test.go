@@ -2,4 +2,4 @@ package engine_test
 
 import "flag"
 
-var salvageStride = flag.Int("salvage-stride", 7, "a salvage is killed before every n-th operation; 1 is all of them")
+var salvageStride = flag.Int("salvage-stride", 3, "a salvage is killed before every n-th operation; 1 is all of them")
