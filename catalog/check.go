@@ -95,7 +95,7 @@ func loadChecked(s *store, dir string) (l *loader, err error) {
 		}
 	}()
 	if l, err = load(s, dir); err == nil {
-		err = s.fence.err()
+		err = errors.Join(s.fence.err(), compareAcknowledged(dir, l.commits, lastAcknowledged(s.fs, dir)))
 	}
 	return l, err
 }

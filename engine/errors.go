@@ -48,8 +48,8 @@ func (e *Engine) advise(err error) error {
 		return err
 	}
 	dir := e.opts.DataDir
-	return fmt.Errorf("%w\nsiltstone check --data-dir %s says all that is damaged.\n"+
-		"siltstone recover --data-dir %s --salvage keeps what verifies and sets the rest aside.", err, dir, dir)
+	return fmt.Errorf("%w\nsiltstone check --data-dir %s says all that is damaged;\n"+
+		"siltstone recover --data-dir %s --salvage keeps what verifies and sets the rest aside", err, dir, dir)
 }
 
 // LimitError says which limit on databases, tables or columns a write would exceed.

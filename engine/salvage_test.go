@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -313,8 +314,11 @@ func TestSalvageBuildsALostCatalogFromTheFiles(t *testing.T) {
 				})
 			}
 			report := mustSalvage(t, fs)
-			if report.Nothing {
-				continue // Pebble can do without the file
+			if report.Nothing { // Pebble can do without the file
+				if got := contentsOf(t, fs); !reflect.DeepEqual(got, whole) {
+					t.Errorf("%s %s: nothing was found, and the database holds\n%v", file, damage, got)
+				}
+				continue
 			}
 			t.Logf("%s %s: %d records lost, notes %q", file, damage, len(report.Catalog.Lost), report.Catalog.Notes)
 			expectSalvaged(t, fs, whole)
@@ -453,4 +457,36 @@ func TestInterruptedSalvageRefusesTheStart(t *testing.T) {
 	expectRefused(t, fs)
 	mustSalvage(t, fs)
 	expectSalvaged(t, fs, scene.contentsWithout(t, nil))
+}
+
+// TestSalvageOfACatalogThatLostItsLastCommit damages the end of the catalog's own log,
+// where a token is, which is nowhere else.
+func TestSalvageOfACatalogThatLostItsLastCommit(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	e := open(t, fs)
+	write(t, e, "cpu,host=a usage=1 1")
+	flush(t, e)
+	for _, name := range []string{"first", "last"} {
+		if _, err := e.CreateToken(schema.Token{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}) // no power was lost
+	closeEngine(t, e)
+	log := filesBelow(t, killed, "data/catalog", ".log")[0]
+	replaceBytes(t, killed, log, func(b []byte) []byte {
+		b[bytes.LastIndex(b, []byte("last"))] ^= 1
+		return b
+	})
+	expectRefused(t, killed)
+	report := mustSalvage(t, killed)
+	if !report.Catalog.Rebuilt || report.IsLossless() {
+		t.Errorf("the report says %+v", report.Catalog)
+	}
+	expectSalvaged(t, killed, contents{"cpu,host=a 1": {"usage": 1.0}})
+	e = open(t, killed)
+	defer closeEngine(t, e)
+	if tokens := e.Tokens(); len(tokens) != 1 || tokens[0].Name != "first" {
+		t.Errorf("the tokens are %v", tokens)
+	}
 }
