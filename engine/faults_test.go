@@ -279,7 +279,7 @@ func (x *faultTrial) endure(e *engine.Engine) (heals bool) {
 }
 
 // healsWithin is how long a server may refuse writes when there is space again.
-const healsWithin = 5 * time.Second
+const healsWithin = 20 * time.Second
 
 // isHealthy reports whether log and catalog take something.
 func (x *faultTrial) isHealthy(e *engine.Engine) bool {

@@ -44,7 +44,7 @@ func (q *Querier) lastID() uint64 {
 // waitFor returns when a query is in a state.
 func waitFor(t *testing.T, q *Querier, id uint64, state QueryState) QueryInfo {
 	t.Helper()
-	for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(time.Millisecond) {
 		for _, info := range q.Queries(engine.InternalDatabase) {
 			if info.ID == id && info.State == state && (state != QueryRunning || info.Execute > 0) {
 				return info

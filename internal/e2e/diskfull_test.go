@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	// refusedWithin is how long a write on a full disk may wait for its answer.
-	refusedWithin = time.Second
-	// healsWithin is how long writes may be refused when there is space again.
-	healsWithin = 5 * time.Second
+	// refusedWithin is how long a write on a full disk may wait for its answer: milliseconds,
+	// and the rest is for a machine that is busy.
+	refusedWithin = 10 * time.Second
+	// healsWithin is how long writes may be refused when there is space again. The server looks
+	// once a second.
+	healsWithin = 20 * time.Second
 )
 
 // TestFullDiskHeals shows X13: a client fills the disk itself, once up to the reserve that

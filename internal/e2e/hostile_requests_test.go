@@ -234,7 +234,7 @@ func allHostile() []hostileRequest {
 
 // oneByOne is the time of a processor that one of them may cost; a second or two without the debris of a
 // busy machine.
-const oneByOne = 5 * time.Second
+const oneByOne = 10 * time.Second
 
 // TestHostileRequestsOneByOne: each has an answer soon, and the next client is served.
 func TestHostileRequestsOneByOne(t *testing.T) {
