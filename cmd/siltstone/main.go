@@ -65,13 +65,23 @@ type environment struct {
 
 func main() {
 	// The first signal ends the context; stop then lets the next one kill.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
 	context.AfterFunc(ctx, stop)
 	env := environment{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		stdinTTY: isTerminal(os.Stdin), stdoutTTY: isTerminal(os.Stdout), stderrTTY: isTerminal(os.Stderr),
 	}
 	os.Exit(run(ctx, env, os.Args[1:]))
+}
+
+// stopSignals ask for an orderly end: the terminal's when it closes, too, unless nohup has
+// the process outlive it.
+func stopSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // run parses the arguments, runs the command and returns the exit status: 1 when the

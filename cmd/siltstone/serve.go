@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,7 +66,7 @@ type serveCmd struct {
 // Help is the long text of --help.
 func (*serveCmd) Help() string {
 	return `Every flag can be set by the environment variable named behind it, which is also how
-settings of InfluxDB 3 are taken over. Ctrl-C or SIGTERM stops the server in an orderly
+settings of InfluxDB 3 are taken over. Ctrl-C, SIGTERM or SIGHUP stops the server in an orderly
 way; a second one ends it at once. Neither loses an acknowledged write.
 
 As long as there is no token, everybody on this machine may do everything, and the server
@@ -129,6 +131,8 @@ func (c *serveCmd) Validate() error {
 
 // Run serves until ctx ends.
 func (c *serveCmd) Run(ctx context.Context, env environment) error {
+	// Whoever read the log may be gone; a line that nobody takes must not end the server.
+	signal.Ignore(syscall.SIGPIPE)
 	log := c.logger(env)
 	first, err := c.firstToken()
 	if err != nil {
