@@ -55,7 +55,7 @@ func createPending(fs vfs.FS, dir, name string) (*pendingFile, error) {
 		return nil, fmt.Errorf("persist: creating %s: %w", p.tmp, err)
 	}
 	p.file = file
-	p.buf = bufio.NewWriterSize(file, writeBufferBytes)
+	p.buf = bufio.NewWriterSize(&drain{file: file}, writeBufferBytes)
 	return p, nil
 }
 
@@ -67,6 +67,30 @@ func (p *pendingFile) Write(b []byte) (int, error) {
 	p.section.crc = crc32.Update(p.section.crc, castagnoli, b)
 	p.section.bytes += uint64(len(b))
 	return p.buf.Write(b)
+}
+
+// drainBytes are written between two calls that have the disk take what is in memory.
+const drainBytes = 512 << 10
+
+// drain has the disk take a file while it is written. Otherwise all of it were left to the
+// sync in the end, which cannot be interrupted: on a slow disk a server that is asked to
+// stop, or killed, would not end for as long as that takes.
+type drain struct {
+	file    vfs.File
+	written int64
+	begun   int64 // up to where the disk was asked to take the file
+}
+
+// Write implements io.Writer. What it drains is not durable for that; a failure is final.
+func (d *drain) Write(b []byte) (int, error) {
+	n, err := d.file.Write(b)
+	d.written += int64(n)
+	if err != nil || d.written-d.begun < drainBytes {
+		return n, err
+	}
+	d.begun = d.written
+	_, err = d.file.SyncTo(d.written)
+	return n, err
 }
 
 // endSection returns what was written since the last call, and begins a section whose

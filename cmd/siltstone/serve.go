@@ -86,8 +86,12 @@ Examples:
 // minQueryBytes is what DuckDB needs to run anything useful.
 const minQueryBytes = 32 << 20
 
-// stopTimeout is how long an orderly stop may take (C2).
-const stopTimeout = 10 * time.Second
+// stopTimeout is how long an orderly stop may take (C2). From leaveTime before its end on
+// nothing is waited for any more: a process ends when the disk has done what it is doing.
+const (
+	stopTimeout = 10 * time.Second
+	leaveTime   = 2 * time.Second
+)
 
 // Validate reports every fault of the flags at once; kong calls it after parsing.
 func (c *serveCmd) Validate() error {
@@ -454,8 +458,8 @@ func (s *server) stop() error {
 	if s.addressFile != "" {
 		_ = os.Remove(s.addressFile) // it would name an address where nobody answers
 	}
-	deadline := time.Now().Add(stopTimeout)
-	ctx, cancel := context.WithDeadline(context.Background(), deadline.Add(-stopTimeout/2))
+	begin := time.Now()
+	ctx, cancel := context.WithDeadline(context.Background(), begin.Add(stopTimeout/2))
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
 		s.log.Warn("requests were cut off", "error", err)
@@ -469,7 +473,7 @@ func (s *server) stop() error {
 			s.log.Info("stopped")
 		}
 		return err
-	case <-time.After(time.Until(deadline)):
+	case <-time.After(time.Until(begin.Add(stopTimeout - leaveTime))):
 		s.log.Warn("the buffers are not flushed yet; the next start reads them from the log")
 		return nil
 	}
