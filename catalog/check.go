@@ -63,6 +63,9 @@ func Check(ctx context.Context, o Options) (*Catalog, CheckReport, error) {
 		err = fmt.Errorf("%w in %s: it has no record", ErrNoCatalog, o.Dir)
 	}
 	if err == nil {
+		err = compareAcknowledged(o.Dir, l.commits, lastAcknowledged(o.FS, o.Dir))
+	}
+	if err == nil {
 		return newCatalog(s, &o, l), report, nil
 	}
 	err = errors.Join(report.addFault(o.Dir, err), s.close())

@@ -21,13 +21,15 @@ type Remains struct {
 	// Lost lists the records that do not verify. A record that is gone altogether is not
 	// among them: nobody knows of it.
 	Lost []LostRecord
-	// Unreadable says why not all records could be looked at, nil if they could.
+	// Unreadable says why not all records could be looked at, nil if they could as far as is
+	// known.
 	Unreadable error
 
 	header    *header
 	run       uint64
 	position  schema.Seq
 	lastToken uint64
+	commits   uint64
 	clock     *Clock
 
 	databases   map[schema.DatabaseID]*databaseRecord
@@ -84,6 +86,9 @@ func ReadRemains(o Options) (*Remains, error) {
 		if err := r.readKind(k, o.Dir); err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
+	}
+	if r.Unreadable == nil { // without a word from Pebble the last commits may be missing
+		r.Unreadable = compareAcknowledged(o.Dir, r.commits, lastAcknowledged(o.FS, o.Dir))
 	}
 	return r, nil
 }
@@ -177,7 +182,7 @@ func (r *Remains) decode(key, value []byte) error {
 	case kindPosition:
 		return decodeSingle(key, value, (*uint64)(&r.position))
 	case kindCommits:
-		return nil // a new catalog counts anew
+		return decodeSingle(key, value, &r.commits) // a new catalog counts anew
 	case kindLastToken:
 		return decodeSingle(key, value, &r.lastToken)
 	case kindClock:

@@ -25,7 +25,7 @@ func rebuildCatalog(t *testing.T, fs vfs.FS, learn func(*Remains)) (map[string]s
 	}
 	o := testOptions(fs)
 	o.Dir = rebuiltDir
-	if _, _, err := r.Build(o); err != nil {
+	if _, err := r.Build(o); err != nil {
 		t.Fatal(err)
 	}
 	mustDo(t, r.Close())

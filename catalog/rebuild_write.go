@@ -17,38 +17,39 @@ const rebuildEvents = 4096
 // Build writes a new catalog from the remains into o.Dir, which must not exist, and
 // returns what had to be made up or left out, one sentence each. When it returns an error
 // the directory is to be removed. The event ids of the old catalog are copied as far as
-// they can be read; allEvents is false when some could not.
-func (r *Remains) Build(o Options) (notes []string, allEvents bool, err error) {
+// they can be read. They may not be all, even if none was damaged: they were not synced, and
+// were last in a log of which the end may be gone.
+func (r *Remains) Build(o Options) (notes []string, err error) {
 	o.EnsureDefaults()
 	if err := o.Validate(); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	b := &rebuild{r: r}
 	b.complete()
 	s, err := openStore(&o)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if err = s.commit(b.batch(s)); err == nil {
-		allEvents, err = r.copyEvents(s)
+		err = r.copyEvents(s)
 	}
 	if err == nil {
 		_, err = load(s, o.Dir) // whatever the remains were, this must be a catalog
 	}
 	if err = errors.Join(err, s.close()); err != nil {
-		return nil, false, fmt.Errorf("rebuild catalog %s: %w", o.Dir, err)
+		return nil, fmt.Errorf("rebuild catalog %s: %w", o.Dir, err)
 	}
-	return b.notes, allEvents, nil
+	return b.notes, nil
 }
 
 // copyEvents copies the event ids of tables that are there.
-func (r *Remains) copyEvents(s *store) (all bool, err error) {
+func (r *Remains) copyEvents(s *store) error {
 	if r.store == nil {
-		return false, nil
+		return nil
 	}
 	b, n := s.newBatch(), 0
-	var fault error
-	err = r.scan([]byte{byte(kindEvent)}, false, func(key, stored []byte) error {
+	var fault error // ends the copying, and nothing else
+	err := r.scan([]byte{byte(kindEvent)}, false, func(key, stored []byte) error {
 		if len(key) != 1+4+eventIDBytes || checkEvent(key, stored) != nil {
 			r.Lost = append(r.Lost, LostRecord{bytes.Clone(key), errChecksum})
 			return nil
@@ -64,7 +65,7 @@ func (r *Remains) copyEvents(s *store) (all bool, err error) {
 	if err == nil {
 		err = s.commit(b)
 	}
-	return fault == nil, err
+	return err
 }
 
 // rebuild makes a catalog without gaps and contradictions out of remains.

@@ -103,19 +103,16 @@ func (s *salvage) buildCatalog(remains *catalog.Remains) error {
 	if err := s.e.opts.FS.RemoveAll(building); err != nil {
 		return fmt.Errorf("removing %s: %w", building, err)
 	}
-	notes, allKeys, err := remains.Build(catalog.Options{FS: s.e.opts.FS, Dir: building, Logger: s.e.opts.Logger})
+	notes, err := remains.Build(catalog.Options{FS: s.e.opts.FS, Dir: building, Logger: s.e.opts.Logger})
 	if err != nil {
 		return err
 	}
-	s.report.Catalog = SalvagedCatalog{Rebuilt: true, Notes: notes}
+	s.report.Catalog = SalvagedCatalog{Rebuilt: true, Notes: notes, KeysFrom: filesDir}
 	if remains.Unreadable != nil {
 		s.report.Catalog.Unreadable = remains.Unreadable.Error()
 	}
 	for _, l := range remains.Lost {
 		s.report.Catalog.Lost = append(s.report.Catalog.Lost, l.String())
-	}
-	if !allKeys {
-		s.report.Catalog.KeysFrom = filesDir
 	}
 	return nil
 }
@@ -213,8 +210,9 @@ func parseFilePath(dir, name string) (place schema.File, ok bool) {
 	return place, errors.Join(err1, err2, err3) == nil && filePath(&place) == path.Join(dir, name)
 }
 
-// restoreKeys takes the keys of FirstByTag tables from their files, if the old catalog
-// does not have them all any more. Those of the log come with the replay.
+// restoreKeys adds the keys of FirstByTag tables from their files to those of a catalog that
+// was rebuilt: nobody knows whether the old one still had them all. Those of the log come
+// with the replay.
 func (s *salvage) restoreKeys() error {
 	if s.report.Catalog.KeysFrom == "" {
 		return nil
