@@ -14,7 +14,7 @@ import (
 
 // Catalog is an open catalog. One process at a time has a directory open.
 type Catalog struct {
-	store    *store // replaced under mu and events, so either lock is enough to use it
+	store    *store // replaced under mu, events and checking, so either lock is enough to use it
 	opts     Options
 	limits   Limits
 	now      func() time.Time
@@ -43,6 +43,9 @@ type Catalog struct {
 	// events is held for reading by those who use the store without mu: Remember and
 	// Seen. It is taken after mu, to close the store and to purge.
 	events sync.RWMutex
+	// checking is held for reading by Check, which takes long: nobody else waits for it. Close
+	// takes it before mu; Reopen tries it, with the others held.
+	checking sync.RWMutex
 }
 
 // fileSet is an immutable picture of the files and of what is in them.
@@ -219,6 +222,8 @@ const (
 // Close releases the directory. Closing again does nothing; readers keep working on
 // what was read last.
 func (c *Catalog) Close() error {
+	c.checking.Lock()
+	defer c.checking.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.closed {

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ func Check(ctx context.Context, o Options) (*Catalog, CheckReport, error) {
 		report.Findings = append(report.Findings, Finding{File: o.Dir, What: err.Error()})
 		return nil, report, nil
 	}
-	if report, err = s.check(ctx); err != nil {
+	if report, err = s.check(ctx, ctx.Err); err != nil {
 		return nil, report, errors.Join(err, s.close())
 	}
 	l, err := loadChecked(s, o.Dir)
@@ -73,14 +74,26 @@ func Check(ctx context.Context, o Options) (*Catalog, CheckReport, error) {
 }
 
 // Check checks the open catalog: as the function of that name, save what the values say
-// of each other, which Open has checked and every change keeps.
+// of each other, which Open has checked and every change keeps. Nothing waits for it but
+// Close; a Reopen meanwhile is refused. The errors are those of reading, ErrFailed and ErrClosed.
 func (c *Catalog) Check(ctx context.Context) (CheckReport, error) {
-	c.events.RLock() // keeps the store open
-	defer c.events.RUnlock()
-	if err := c.usableLocked(); err != nil {
+	c.checking.RLock() // keeps the store open
+	defer c.checking.RUnlock()
+	s, err := c.usableStore()
+	if err != nil {
 		return CheckReport{}, err
 	}
-	return c.store.check(ctx)
+	report, err := s.check(ctx, func() error { return cmp.Or(ctx.Err(), s.fence.err()) })
+	if failed := s.fence.err(); failed != nil { // behind a closed fence Pebble reads what is not on the disk
+		return CheckReport{}, failed
+	}
+	return report, err
+}
+
+func (c *Catalog) usableStore() (*store, error) {
+	c.events.RLock()
+	defer c.events.RUnlock()
+	return c.store, c.usableLocked()
 }
 
 // isDamage tells a catalog that is damaged from one that cannot be read or understood.
@@ -120,13 +133,16 @@ func (r *CheckReport) addFault(dir string, err error) error {
 	return nil
 }
 
-// check reads every block and every value.
-func (s *store) check(ctx context.Context) (CheckReport, error) {
+// check reads every block and every value. It stops when ended returns an error.
+func (s *store) check(ctx context.Context, ended func() error) (CheckReport, error) {
 	var report CheckReport
-	if err := s.checkTables(ctx, &report); err != nil {
+	if err := s.checkTables(ctx, ended, &report); err != nil {
 		return report, err
 	}
-	if err := s.checkRecords(ctx, &report); err != nil {
+	if err := s.checkRecords(ctx, ended, &report); err != nil {
+		return report, err
+	}
+	if err := ended(); err != nil {
 		return report, err
 	}
 	if len(report.Findings) > 0 {
@@ -140,13 +156,13 @@ func (s *store) check(ctx context.Context) (CheckReport, error) {
 }
 
 // checkTables checks the checksum of each block of the tables that are in use.
-func (s *store) checkTables(ctx context.Context, report *CheckReport) error {
+func (s *store) checkTables(ctx context.Context, ended func() error, report *CheckReport) error {
 	names, err := s.tables()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := ctx.Err(); err != nil {
+		if err := ended(); err != nil {
 			return err
 		}
 		path := s.fs.PathJoin(s.dir, name)
@@ -216,14 +232,16 @@ func readerOptions() sstable.ReaderOptions {
 }
 
 // checkRecords decodes every record.
-func (s *store) checkRecords(ctx context.Context, report *CheckReport) error {
+func (s *store) checkRecords(ctx context.Context, ended func() error, report *CheckReport) error {
 	it, err := s.db.NewIterWithContext(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("read catalog %s: %w", s.dir, err)
 	}
 	for it.First(); it.Valid(); it.Next() {
-		if report.Records++; report.Records%4096 == 0 && ctx.Err() != nil {
-			return errors.Join(ctx.Err(), it.Close())
+		if report.Records++; report.Records%4096 == 0 {
+			if err := ended(); err != nil {
+				return errors.Join(err, it.Close())
+			}
 		}
 		key := it.Key()
 		isEvent := len(key) > 0 && kind(key[0]) == kindEvent

@@ -13,7 +13,8 @@ import (
 //
 // It does nothing where the catalog has not failed. The errors are ErrNoSpace as long as
 // there is no space, ErrFailed if something else failed, now or before, *CorruptError, and
-// ErrClosed. With any of them the catalog stays as it was, failed.
+// ErrClosed. With any of them the catalog stays as it was, failed. ErrNoSpace says, too,
+// that a Check is just ending, to which the old Pebble is left.
 func (c *Catalog) Reopen() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -23,6 +24,10 @@ func (c *Catalog) Reopen() error {
 	if err == nil || !errors.Is(err, ErrNoSpace) {
 		return err
 	}
+	if !c.checking.TryLock() { // it ends soon: the fence is closed
+		return &noSpaceError{errChecking}
+	}
+	defer c.checking.Unlock()
 	// What Close reports is about what does not reach the disk any more.
 	_ = c.store.close()
 	s, l, err := c.openAgain()
@@ -33,6 +38,8 @@ func (c *Catalog) Reopen() error {
 	c.showLocked(s, l)
 	return nil
 }
+
+var errChecking = errors.New("a check still reads what is there")
 
 // openAgain opens another store and loads it.
 func (c *Catalog) openAgain() (*store, *loader, error) {
