@@ -23,7 +23,7 @@
 //	    first that was acknowledged, whatever is repeated, killed, flushed or deleted.
 //	E10 Whatever the machine's clock does, nothing is deleted before the time that was
 //	    given for it has passed, and no point with a time stamp is refused for it.
-//	E10 Who calls TableView.Verify before reading a file gets what was written, or a
+//	E11 Who calls TableView.Verify before reading a file gets what was written, or a
 //	    *FileError that names the file: never another value.
 //
 // # Life of a write
