@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -123,6 +122,9 @@ func Check(ctx context.Context, opts CheckOptions) (CheckReport, error) {
 		return CheckReport{}, err
 	}
 	report, err := newChecker(ctx, opts).run((*checker).checkClosed)
+	if isNewer(err) {
+		err = fmt.Errorf("%w; %w", err, ErrNewerFormat)
+	}
 	return report, errors.Join(err, lock.Close())
 }
 
@@ -135,9 +137,5 @@ func lockForCheck(o CheckOptions) (io.Closer, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s is no directory", o.DataDir)
 	}
-	lock, err := o.FS.Lock(path.Join(o.DataDir, lockName))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s is locked by another siltstone process (%w); check it through its server with --host, or stop that first", ErrInUse, o.DataDir, err)
-	}
-	return lock, nil
+	return lockDir(o.FS, o.DataDir, "check it through its server with --host, or stop that first")
 }

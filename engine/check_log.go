@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/siltstone-db/siltstone/partition"
@@ -29,7 +28,7 @@ func (c *checker) durable() schema.Seq {
 }
 
 func (c *checker) takeLog(report wal.CheckReport, err error) error {
-	if errors.Is(err, wal.ErrUnsupported) || c.ctx.Err() != nil {
+	if isNewer(err) || c.ctx.Err() != nil {
 		return err
 	}
 	if err != nil {
@@ -67,6 +66,9 @@ func (c *checker) checkRecord(at wal.Place, payload []byte) error {
 		}
 		return nil
 	})
+	if isNewer(err) {
+		return fmt.Errorf("%s, offset %d, record %d: %w", at.File, at.Offset, at.Seq, err)
+	}
 	if err != nil {
 		c.found(Finding{
 			Severity: Damage, File: at.File, Offset: at.Offset, What: fmt.Sprintf("record %d: %v", at.Seq, err),

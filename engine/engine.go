@@ -50,8 +50,8 @@ type Engine struct {
 }
 
 // Open locks the data directory, recovers what it holds and starts the background
-// work. The errors are ErrInUse, ErrDamaged, *wal.CorruptionError, *NoSpaceError, the
-// catalog's, and those of the file system.
+// work. The errors are ErrInUse, ErrDamaged, ErrNewerFormat, *wal.CorruptionError,
+// *NoSpaceError, the catalog's, and those of the file system.
 func Open(opts Options) (*Engine, error) {
 	opts.EnsureDefaults()
 	if err := opts.Validate(); err != nil {

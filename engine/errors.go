@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/partition"
+	"github.com/siltstone-db/siltstone/persist"
 	"github.com/siltstone-db/siltstone/wal"
 )
 
@@ -41,8 +43,21 @@ var (
 	ErrDamaged = errors.New("the data directory is damaged")
 )
 
-// advise adds what to do about a directory that is damaged.
+// ErrNewerFormat is returned by Open for a data directory that a later release has written.
+var ErrNewerFormat = errors.New("a newer siltstone wrote it: upgrade this one")
+
+// isNewer reports whether an error is about a format that this release does not know.
+func isNewer(err error) bool {
+	var version *catalog.VersionError
+	return errors.As(err, &version) || errors.Is(err, wal.ErrUnsupported) ||
+		errors.Is(err, partition.ErrNewerEncoding) || errors.Is(err, persist.ErrUnknownFormat)
+}
+
+// advise adds what to do about a directory that cannot be opened as it is.
 func (e *Engine) advise(err error) error {
+	if isNewer(err) {
+		return fmt.Errorf("%w; %w", err, ErrNewerFormat)
+	}
 	var log *wal.CorruptionError
 	if !errors.Is(err, ErrDamaged) && !errors.As(err, &log) && !catalog.IsDamage(err) {
 		return err

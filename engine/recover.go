@@ -25,6 +25,10 @@ func (e *Engine) recover() error {
 	if err := e.refuseHalfSalvaged(); err != nil {
 		return err
 	}
+	// The catalog notes that it was opened: a log that cannot be read is refused before.
+	if err := wal.CheckFormat(e.opts.FS, e.path(walDir)); err != nil {
+		return err
+	}
 	if err := e.openCatalog(); err != nil {
 		return err
 	}
@@ -43,11 +47,11 @@ func (e *Engine) recover() error {
 func (e *Engine) lockDirectory() error {
 	fs := e.opts.FS
 	if err := durable.MkdirAll(fs, e.opts.DataDir); err != nil {
-		return err
+		return unusable(e.opts.DataDir, err)
 	}
-	lock, err := fs.Lock(e.path(lockName))
+	lock, err := lockDir(fs, e.opts.DataDir, "stop it, or choose another directory")
 	if err != nil {
-		return fmt.Errorf("%w: %s is locked by another siltstone process (%w); stop it, or choose another directory", ErrInUse, e.opts.DataDir, err)
+		return err
 	}
 	e.lock = lock
 	_ = fs.Remove(e.path(probeName)) // left by a crash; usually not there

@@ -74,6 +74,9 @@ func Salvage(ctx context.Context, opts Options) (SalvageReport, error) {
 	if err == nil {
 		err = s.run()
 	}
+	if isNewer(err) {
+		err = fmt.Errorf("%w; %w", err, ErrNewerFormat)
+	}
 	if err = errors.Join(err, s.e.releaseAll()); err != nil {
 		return s.report, fmt.Errorf("salvaging %s: %w", opts.DataDir, err)
 	}

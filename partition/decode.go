@@ -2,6 +2,7 @@ package partition
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 
@@ -19,7 +20,8 @@ type Decoder struct {
 }
 
 // Decode calls apply for each batch of a record. The batch and all it holds are
-// valid during the call only. Errors wrap ErrBadEncoding or are apply's own.
+// valid during the call only. Errors wrap ErrBadEncoding or
+// ErrNewerEncoding, or are apply's own.
 func (d *Decoder) Decode(record []byte, apply func(*Batch) error) error {
 	body, err := d.unpack(record)
 	if err != nil {
@@ -42,8 +44,11 @@ func (d *Decoder) Decode(record []byte, apply func(*Batch) error) error {
 }
 
 func (d *Decoder) unpack(record []byte) ([]byte, error) {
-	if len(record) < 2 || record[0] != encodingVersion {
-		return nil, badEncoding("unknown version")
+	if len(record) < 2 || record[0] == 0 {
+		return nil, badEncoding("no version")
+	}
+	if record[0] > encodingVersion {
+		return nil, fmt.Errorf("%w: %d", ErrNewerEncoding, record[0])
 	}
 	size, n := binary.Uvarint(record[2:])
 	if n <= 0 || size > maxBody {

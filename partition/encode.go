@@ -33,6 +33,9 @@ const (
 // ErrBadEncoding is wrapped by every error about bytes that are no encoded batches.
 var ErrBadEncoding = errors.New("batch encoding is invalid")
 
+// ErrNewerEncoding is wrapped by the error about batches in a later version of the encoding.
+var ErrNewerEncoding = errors.New("batch encoding is of a later version")
+
 // Encoder turns batches into a log record; it reuses its buffers from call to call.
 type Encoder struct {
 	body, out []byte

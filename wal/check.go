@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -207,5 +209,28 @@ func (c *check) visitTo(sc *scanner, id segmentID, last schema.Seq) error {
 		c.report.Last = h.seq
 	}
 	c.report.Bytes += sc.pos.off
+	return nil
+}
+
+// CheckFormat returns an error that wraps ErrUnsupported if a segment in a directory is of
+// a format that this program does not know, and names it. It says nothing of damage: what
+// cannot be read is left to Open. A missing directory has no segments.
+func CheckFormat(disk vfs.FS, dir string) error {
+	r := recovery{dir: directory{fs: disk, path: dir}}
+	ids, err := r.list()
+	if err != nil {
+		return fmt.Errorf("log %s: %w", dir, err)
+	}
+	for _, id := range ids {
+		f, size, err := r.open(id)
+		if err != nil {
+			continue
+		}
+		_, err = readSegmentHeader(f, size, id)
+		closeRead(f)
+		if errors.Is(err, ErrUnsupported) {
+			return fmt.Errorf("%w: %s", err, r.dir.segment(id))
+		}
+	}
 	return nil
 }
