@@ -274,6 +274,37 @@ func fullScenario(fs vfs.FS, m *model) error {
 	return l.Close()
 }
 
+// TestOpenOnAFullDiskLeavesNothing repeats an Open, as a server does that waits for space:
+// what it began must not take the space that becomes free.
+func TestOpenOnAFullDiskLeavesNothing(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	l, _ := mustOpen(t, testOptions(mem), 0)
+	mustCommit(t, l, "first")
+	mem = mem.CrashClone(crashConfig(0, 1))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := mem.String()
+	for n := int64(0); ; n++ {
+		disk := newFullDisk(t)
+		disk.from.Store(n)
+		disk.until.Store(1 << 40)
+		l, _, err := openAll(testOptions(disk.wrap(mem)), 0)
+		if err == nil {
+			if err := l.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+				t.Error(err)
+			}
+			if n < 3 {
+				t.Errorf("an Open does %d operations that need space", n)
+			}
+			return
+		}
+		if after := mem.String(); !errors.Is(err, syscall.ENOSPC) || after != before {
+			t.Fatalf("disk full from operation %d on: %v; the disk was\n%s\nand is\n%s", n, err, before, after)
+		}
+	}
+}
+
 // TestDiskFullFromEveryOperationOn fills the disk at the nth operation for the length of
 // one, two or five, and cuts the power before every operation that follows until the log is
 // rearmed. No acknowledged record is lost, none that a Rearm has cut off comes back, no

@@ -115,7 +115,9 @@ func createSegment(d directory, id segmentID, nonce uint32, first schema.Seq, pr
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
 	if err := s.initialise(d, carried); err != nil {
-		return nil, errors.Join(err, s.file.Close())
+		err = errors.Join(err, s.file.Close())
+		_ = d.fs.Remove(s.path) // a full disk has no room for it; the next Open ignores it
+		return nil, err
 	}
 	return s, nil
 }
