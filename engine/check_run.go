@@ -134,6 +134,7 @@ func (c *checker) size(dir string, level int) (bytes int64) {
 
 // checkClosed checks a directory that nobody has open.
 func (c *checker) checkClosed() (err error) {
+	c.checkSalvaging()
 	cat, report, err := catalog.Check(c.ctx, catalog.Options{FS: c.fs, Dir: c.path(catalogDir), Logger: c.opts.Logger})
 	if errors.Is(err, catalog.ErrNoCatalog) {
 		c.checkNothing()
@@ -152,6 +153,17 @@ func (c *checker) checkClosed() (err error) {
 		return err
 	}
 	return c.checkLog()
+}
+
+// checkSalvaging looks for a salvage that was interrupted, after which a start is refused.
+func (c *checker) checkSalvaging() {
+	if _, err := c.opts.FS.Stat(c.path(salvagingDir)); err != nil {
+		return
+	}
+	c.found(Finding{
+		Severity: Damage, File: salvagingDir, What: "a salvage was interrupted, and nothing else opens the directory before it is finished",
+		Fix: fmt.Sprintf("finish it with: siltstone recover --data-dir %s --salvage", c.opts.DataDir),
+	})
 }
 
 // checkNothing judges a directory without a catalog.

@@ -52,3 +52,16 @@ func TestLostCommitsAreFoundAndSalvaged(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckNamesAnInterruptedSalvage: a check must name whatever a start refuses.
+func TestCheckNamesAnInterruptedSalvage(t *testing.T) {
+	scene := newSalvageScene(t)
+	fs := scene.clone()
+	must(t, fs.MkdirAll("data/salvaging", 0o700))
+	expectRefused(t, fs)
+	if lines, report := check(t, fs); report.Damage == 0 {
+		t.Errorf("a check finds nothing of what a start refuses: %q", lines)
+	}
+	mustSalvage(t, fs)
+	expectSalvaged(t, fs, scene.contentsWithout(t, nil))
+}
