@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math/bits"
 	"sync"
 
 	"github.com/siltstone-db/siltstone/partition"
@@ -16,6 +17,7 @@ type writeSet struct {
 	keys    []firstKey // that the rows bring to FirstByTag tables
 	// built estimates the bytes that the batches take, and their log record will.
 	built int64
+	class int // of the bodies that use the set
 }
 
 // Estimates of what building takes, beside what comes from the lines.
@@ -27,14 +29,30 @@ const (
 	copiesOfALine = 3    // the columns, the record, and the record as S2 leaves it
 )
 
-var writeSets = sync.Pool{New: func() any { return new(writeSet) }}
-
 // maxSpareBatches bounds the batches whose memory a set keeps for later requests.
 const maxSpareBatches = 16
 
-// maxSpareBytes bounds the sets that are kept for later requests: many are in use at
-// once, and what they have kept is not accounted for.
-const maxSpareBytes = 4 << 20
+// writeSets are kept for later requests, in classes by the size of the body, which the
+// memory of a set goes with. Without classes large bodies would make each of the many sets
+// that small ones use large in turn; what they keep is not accounted for. Bodies
+// below 1 MiB are of class 0, those below 2 MiB of class 1, and so on.
+var writeSets [maxSetClass + 1]sync.Pool
+
+const (
+	smallBodyBits = 20
+	maxSetClass   = 4 // 8 MiB and more
+	// maxSpareBytes bounds what sets of class 0 are kept with, and doubles with each class.
+	maxSpareBytes = 4 << 20
+)
+
+// newWriteSet returns an empty set for a body.
+func newWriteSet(bodyBytes int) *writeSet {
+	class := min(bits.Len(uint(bodyBytes)>>smallBodyBits), maxSetClass)
+	if w, ok := writeSets[class].Get().(*writeSet); ok {
+		return w
+	}
+	return &writeSet{class: class}
+}
 
 func (w *writeSet) reset() {
 	for _, b := range w.batches {
@@ -46,15 +64,17 @@ func (w *writeSet) reset() {
 	w.batches, w.keys, w.built = w.batches[:0], w.keys[:0], 0
 }
 
-// release gives the set back when nobody uses it any more. The memory of a large one goes
-// to those who need it next, of whatever kind.
+// release gives the set back when nobody uses it any more. The memory of one that is large
+// for its body goes to those who need it next, of whatever kind.
 func (w *writeSet) release() {
-	isLarge := w.built > maxSpareBytes
+	isLarge := w.isLarge()
 	w.reset()
 	if !isLarge {
-		writeSets.Put(w)
+		writeSets[w.class].Put(w)
 	}
 }
+
+func (w *writeSet) isLarge() bool { return w.built > maxSpareBytes<<w.class }
 
 // newBatch returns an empty batch, the last of the set.
 func (w *writeSet) newBatch(t *ingestTable, day schema.Day) *batchBuilder {
