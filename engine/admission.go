@@ -10,8 +10,10 @@ import (
 // admission lets requests under way hold memory up to a limit, in bytes: what was read
 // of their bodies, until it is in the log and in the buffers. A request says at its
 // beginning what it will probably need, and may wait for that, first come, first
-// served, because reading takes moments; whoever has begun to read never waits for more
-// room, so that no two can wait for each other. Methods may be called concurrently.
+// served, because reading takes moments. Of those that have begun to read and need more
+// than there is, one waits, in front of all others, and the rest are refused: if all
+// waited they would wait for each other, and if none did, all might be refused for
+// ever. Methods may be called concurrently.
 type admission struct {
 	limit int64
 
@@ -19,6 +21,7 @@ type admission struct {
 		sync.Mutex
 		used    int64
 		waiting list.List // of *waiter
+		growing bool      // the first of them has begun to read
 	}
 }
 
@@ -49,11 +52,19 @@ func (a *admission) acquire(ctx context.Context, n int64) (taken int64, ok bool)
 	w := &waiter{bytes: n, ready: make(chan struct{})}
 	place := a.mu.waiting.PushBack(w)
 	a.mu.Unlock()
+	if !a.await(ctx, w, place) {
+		return 0, false
+	}
+	return n, true
+}
+
+// await returns when w got its room, or gives its place up.
+func (a *admission) await(ctx context.Context, w *waiter, place *list.Element) (ok bool) {
 	patience := time.NewTimer(admissionPatience)
 	defer patience.Stop()
 	select {
 	case <-w.ready:
-		return n, true
+		return true
 	case <-ctx.Done():
 	case <-patience.C:
 	}
@@ -61,23 +72,36 @@ func (a *admission) acquire(ctx context.Context, n int64) (taken int64, ok bool)
 	defer a.mu.Unlock()
 	select {
 	case <-w.ready: // in the last moment
-		return n, true
+		return true
 	default:
 	}
 	a.mu.waiting.Remove(place)
 	a.wakeLocked() // those behind it may want less
-	return 0, false
+	return false
 }
 
-// grow takes n more bytes if they are there.
-func (a *admission) grow(n int64) bool {
+// grow takes n more bytes for a request that holds some. ok is false when they are not
+// there and another one waits for that, or as for acquire.
+func (a *admission) grow(ctx context.Context, n int64) (ok bool) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.mu.used+n > a.limit {
+	switch {
+	case a.mu.used+n <= a.limit:
+		a.mu.used += n
+		a.mu.Unlock()
+		return true
+	case a.mu.growing:
+		a.mu.Unlock()
 		return false
 	}
-	a.mu.used += n
-	return true
+	a.mu.growing = true
+	w := &waiter{bytes: n, ready: make(chan struct{})}
+	place := a.mu.waiting.PushFront(w)
+	a.mu.Unlock()
+	ok = a.await(ctx, w, place)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mu.growing = false
+	return ok
 }
 
 // add takes n bytes, there or not, for a part of a request that was let in.

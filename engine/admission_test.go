@@ -59,8 +59,39 @@ func TestAdmissionRefusesWhoWaitsTooLong(t *testing.T) {
 		if !<-small {
 			t.Error("whoever waited behind it is not let in")
 		}
-		if a.grow(99) || !a.grow(98) || a.inUse() != 100 {
+		if a.grow(t.Context(), 99) || !a.grow(t.Context(), 98) || a.inUse() != 100 {
 			t.Errorf("%d are in use, want all 100", a.inUse())
+		}
+	})
+}
+
+// TestAdmissionLetsOneGrow: of three that have begun and need more than there is, one gets
+// it, before any that has not begun.
+func TestAdmissionLetsOneGrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &admission{limit: 90}
+		grown := make(chan int, 3)
+		for range 3 {
+			if _, ok := a.acquire(t.Context(), 30); !ok {
+				t.Fatal("there is room for three")
+			}
+		}
+		for i := range 3 {
+			go func() {
+				ok := a.grow(t.Context(), 50)
+				if ok {
+					grown <- i
+					a.release(50)
+				}
+				a.release(30)
+			}()
+			synctest.Wait()
+		}
+		if _, ok := a.acquire(t.Context(), 90); !ok {
+			t.Error("whoever has not begun finds no room afterwards")
+		}
+		if first := <-grown; first != 0 || len(grown) != 0 {
+			t.Errorf("the first to grow is %d, and %d others did too", first, len(grown))
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 // read, because the memory that a line takes has little to do with its length: a short
 // line may bring a series, a day or a table of its own.
 type room struct {
+	ctx       context.Context // the request's
 	admission *admission
 	taken     int64
 	// isGranted lets the request have what it needs: it is part of one that was let in.
@@ -27,14 +28,14 @@ const (
 )
 
 // enter takes the room with which a request of bodyBytes begins. The error is ErrOverloaded.
-func (r *room) enter(ctx context.Context, bodyBytes int) error {
+func (r *room) enter(bodyBytes int) error {
 	n := roomStep + bodyFactor*int64(bodyBytes)
 	if r.isGranted {
 		r.admission.add(n)
 		r.taken = n
 		return nil
 	}
-	taken, ok := r.admission.acquire(ctx, n)
+	taken, ok := r.admission.acquire(r.ctx, n)
 	if !ok {
 		return fmt.Errorf("%w: requests under way hold %d of %d bytes and the request needs about %d", ErrOverloaded, r.admission.inUse(), r.admission.limit, n)
 	}
@@ -62,7 +63,7 @@ func (r *room) check(in *ingester) error {
 		return fmt.Errorf("%w: reading them takes more than the %d bytes of memory that requests have together; split the request, or start the server with a larger --exec-mem-pool-bytes", ErrTooLarge, limit)
 	}
 	step := min(max(need-r.taken, min(r.taken/2, maxRoomStep)), limit-r.taken)
-	if !r.admission.grow(step) {
+	if !r.admission.grow(r.ctx, step) {
 		return fmt.Errorf("%w: requests under way hold %d of %d bytes", ErrOverloaded, r.admission.inUse(), limit)
 	}
 	r.taken += step

@@ -121,9 +121,9 @@ func (e *Engine) enterAndWrite(ctx context.Context, req *WriteRequest) (WriteRes
 // The pool has room for both before either is stored: what was stored is not refused
 // because of its companions.
 func (e *Engine) write(ctx context.Context, req *WriteRequest) (WriteResult, error) {
-	w := writing{engine: e, req: req, set: newWriteSet(len(req.Body)), room: room{admission: e.requests, isGranted: req.isReserved}}
+	w := writing{engine: e, req: req, set: newWriteSet(len(req.Body)), room: room{ctx: ctx, admission: e.requests, isGranted: req.isReserved}}
 	defer w.end()
-	if err := w.room.enter(ctx, len(req.Body)); err != nil {
+	if err := w.room.enter(len(req.Body)); err != nil {
 		e.metrics.overloaded.Inc()
 		return WriteResult{}, err
 	}
