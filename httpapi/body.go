@@ -58,10 +58,24 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) (*body, error)
 	over := awaitBody(r)
 	defer over()
 	out, err := b.readBody(w, r)
+	if errors.Is(err, errBodiesFull) {
+		b.discard(w, r)
+	}
 	if err != nil { // what is left of it nobody wants, see unreadBodyGrace
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadBodyGrace))
 	}
 	return out, err
+}
+
+// discard reads what is left of a body for which there is no room. Most clients look for an
+// answer when they have sent everything; they would find the connection closed instead of
+// the advice to come again. A client that asks before it sends is answered before.
+func (b *bodyReader) discard(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Expect") != "" {
+		return
+	}
+	rest := &pacedReader{src: io.LimitReader(r.Body, b.maxBytes), conn: http.NewResponseController(w), start: time.Now()}
+	_, _ = io.Copy(io.Discard, rest)
 }
 
 func (b *bodyReader) readBody(w http.ResponseWriter, r *http.Request) (*body, error) {

@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -250,5 +253,39 @@ func TestSmallBodiesFindRoomBesideLargeOnes(t *testing.T) {
 	}
 	if n := b.buffered.Load(); n != 0 || len(held) < 2 {
 		t.Errorf("%d large bodies fit, and %d bytes are left of them", len(held), n)
+	}
+}
+
+// TestBodiesWithoutRoomAreAnswered: a client that sends everything before it looks for an
+// answer finds one, and can go on with the connection.
+func TestBodiesWithoutRoomAreAnswered(t *testing.T) {
+	b := &bodyReader{maxBytes: 16 << 20, maxBuffered: 1 << 20}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := b.read(w, r)
+		status, _ := statusOf(err)
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	large := strings.Repeat("cpu v=1\n", 1<<20)
+	for range 3 {
+		if _, err := fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(large), large); err != nil {
+			t.Fatalf("the connection was closed before everything was sent: %v", err)
+		}
+		a, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.StatusCode != http.StatusServiceUnavailable || a.Close {
+			t.Fatalf("answered %d, connection to be closed: %v", a.StatusCode, a.Close)
+		}
+		if err := a.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
