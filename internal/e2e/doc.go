@@ -30,6 +30,9 @@
 //	    acknowledged, and a slow disk slows writers down and nobody else.
 //	X13 On a full disk writes are answered 503 at once, queries go on, and writes resume
 //	    within seconds of there being space, without a restart and without a loss.
+//	X14 In a control group with little memory a server that gets more than it can take
+//	    answers 503, is not killed, goes on with queries, and has what it acknowledged;
+//	    so it has when the kernel kills it for lack of memory.
 //
 // What is expected is never computed by the code under test: reader_test.go has a slow
 // line-protocol reader of its own, and model_test.go the rule of merging points.
