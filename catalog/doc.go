@@ -35,7 +35,7 @@
 // become part of a file name.
 //
 // Every method may be called concurrently; changes exclude each other, Remember and Seen
-// wait for a purge only.
+// wait for a purge or a Reopen only, and nothing but Close waits for a Check.
 // The package owns every byte under Options.Dir; docs/format/catalog.md describes
 // the keys and values.
 package catalog

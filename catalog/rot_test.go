@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -100,6 +101,9 @@ func TestEveryFlippedBitIsRefusedOrHarmless(t *testing.T) {
 					got, err := openRotten(t, broken)
 					if err != nil {
 						refused++
+						if !isFoundRotten(t, broken) {
+							t.Errorf("%s, bit %d: Open says %v, and Check nothing", file, bit, err)
+						}
 						if !strings.Contains(err.Error(), file) && !strings.Contains(err.Error(), testDir) {
 							t.Fatalf("%s, bit %d: the error does not say where: %v", file, bit, err)
 						}
@@ -116,6 +120,15 @@ func TestEveryFlippedBitIsRefusedOrHarmless(t *testing.T) {
 			}
 		})
 	}
+}
+
+// isFoundRotten reports whether a check of what a start refuses says that it is damaged.
+func isFoundRotten(t *testing.T, contents map[string]string) bool {
+	c, report, err := Check(context.Background(), testOptions(directoryOf(t, contents)))
+	if c != nil {
+		mustClose(t, c)
+	}
+	return err != nil || len(report.Findings) > 0
 }
 
 // openRotten opens a catalog and returns its state. A panic is an error of the test.
