@@ -163,7 +163,9 @@ func (c *checker) verifyFiles(id schema.TableID, files []*schema.File) error {
 		return nil // it was purged since; a closed catalog has been checked for that
 	}
 	for _, f := range files {
-		c.verifyFile(def, f)
+		if err := c.verifyFile(def, f); err != nil {
+			return err
+		}
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
@@ -172,8 +174,9 @@ func (c *checker) verifyFiles(id schema.TableID, files []*schema.File) error {
 }
 
 // verifyFile reads a file twice: its bytes from the disk, and then, from the system's
-// cache, its values.
-func (c *checker) verifyFile(def *schema.Table, f *schema.File) {
+// cache, its values. The error is that of a catalog that failed meanwhile, which says nothing
+// of the file.
+func (c *checker) verifyFile(def *schema.Table, f *schema.File) error {
 	file := c.path(filePath(f))
 	c.report.Files++
 	c.report.Rows += f.Rows
@@ -181,10 +184,11 @@ func (c *checker) verifyFile(def *schema.Table, f *schema.File) {
 	if err == nil {
 		err = c.verifyRows(def, f, file)
 	}
-	if err == nil {
-		return
+	if err == nil || errors.Is(err, catalog.ErrFailed) || errors.Is(err, catalog.ErrClosed) {
+		return err
 	}
 	c.found(c.fileDamage(f, file, err))
+	return nil
 }
 
 // fileDamage describes why a file is not what the catalog says of it.

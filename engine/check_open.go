@@ -58,7 +58,7 @@ func (cs *checks) stop() {
 
 // Check verifies the data directory while the engine works on it. It holds nothing that
 // writers or queries wait for; files stay in place while they are read. What the log gains
-// meanwhile is not looked at. The errors are ErrCheckRunning, ErrUnavailable, the context's,
+// meanwhile is not looked at. The errors are ErrCheckRunning, ErrUnavailable, *NoSpaceError, the context's,
 // and those of the function Check.
 func (e *Engine) Check(ctx context.Context, opts CheckOptions) (CheckReport, error) {
 	ctx, end, err := e.checks.begin(ctx)
@@ -69,7 +69,8 @@ func (e *Engine) Check(ctx context.Context, opts CheckOptions) (CheckReport, err
 	opts.DataDir, opts.FS, opts.Logger = e.opts.DataDir, e.opts.FS, e.opts.Logger
 	c := newChecker(ctx, opts)
 	c.online, c.catalog = e, e.catalog
-	return c.run((*checker).checkOpen)
+	report, err := c.run((*checker).checkOpen)
+	return report, e.noSpace(err)
 }
 
 // checkOpen checks the directory of an engine.
