@@ -8,6 +8,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/siltstone-db/siltstone/catalog"
 )
 
 // fallbackMemory is assumed where the system does not say how much memory it has.
@@ -96,6 +98,20 @@ const nativeMemory = 80 << 20
 // harder rather than let the kernel kill the process.
 func goMemoryLimit(total, queries int64) int64 {
 	return max(total/10*9-queries-min(nativeMemory, total/4), total/4)
+}
+
+// tableBytes is what the definition of a table with five columns takes; all are held in
+// memory (see catalog.DefaultMaxTables).
+const tableBytes = 768
+
+// tablesLimit is how many tables there may be where nobody asked for a number: an eighth of
+// the memory for their definitions, or a client that puts fresh values into names
+// would have a small server killed.
+func tablesLimit(asked int, total int64) int {
+	if asked != catalog.DefaultMaxTables {
+		return asked
+	}
+	return int(min(int64(asked), total/8/tableBytes))
 }
 
 // maxBodies bounds the bodies of all requests together, however large the pool is.

@@ -3,6 +3,8 @@ package main
 import (
 	"testing"
 	"testing/fstest"
+
+	"github.com/siltstone-db/siltstone/catalog"
 )
 
 func TestAvailableMemoryIsTheTightestLimit(t *testing.T) {
@@ -55,6 +57,23 @@ func TestGoMemoryLimitLeavesRoomForQueries(t *testing.T) {
 	} {
 		if got := goMemoryLimit(c.total, c.queries); got != c.want {
 			t.Errorf("%d of which %d for queries: %d, want %d", c.total, c.queries, got, c.want)
+		}
+	}
+}
+
+func TestTablesLimitFollowsTheMemory(t *testing.T) {
+	for _, c := range []struct {
+		asked int
+		total int64
+		want  int
+	}{
+		{catalog.DefaultMaxTables, 24 << 30, catalog.DefaultMaxTables},
+		{catalog.DefaultMaxTables, 512 << 20, 87_381},
+		{2_000_000, 512 << 20, 2_000_000},
+		{10, 512 << 20, 10},
+	} {
+		if got := tablesLimit(c.asked, c.total); got != c.want {
+			t.Errorf("--max-tables %d with %d bytes of memory: %d, want %d", c.asked, c.total, got, c.want)
 		}
 	}
 }

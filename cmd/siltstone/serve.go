@@ -51,7 +51,7 @@ type serveCmd struct {
 	MaxConnections     int       `group:"Limits:" help:"Connections there may be, and requests at once on all of them. At the bound a new one takes the place of the one that has been idle for longest; if none is idle, it is answered 503. Default: half of the files that the process may open, at most ${max_connections}, and less with little memory." default:"0" env:"SILTSTONE_MAX_CONNECTIONS" placeholder:"N"`
 	MinFreeDisk        freeDisk  `name:"min-free-disk" group:"Limits:" help:"Free part of the disk that writes leave alone, as a size or a share of the disk: below it they are answered 503 until there is space, and flushes, deletes and queries go on. 0 is none. Default: 5% or 256MiB, whichever is less." env:"SILTSTONE_MIN_FREE_DISK" placeholder:"SIZE"`
 	MaxDatabases       int       `group:"Limits:" help:"Databases there may be. Default: ${default}." default:"${max_databases}" env:"SILTSTONE_MAX_DATABASES" placeholder:"N"`
-	MaxTables          int       `group:"Limits:" help:"Tables there may be in all databases together. Default: ${default}." default:"${max_tables}" env:"SILTSTONE_MAX_TABLES" placeholder:"N"`
+	MaxTables          int       `group:"Limits:" help:"Tables there may be in all databases together. Default: ${default}, and less with little memory." default:"${max_tables}" env:"SILTSTONE_MAX_TABLES" placeholder:"N"`
 	MaxColumns         int       `group:"Limits:" help:"Tags and fields that one table may have. Default: ${default}." default:"${max_columns}" env:"SILTSTONE_MAX_COLUMNS" placeholder:"N"`
 	WriteQuotaRequests int64     `group:"Limits:" help:"Write requests that one token may send in a window; more are answered 429 until the next. Default: no bound." default:"0" env:"SILTSTONE_WRITE_QUOTA_REQUESTS" placeholder:"N"`
 	WriteQuotaBytes    quotaSize `group:"Limits:" help:"Line protocol that one token may send in a window, decompressed. Default: no bound." default:"0" env:"SILTSTONE_WRITE_QUOTA_BYTES" placeholder:"SIZE"`
@@ -186,7 +186,7 @@ func (c *serveCmd) engineOptions(dir string, pool int64, s *server) engine.Optio
 	return engine.Options{
 		DataDir: dir, Logger: s.log, Registerer: s.registry,
 		Gen1Duration: time.Duration(c.Gen1), PoolBytes: pool,
-		Limits:            catalog.Limits{Databases: c.MaxDatabases, Tables: c.MaxTables, Columns: c.MaxColumns},
+		Limits:            catalog.Limits{Databases: c.MaxDatabases, Tables: tablesLimit(c.MaxTables, availableMemory(os.DirFS("/"))), Columns: c.MaxColumns},
 		RejectedRetention: time.Duration(c.RejectedRetention), RejectedMaxBytes: int64(c.RejectedMaxSize),
 		MinFreeDisk: engine.MinFreeDisk(c.MinFreeDisk),
 	}
