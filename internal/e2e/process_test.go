@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -201,6 +203,26 @@ func TestReadersNeverSeeTooFewOrTooMany(t *testing.T) {
 			}
 		})
 	}
+	for name, ask := range map[string]func(*server) (int64, error){
+		"Flight": func(srv *server) (int64, error) { return srv.askFlightNumber("sql", "SELECT sum(one) AS n FROM m") },
+		"InfluxQL over Flight": func(srv *server) (int64, error) {
+			return srv.askFlightNumber("influxql", "SELECT count(one) FROM m")
+		},
+		"InfluxQL": func(srv *server) (int64, error) {
+			a, err := srv.do(http.MethodGet, "/query", url.Values{"db": {"db"}, "q": {"SELECT sum(one) FROM m"}, "epoch": {"ns"}, "format": {"csv"}}, nil, "Accept", "application/csv")
+			if err != nil {
+				return 0, err
+			}
+			return strconv.ParseInt(a.body[strings.LastIndexByte(a.body, ',')+1:], 10, 64)
+		},
+	} {
+		clients.Go(func() {
+			for time.Now().Before(end) && !t.Failed() {
+				c.compare(t, name, func() (int64, error) { return ask(srv) })
+				asked.Add(1)
+			}
+		})
+	}
 	clients.Wait()
 	for _, sql := range queries {
 		c.read(t, srv, sql)
@@ -235,14 +257,31 @@ func (c *counters) write(t *testing.T, srv *server, writer int, end time.Time) {
 
 // read compares one count with what it may be at the least and at the most.
 func (c *counters) read(t *testing.T, srv *server, sql string) {
+	c.compare(t, sql, func() (int64, error) {
+		rows, err := srv.ask("db", sql)
+		if err != nil {
+			return 0, err
+		}
+		return int64(rows[0].number("n")), nil
+	})
+}
+
+func (c *counters) compare(t *testing.T, what string, ask func() (int64, error)) {
 	least := c.acknowledged.Load()
-	rows, err := srv.ask("db", sql)
+	n, err := ask()
 	most := c.submitted.Load()
 	if err != nil {
-		t.Error(err)
-		return
+		t.Errorf("%s: %v", what, err)
+	} else if n < least || n > most {
+		t.Errorf("%s is %d, not from %d to %d", what, n, least, most)
 	}
-	if n := int64(rows[0].number("n")); n < least || n > most {
-		t.Errorf("%s is %d, not from %d to %d", sql, n, least, most)
+}
+
+// askFlightNumber asks for one number, in the last column of the first row.
+func (s *server) askFlightNumber(language, text string) (int64, error) {
+	rows, err := s.askFlight("db", language, text)
+	if err != nil || len(rows) == 0 {
+		return 0, fmt.Errorf("%d rows, %w", len(rows), err)
 	}
+	return strconv.ParseInt(rows[0][len(rows[0])-1], 10, 64)
 }
