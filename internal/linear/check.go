@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -94,14 +95,22 @@ type Summary struct {
 	Writes, Reads, Unknown, Operations int
 }
 
+// String is a line of figures as make torture adds them up.
 func (s Summary) String() string {
-	return fmt.Sprintf("%d acknowledged writes, %d reads, %d writes of unknown outcome; %d operations on single objects",
-		s.Writes, s.Reads, s.Unknown, s.Operations)
+	return fmt.Sprintf("figures: histories=1 writes=%d reads=%d unknown=%d operations=%d", s.Writes, s.Reads, s.Unknown, s.Operations)
 }
 
-// Check judges the history. Its error says that there is no order that explains it, and
-// names a page that shows why; or that no decision was found in the time. Nothing may be
-// under way.
+// ContradictionError says that no order explains a history.
+type ContradictionError struct {
+	Page string // the file of a page that shows why
+}
+
+func (e *ContradictionError) Error() string {
+	return fmt.Sprintf("the history is not linearizable; open %s in a browser", e.Page)
+}
+
+// Check judges the history. Its error is a *ContradictionError, or says that no decision was
+// found in the time, or that the page could not be written. Nothing may be under way.
 func (h *History) Check(patience time.Duration) (Summary, error) {
 	operations := h.end()
 	s := Summary{h.mu.calls, h.mu.reads, h.mu.unknown, len(operations)}
@@ -114,11 +123,12 @@ func (h *History) Check(patience time.Duration) (Summary, error) {
 		return s, fmt.Errorf("whether the history is linearizable was not found out in %s (%s)", patience, s)
 	}
 	page, err := os.CreateTemp("", "siltstone-history-*.html")
-	if err == nil {
-		err = porcupine.Visualize(m, info, page)
-	}
 	if err != nil {
 		return s, fmt.Errorf("the history is not linearizable (%s), and cannot be shown: %w", s, err)
 	}
-	return s, fmt.Errorf("the history is not linearizable (%s); open %s in a browser", s, page.Name())
+	err = porcupine.Visualize(m, info, page)
+	if err = errors.Join(err, page.Close()); err != nil {
+		return s, fmt.Errorf("the history is not linearizable (%s), and cannot be shown: %w", s, err)
+	}
+	return s, &ContradictionError{page.Name()}
 }

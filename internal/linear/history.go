@@ -135,9 +135,9 @@ func (c *Call) Failed() {
 
 // Settle says that the writes that have failed have taken effect by now or never will.
 func (h *History) Settle() {
-	end := h.clock.Add(1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	end := h.clock.Add(1) // behind the beginning of everything that has failed
 	open := h.mu.open[:0]
 	for _, c := range h.mu.open {
 		if c.failed {

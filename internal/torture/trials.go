@@ -23,6 +23,8 @@ var trials = []trial{
 	{name: "fault", shows: "EIO and ENOSPC at every I/O call of a scenario", pkg: "engine", run: "^TestFaultAtEveryCall$", args: []string{"-stride", "3"}, seeded: true},
 	{name: "rot", shows: "every bit of a Parquet file flipped under queries, and every cut", pkg: "query", run: "^(TestFlippedBitIsFoundBeforeItIsRead|TestCutFileIsFoundBeforeItIsRead)$", args: []string{"-stride", "1"}},
 	{name: "catalogrot", shows: "bits of every file of a catalog flipped", pkg: "catalog", run: "^TestEveryFlippedBitIsRefusedOrHarmless$", args: []string{"-stride", "61"}},
+	{name: "linear", shows: "histories of concurrent clients, with power failures and full disks, are linearizable", pkg: "engine", run: "^TestConcurrentHistoriesAreLinearizable$", args: []string{"-histories", "100"}, seeded: true},
+	{name: "answers", shows: "what clients over HTTP are told, with kills, is linearizable", pkg: "internal/e2e", run: "^TestAnswersAreLinearizable$", args: []string{"-kills", "10"}, seeded: true},
 	{name: "events", shows: "events stored once, whatever crashes", pkg: "engine", run: "^TestEventsAreStoredOnceWheneverItCrashes$", args: []string{"-stride", "1"}, seeded: true},
 }
 
