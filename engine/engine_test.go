@@ -280,6 +280,23 @@ func TestDataWithoutItsCatalogIsNotTouched(t *testing.T) {
 	}
 }
 
+func TestDirectoriesMayBeMountsOfTheirOwn(t *testing.T) {
+	fs := vfs.NewMem()
+	for _, dir := range []string{"data/wal/lost+found", "data/files/lost+found"} {
+		if err := fs.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := open(t, fs)
+	write(t, e, "m f=1 1")
+	closeEngine(t, e)
+	e = open(t, fs)
+	defer closeEngine(t, e)
+	if got := len(read(t, e, fs, "db")); got != 1 {
+		t.Fatalf("%d points came back, want 1", got)
+	}
+}
+
 func TestSparseDaysShareAFile(t *testing.T) {
 	fs := vfs.NewMem()
 	e := open(t, fs)

@@ -10,6 +10,9 @@ import (
 )
 
 // Names in the data directory. User's names never become part of a path.
+// lostAndFound is in the root of every new ext4: a directory of ours may be a mount of its own.
+const lostAndFound = "lost+found"
+
 const (
 	lockName    = "LOCK"
 	probeName   = "space.probe" // written to find out whether there is space

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/siltstone-db/siltstone/catalog"
@@ -64,7 +65,8 @@ func (e *Engine) openCatalog() error {
 	// without its catalog must not be touched.
 	dataIn := ""
 	for _, dir := range []string{filesDir, walDir} {
-		if names, err := fs.List(e.path(dir)); err == nil && len(names) > 0 {
+		names, err := fs.List(e.path(dir))
+		if err == nil && slices.ContainsFunc(names, func(n string) bool { return n != lostAndFound }) {
 			dataIn = dir
 		}
 	}
