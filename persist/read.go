@@ -66,19 +66,24 @@ func (r *Reader) readFooter() (err error) {
 	if err := r.source.checkMagic(); err != nil {
 		return err
 	}
-	pf, err := file.NewParquetReader(r.source, file.WithReadProps(parquet.NewReaderProperties(memory.DefaultAllocator)))
+	meta, err := r.source.readMetadata()
+	if err != nil {
+		return err
+	}
+	props := parquet.NewReaderProperties(memory.DefaultAllocator)
+	pf, err := file.NewParquetReader(r.source, file.WithReadProps(props), file.WithMetadata(meta))
 	if err != nil {
 		return err
 	}
 	if r.footer, err = parseFooter(pf.MetaData(), r.source.Size()); err != nil {
 		return err
 	}
-	props := pqarrow.ArrowReadProperties{BatchSize: readBatchRows}
+	arrowProps := pqarrow.ArrowReadProperties{BatchSize: readBatchRows}
 	tags, _ := split(r.footer.columns)
 	for i := range tags {
-		props.SetReadDict(i, true)
+		arrowProps.SetReadDict(i, true)
 	}
-	r.arrow, err = pqarrow.NewFileReader(pf, props, memory.DefaultAllocator)
+	r.arrow, err = pqarrow.NewFileReader(pf, arrowProps, memory.DefaultAllocator)
 	return err
 }
 

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/apache/arrow-go/v18/parquet/metadata"
-
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -136,19 +134,11 @@ func (v *verifier) verifyWhole() error {
 // readFooter verifies the footer. It returns the sums of the column chunks, row group
 // by row group, and the columns of each in file order, of which time has id 0.
 func (v *verifier) readFooter() ([]section, []schema.Column, error) {
-	n := v.want.FooterBytes
-	if n > v.want.Bytes || n > maxFooterBytes {
-		return nil, nil, mismatch(v.path, "size of the footer", n, v.want.Bytes)
-	}
-	crc, err := v.sum(0, 0, int64(len(magic)))
+	b, crc, err := v.footerBytes()
 	if err != nil {
 		return nil, nil, err
 	}
-	b := make([]byte, n)
-	if err := v.read(b, int64(v.want.Bytes-n)); err != nil {
-		return nil, nil, err
-	}
-	if crc = crc32.Update(crc, castagnoli, b); crc != v.want.FooterCRC32C {
+	if crc != v.want.FooterCRC32C {
 		return nil, nil, v.mismatch("checksum of the footer", v.want.FooterCRC32C, crc)
 	}
 	sums, layout, err := v.parseSums(b)
@@ -158,19 +148,29 @@ func (v *verifier) readFooter() ([]section, []schema.Column, error) {
 	return sums, layout, nil
 }
 
-// parseSums reads a footer that is intact: what it cannot read was written wrongly.
+// footerBytes reads the footer, and computes its checksum.
+func (v *verifier) footerBytes() (b []byte, crc uint32, err error) {
+	n := v.want.FooterBytes
+	if n > v.want.Bytes || n > maxFooterBytes {
+		return nil, 0, mismatch(v.path, "size of the footer", n, v.want.Bytes)
+	}
+	if crc, err = v.sum(0, 0, int64(len(magic))); err != nil {
+		return nil, 0, err
+	}
+	b = make([]byte, n)
+	if err := v.read(b, int64(v.want.Bytes-n)); err != nil {
+		return nil, 0, err
+	}
+	return b, crc32.Update(crc, castagnoli, b), nil
+}
+
+// parseSums reads a footer. Of one that is intact, what it cannot read was written wrongly.
 func (v *verifier) parseSums(b []byte) (sums []section, layout []schema.Column, err error) {
 	defer recoverTo(&err, v.path)
-	const trailer = 4 + len(magic)
-	if len(b) < trailer {
-		return nil, nil, errors.New("the footer is too short")
+	if b, err = splitMetadata(b); err != nil {
+		return nil, nil, err
 	}
-	length := binary.LittleEndian.Uint32(b[len(b)-trailer:])
-	if uint64(length) > uint64(len(b)-trailer) {
-		return nil, nil, fmt.Errorf("the footer's metadata has %d bytes, the footer %d", length, len(b))
-	}
-	b = b[:len(b)-trailer]
-	meta, err := metadata.NewFileMetaData(b[len(b)-int(length):], nil)
+	meta, err := parseMetadata(b)
 	if err != nil {
 		return nil, nil, err
 	}

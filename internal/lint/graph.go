@@ -65,6 +65,7 @@ var confined = map[string][]string{
 	"github.com/duckdb/duckdb-go":    {"query"},
 	"github.com/cockroachdb/pebble":  {"catalog"},
 	"github.com/apache/arrow-go":     {"partition", "persist", "query", "flight", "httpapi", "ingestapi", "engine", "bench", "cmd"},
+	"github.com/apache/thrift":       {"persist"},
 	"google.golang.org/grpc":         {"flight", "cmd"},
 	"github.com/influxdata/influxql": {"influxql"},
 	"github.com/tinylib/msgp":        {"httpapi"},
