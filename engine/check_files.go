@@ -130,15 +130,13 @@ func (c *checker) judgeOrphan(name string, level int) {
 // compareFiles compares what the catalog says of the files of one table.
 func (c *checker) compareFiles(files []*schema.File) {
 	position, flushed := c.catalog.Position(), c.catalog.Flushed()
-	for i, f := range files {
+	for _, f := range files {
 		fault := ""
 		switch {
 		case schema.DayOf(f.Time.Min) < f.DayMin || schema.DayOf(f.Time.Max) > f.DayMax:
 			fault = fmt.Sprintf("its rows are of %s to %s, its days %s to %s", schema.DayOf(f.Time.Min), schema.DayOf(f.Time.Max), f.DayMin, f.DayMax)
 		case c.online == nil && f.Seq.Max > reached(f, position, flushed):
 			fault = fmt.Sprintf("it holds rows of log record %d, behind the flushed position %d of its days", f.Seq.Max, reached(f, position, flushed))
-		case i > 0 && f.Order == files[i-1].Order && f.Time.Overlaps(files[i-1].Time):
-			fault = fmt.Sprintf("of it and file %s neither is later, although their times overlap", fileName(files[i-1].ID))
 		}
 		if fault != "" {
 			c.found(Finding{Severity: Warning, File: filePath(f), What: "the catalog contradicts itself: " + fault, Affected: c.rows(f)})

@@ -24,22 +24,42 @@ func (s *salvage) salvageFiles() error {
 	if err != nil {
 		return err
 	}
+	done := make(map[schema.FileID]bool)
 	for _, f := range s.e.catalog.Files() {
 		if err := s.ctx.Err(); err != nil {
 			return err
+		}
+		if done[f.ID] {
+			continue
 		}
 		fault := persist.Verify(s.e.opts.FS, s.e.path(filePath(f)), f)
 		if fault == nil {
 			continue
 		}
-		if err := s.replaceFile(log, f, fault); err != nil {
+		stack := append([]*schema.File{f}, s.filesOnTop(f)...)
+		if err := s.replaceStack(log, stack, fault); err != nil {
 			return fmt.Errorf("replacing %s: %w", s.e.path(filePath(f)), err)
+		}
+		for _, f := range stack {
+			done[f.ID] = true
 		}
 	}
 	if err := s.moveOrphans(); err != nil {
 		return err
 	}
 	return s.restoreKeys()
+}
+
+// filesOnTop returns the files that an earlier salvage put on top of f, in its place in
+// the order. Among these the later id wins, so that they must be made anew with f.
+func (s *salvage) filesOnTop(f *schema.File) []*schema.File {
+	var top []*schema.File
+	for _, g := range s.e.catalog.Files() {
+		if g.Table == f.Table && g.Order == f.Order && g.ID > f.ID {
+			top = append(top, g)
+		}
+	}
+	return top
 }
 
 // openLog opens what is left of the log, and notes where it stood.
@@ -76,11 +96,51 @@ func (s *salvage) below(file string) string {
 	return (&checker{opts: CheckOptions{DataDir: s.e.opts.DataDir}}).below(file)
 }
 
-// replaceFile commits what is left of a file in its place, and moves it aside.
-func (s *salvage) replaceFile(log *wal.Salvage, f *schema.File, fault error) error {
+// replaceStack commits what is left of files in their place, and moves them aside. The
+// first is damaged.
+func (s *salvage) replaceStack(log *wal.Salvage, stack []*schema.File, fault error) error {
+	var edit catalog.Edit
+	for i, f := range stack {
+		if i > 0 {
+			fault = persist.Verify(s.e.opts.FS, s.e.path(filePath(f)), f)
+		}
+		added, err := s.replacements(log, f, fault)
+		if err != nil {
+			return err
+		}
+		edit.Add, edit.Remove = append(edit.Add, added...), append(edit.Remove, f.ID)
+	}
+	if err := s.save(); err != nil { // before the catalog forgets the files
+		return err
+	}
+	if err := s.e.catalog.Commit(edit); err != nil {
+		return err
+	}
+	for _, f := range stack {
+		there, err := s.exists(filePath(f))
+		if err == nil && there {
+			err = s.moveAside(filePath(f))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replacements writes what is left of a file to new ones, of which later ones win, and
+// notes what was lost if it is damaged.
+func (s *salvage) replacements(log *wal.Salvage, f *schema.File, fault error) ([]*schema.File, error) {
 	def, ok := s.e.catalog.Schema().TableByID(f.Table)
 	if !ok {
-		return fmt.Errorf("%w: table %d is not in the catalog", ErrDamaged, f.Table)
+		return nil, fmt.Errorf("%w: table %d is not in the catalog", ErrDamaged, f.Table)
+	}
+	if fault == nil {
+		left, err := s.keepSurvivors(def, f)
+		if err == nil && left.file == nil {
+			err = fmt.Errorf("%w: nothing is left of %s, which is intact", ErrDamaged, filePath(f))
+		}
+		return []*schema.File{left.file}, err
 	}
 	entry := SalvagedFile{
 		File: filePath(f), Reason: fault.Error(), Rows: f.Rows, From: f.Time.Min, To: f.Time.Max,
@@ -89,35 +149,30 @@ func (s *salvage) replaceFile(log *wal.Salvage, f *schema.File, fault error) err
 	if errors.Is(fault, os.ErrNotExist) {
 		entry.Reason = "the file is missing"
 	}
-	added, isWhole, err := s.rowsOfLog(log, def, f)
+	healed, err := s.rowsOfLog(log, def, f)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, a := range added {
-		entry.FromLog += a.Rows
+	if healed.isWhole {
+		for _, a := range healed.files {
+			entry.FromLog += a.Rows
+		}
+		s.note(entry)
+		return healed.files, nil
 	}
-	if !isWhole {
-		kept, err := s.keepRowGroups(def, f)
-		if err != nil {
-			return err
-		}
-		if kept != nil { // on top of the log's: their points are whole
-			added = append(added, kept)
-			entry.Kept = kept.Rows
-		}
-		entry.Lost = f.Rows - min(f.Rows, entry.Kept+entry.FromLog)
+	left, err := s.keepSurvivors(def, f)
+	if err == nil {
+		err = s.sumUp(&entry, def, healed, left)
+	}
+	if err != nil {
+		return nil, err
 	}
 	s.note(entry)
-	if err := s.save(); err != nil { // before the catalog forgets the file
-		return err
+	if left.file == nil {
+		return healed.files, nil
 	}
-	if err := s.e.catalog.Commit(catalog.Edit{Add: added, Remove: []schema.FileID{f.ID}}); err != nil {
-		return err
-	}
-	if there, err := s.exists(filePath(f)); err != nil || !there {
-		return err
-	}
-	return s.moveAside(filePath(f))
+	// On top of the log's: a row of a file is all that there was of its point.
+	return append(healed.files, left.file), nil
 }
 
 func (s *salvage) databaseName(def *schema.Table) string {
@@ -135,40 +190,53 @@ func (s *salvage) note(entry SalvagedFile) {
 	s.report.sumLosses()
 }
 
-// keepRowGroups writes the intact row groups of a damaged file to a new one; nil if there
-// are none.
-func (s *salvage) keepRowGroups(def *schema.Table, f *schema.File) (*schema.File, error) {
-	id := s.e.catalog.AllocateFileID()
-	spec := persist.Spec{
-		FS: s.e.opts.FS, Dir: s.e.path(tableDir(f.Database, f.Table)), Name: fileName(id),
-		Origin: originOf(def, nil, columnsOf(f), f.Order),
-	}
-	spec.Origin.Seq = f.Seq
-	kept, err := persist.Keep(spec, s.e.path(filePath(f)), f)
+// leftover is what is left of a damaged file.
+type leftover struct {
+	file *schema.File // nil if nothing is
+	lost []persist.LostValues
+}
+
+// keepSurvivors writes what is left of a file to a new one.
+func (s *salvage) keepSurvivors(def *schema.Table, f *schema.File) (left leftover, err error) {
+	survivors, err := persist.FindSurvivors(s.e.opts.FS, s.e.path(filePath(f)), f, def.Columns)
 	if errors.Is(err, persist.ErrNoRows) || errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+		return left, nil
 	}
 	if err != nil {
-		return nil, err
+		return left, err
+	}
+	defer func() { err = errors.Join(err, survivors.Close()) }()
+	id, present := s.e.catalog.AllocateFileID(), make(map[schema.ColumnID]bool)
+	for _, c := range survivors.Columns {
+		present[c.ID] = true
+	}
+	budget := newRunBudget(s.e.persisting.limit, len(present))
+	spec := persist.Spec{
+		FS: s.e.opts.FS, Dir: s.e.path(tableDir(f.Database, f.Table)), Name: fileName(id),
+		Database: s.databaseName(def), Table: def.Name, RowGroupRows: budget.rowGroup, RowGroupBytes: budget.text,
+		Origin: originOf(def, nil, present, f.Order),
+	}
+	spec.Origin.Seq = f.Seq
+	kept, err := survivors.Write(spec)
+	if err != nil {
+		return left, err
 	}
 	kept.ID, kept.Database, kept.Table, kept.Order, kept.Seq = id, f.Database, f.Table, f.Order, f.Seq
 	kept.DayMin, kept.DayMax = schema.DayOf(kept.Time.Min), schema.DayOf(kept.Time.Max)
-	return &kept, nil
+	return leftover{&kept, survivors.Lost}, nil
 }
 
-func columnsOf(f *schema.File) map[schema.ColumnID]bool {
-	present := make(map[schema.ColumnID]bool)
-	for i := range f.Columns {
-		present[f.Columns[i].Column] = true
-	}
-	return present
+// healed are the rows of a lost file that are still in the log.
+type healed struct {
+	files    []*schema.File
+	isWhole  bool // these are all that the file had
+	isLatest bool // no record behind them is missing
 }
 
-// rowsOfLog writes the rows of a lost file that are still in the log, in its place in the
-// order. isWhole says that these are all that the file had.
-func (s *salvage) rowsOfLog(log *wal.Salvage, def *schema.Table, f *schema.File) (files []*schema.File, isWhole bool, err error) {
+// rowsOfLog writes them in the place of the file in the order.
+func (s *salvage) rowsOfLog(log *wal.Salvage, def *schema.Table, f *schema.File) (h healed, err error) {
 	if f.Seq.Max == 0 {
-		return nil, false, nil
+		return h, nil
 	}
 	missing := log.Missing(f.Seq)
 	heal := healing{file: f, judge: &checker{catalog: s.e.catalog}, days: make(map[schema.Day]*partition.Partition)}
@@ -177,23 +245,27 @@ func (s *salvage) rowsOfLog(log *wal.Salvage, def *schema.Table, f *schema.File)
 		heal.others = s.earlierFiles(f)
 	}
 	if err := log.Records(f.Seq, heal.take); err != nil {
-		return nil, false, err
+		return h, err
 	}
 	var snapshots []*partition.Snapshot
+	h.isLatest = !heal.refused
 	for _, p := range heal.days {
-		snapshots = append(snapshots, p.Freeze())
+		snapshot := p.Freeze()
+		snapshots = append(snapshots, snapshot)
+		h.isLatest = h.isLatest && snapshot.Seq.Min > heal.lastHole
 	}
 	slices.SortFunc(snapshots, func(a, b *partition.Snapshot) int { return cmp.Compare(a.Key.Day, b.Key.Day) })
 	budget := newRunBudget(s.e.persisting.limit, len(def.Columns))
 	for _, run := range splitRuns(snapshots, budget.rows) {
 		file, err := s.e.writeRun(def, run, budget, f.Order)
 		if err != nil {
-			return nil, false, err
+			return h, err
 		}
 		file.Seq = f.Seq
-		files = append(files, file)
+		h.files = append(h.files, file)
 	}
-	return files, len(missing) == 0 && len(files) > 0 && !heal.refused, nil
+	h.isWhole = len(missing) == 0 && len(h.files) > 0 && !heal.refused
+	return h, nil
 }
 
 // earlierFiles returns the files of the table that come before f in the order.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,11 +102,25 @@ type SalvagedFile struct {
 	Database string `json:"database,omitempty"`
 	Table    string `json:"table,omitempty"`
 	Rows     uint64 `json:"rows"`     // of the file
-	Kept     uint64 `json:"kept"`     // from its intact row groups
-	FromLog  uint64 `json:"from_log"` // from log records
+	Kept     uint64 `json:"kept"`     // those of which time and tags are intact
+	FromLog  uint64 `json:"from_log"` // others, from log records
 	Lost     uint64 `json:"lost"`
 	From     int64  `json:"from,omitempty"` // time of the first row, and of the last
 	To       int64  `json:"to,omitempty"`
+	// PerhapsOlder are the rows and values from the log that a record may have overwritten
+	// which cannot be read any more.
+	PerhapsOlder uint64 `json:"perhaps_older,omitempty"`
+	// Values are lost fields of rows that are kept.
+	Values []LostValues `json:"lost_values,omitempty"`
+}
+
+// LostValues are values of one field that are lost, of rows that are not. In their place
+// there is an older value where an older file or the log has one, and else null.
+type LostValues struct {
+	Column string `json:"column"`
+	Rows   uint64 `json:"rows"` // that had a value
+	From   int64  `json:"from"` // their times lie between
+	To     int64  `json:"to"`
 }
 
 // SalvagedTable sums up a table.
@@ -116,6 +131,10 @@ type SalvagedTable struct {
 	Lost     uint64 `json:"lost"`     // rows of files
 	From     int64  `json:"from,omitempty"`
 	To       int64  `json:"to,omitempty"` // times of the lost rows lie between
+	// PerhapsOlder are rows and values that are not lost, and perhaps not the last ones.
+	PerhapsOlder uint64 `json:"perhaps_older,omitempty"`
+	// Values are lost fields of rows that are not lost.
+	Values []LostValues `json:"lost_values,omitempty"`
 }
 
 // IsLossless reports whether everything that was acknowledged is still there, as far as
@@ -125,7 +144,7 @@ func (r *SalvageReport) IsLossless() bool {
 		return false
 	}
 	for _, f := range r.Files {
-		if f.Lost > 0 {
+		if f.Lost+f.PerhapsOlder > 0 || len(f.Values) > 0 {
 			return false
 		}
 	}
@@ -146,19 +165,37 @@ func (r *SalvageReport) table(database, table string) *SalvagedTable {
 func (r *SalvageReport) sumLosses() {
 	for i := range r.Tables {
 		t := &r.Tables[i]
-		t.Lost, t.From, t.To = 0, 0, 0
+		t.Lost, t.From, t.To, t.PerhapsOlder, t.Values = 0, 0, 0, 0, nil
 	}
 	for _, f := range r.Files {
-		if f.Lost == 0 || f.Table == "" {
+		if f.Table == "" {
 			continue
 		}
 		t := r.table(f.Database, f.Table)
+		t.PerhapsOlder += f.PerhapsOlder
+		for _, v := range f.Values {
+			t.addValues(v)
+		}
+		if f.Lost == 0 {
+			continue
+		}
 		if t.Lost == 0 {
 			t.From, t.To = f.From, f.To
 		}
 		t.From, t.To = min(t.From, f.From), max(t.To, f.To)
 		t.Lost += f.Lost
 	}
+}
+
+func (t *SalvagedTable) addValues(v LostValues) {
+	i := slices.IndexFunc(t.Values, func(w LostValues) bool { return w.Column == v.Column })
+	if i < 0 {
+		t.Values = append(t.Values, v)
+		return
+	}
+	w := &t.Values[i]
+	w.Rows += v.Rows
+	w.From, w.To = min(w.From, v.From), max(w.To, v.To)
 }
 
 const timeLayout = "2006-01-02T15:04:05.999999999Z"
@@ -198,10 +235,8 @@ func (r *SalvageReport) WriteText(w io.Writer) error {
 	case r.IsLossless():
 		b.WriteString("  nothing\n")
 	default:
-		for _, t := range r.Tables {
-			if t.Lost > 0 {
-				fmt.Fprintf(&b, "  %d rows of table %q of database %q, between %s and %s\n", t.Lost, t.Table, t.Database, formatTime(t.From), formatTime(t.To))
-			}
+		for i := range r.Tables {
+			r.Tables[i].writeLost(&b)
 		}
 		if len(r.Log.Lost) > 0 {
 			fmt.Fprintf(&b, "  the rows of log records %s, except those of partitions that were flushed\n", formatSeqs(r.Log.Lost))
@@ -216,6 +251,19 @@ func (r *SalvageReport) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "\nEverything that was not used lies in %s. No byte of it was changed.\n", r.Dir)
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+func (t *SalvagedTable) writeLost(b *bytes.Buffer) {
+	of := fmt.Sprintf("of table %q of database %q", t.Table, t.Database)
+	if t.Lost > 0 {
+		fmt.Fprintf(b, "  %d rows %s, between %s and %s\n", t.Lost, of, formatTime(t.From), formatTime(t.To))
+	}
+	for _, v := range t.Values {
+		fmt.Fprintf(b, "  field %q of %d rows %s, between %s and %s\n", v.Column, v.Rows, of, formatTime(v.From), formatTime(v.To))
+	}
+	if t.PerhapsOlder > 0 {
+		fmt.Fprintf(b, "  perhaps the last change of %d rows or values %s: they were taken from the log, in which records are missing\n", t.PerhapsOlder, of)
+	}
 }
 
 func (r *SalvageReport) writeCatalog(b *bytes.Buffer) {
@@ -266,6 +314,12 @@ func (r *SalvageReport) writeFiles(b *bytes.Buffer) {
 		if f.Table != "" {
 			fmt.Fprintf(b, "    %d rows of table %q of database %q, %s to %s: %d kept, %d taken from the log, %d lost\n",
 				f.Rows, f.Table, f.Database, formatTime(f.From), formatTime(f.To), f.Kept, f.FromLog, f.Lost)
+			if f.PerhapsOlder > 0 {
+				fmt.Fprintf(b, "    %d rows or values from the log may be older ones: log records that may have changed them cannot be read\n", f.PerhapsOlder)
+			}
+			for _, v := range f.Values {
+				fmt.Fprintf(b, "    field %q is lost in %d rows of those that are kept, %s to %s\n", v.Column, v.Rows, formatTime(v.From), formatTime(v.To))
+			}
 		}
 	}
 }

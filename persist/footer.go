@@ -17,6 +17,7 @@ type footer struct {
 	columns         []schema.Column // in id order
 	rows            int64
 	groupRows       []int64
+	groupTimes      []schema.TimeRange
 	time            schema.TimeRange
 	database, table string
 	sums            string // of the column chunks, as recorded
@@ -187,6 +188,7 @@ func (f *footer) addTime(g *metadata.RowGroupMetaData) error {
 	if !ok || !times.HasMinMax() || times.Min() > times.Max() {
 		return errors.New("the time column has no statistics")
 	}
+	f.groupTimes = append(f.groupTimes, schema.TimeRange{Min: times.Min(), Max: times.Max()})
 	f.time = f.time.Union(schema.TimeRange{Min: times.Min(), Max: times.Max()})
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"iter"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -162,69 +161,4 @@ func (s *tagStats) include(a arrow.Array) {
 			s.includeValue(values.Value(v))
 		}
 	}
-}
-
-// Keep copies the row groups of a damaged file that match their checksums into a new
-// file. The footer must match what the catalog says of it, or there is nothing to go by:
-// then, and when no row group is intact, the error is ErrNoRows, and no file is made.
-func Keep(spec Spec, path string, want *schema.File) (file schema.File, err error) {
-	if want.FooterBytes == 0 {
-		return file, fmt.Errorf("%s has no checksums inside: %w", path, ErrNoRows)
-	}
-	groups, err := intactGroups(spec.FS, path, want)
-	if err != nil {
-		return file, err
-	}
-	r, err := Open(spec.FS, path)
-	if err != nil {
-		return file, fmt.Errorf("%w: %w", ErrNoRows, err)
-	}
-	spec.Columns = r.Columns()
-	spec.Database, spec.Table = r.Database(), r.Table()
-	file, err = Write(spec, r.groups(groups))
-	return file, errors.Join(err, r.Close())
-}
-
-// groups yields the rows of some row groups.
-func (r *Reader) groups(groups []int) iter.Seq2[arrow.RecordBatch, error] {
-	return func(yield func(arrow.RecordBatch, error) bool) {
-		for _, g := range groups {
-			if !r.rowGroup(g, r.footer.columns, yield) {
-				return
-			}
-		}
-	}
-}
-
-// intactGroups returns the row groups of which every column chunk matches its checksum.
-func intactGroups(fs vfs.FS, path string, want *schema.File) (groups []int, err error) {
-	src, err := openSource(fs, path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	v := verifier{ctx: context.Background(), src: src, path: path, want: want}
-	sums, layout, err := v.readFooter()
-	if err != nil {
-		if ioErr := src.firstError(); ioErr != nil {
-			return nil, fmt.Errorf("persist: reading %s: %w", path, ioErr)
-		}
-		return nil, fmt.Errorf("%w: %w", ErrNoRows, err)
-	}
-	offset, intact := int64(len(magic)), true
-	for i, s := range sums {
-		crc, err := v.sum(0, offset, int64(s.bytes))
-		if err != nil {
-			return nil, err
-		}
-		intact = intact && crc == s.crc
-		offset += int64(s.bytes)
-		if (i+1)%len(layout) == 0 {
-			if intact {
-				groups = append(groups, i/len(layout))
-			}
-			intact = true
-		}
-	}
-	return groups, nil
 }

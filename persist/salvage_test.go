@@ -1,8 +1,6 @@
 package persist
 
 import (
-	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -71,60 +69,4 @@ func TestOriginLeavesOutColumnsRatherThanGrow(t *testing.T) {
 	if got, err := decodeOrigin(text); err != nil || got.Order != o.Order {
 		t.Fatal(got, err)
 	}
-}
-
-// TestKeepTakesTheRowGroupsThatAreIntact damages every byte of a file with two row groups.
-func TestKeepTakesTheRowGroupsThatAreIntact(t *testing.T) {
-	raw, file := smallFile(t)
-	small := smallTable()
-	all := small.lines()
-	second := secondGroup(t, raw, &file)
-	for i := range raw {
-		broken := slices.Clone(raw)
-		broken[i] ^= 1 << (i % 8)
-		fs := vfs.NewMem()
-		writeFile(t, fs, "f", broken)
-		_, err := Keep(Spec{FS: fs, Dir: "d", Name: "kept"}, "f", &file)
-		if i < len(magic) || i >= int(file.Bytes-file.FooterBytes) {
-			if !errors.Is(err, ErrNoRows) {
-				t.Fatalf("byte %d of the footer: %v", i, err)
-			}
-			continue
-		}
-		if err != nil {
-			t.Fatalf("byte %d: %v", i, err)
-		}
-		want := all[12:]
-		if i >= second {
-			want = all[:12]
-		}
-		kept, err := readArrow(fs, "d/kept")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := gocmp.Diff(want, kept.lines()); diff != "" {
-			t.Fatalf("byte %d: %s", i, diff)
-		}
-	}
-}
-
-// secondGroup returns where the second row group begins.
-func secondGroup(t *testing.T, raw []byte, file *schema.File) int {
-	t.Helper()
-	fs := vfs.NewMem()
-	writeFile(t, fs, "f", raw)
-	r, err := Open(fs, "f")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	sums, err := parseSums(r.footer.sums)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := len(magic)
-	for _, s := range sums[:len(sums)/2] {
-		at += int(s.bytes)
-	}
-	return at
 }

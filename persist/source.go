@@ -37,6 +37,40 @@ func openSource(fs vfs.FS, path string) (*source, error) {
 	return s, nil
 }
 
+// patch makes the source one of so many bytes, of which the patches are others than in the file.
+func (s *source) patch(size uint64, patches ...overlaid) {
+	s.SectionReader = io.NewSectionReader(patched{noting{s}, patches}, 0, int64(size))
+}
+
+// overlaid are bytes and where they belong.
+type overlaid struct {
+	at    int64
+	bytes []byte
+}
+
+// magicPatches put the magic where it must be: these bytes carry no information.
+func magicPatches(size uint64) []overlaid {
+	return []overlaid{{0, []byte(magic)}, {int64(size) - int64(len(magic)), []byte(magic)}}
+}
+
+// patched reads from a source's file, and puts patches over it.
+type patched struct {
+	noting
+	patches []overlaid
+}
+
+func (r patched) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.noting.ReadAt(p, off)
+	for _, patch := range r.patches {
+		for i, b := range patch.bytes {
+			if k := patch.at + int64(i) - off; k >= 0 && k < int64(n) {
+				p[k] = b
+			}
+		}
+	}
+	return n, err
+}
+
 // noting reads from a source's file and notes errors there.
 type noting struct{ s *source }
 

@@ -15,7 +15,8 @@ type File struct {
 	// Seq is the range of log positions whose rows are in the file.
 	Seq SeqRange
 	// Order decides between files of one table that hold the same point: the file
-	// with the higher Order was written later, and its fields win.
+	// with the higher Order was written later, and its fields win. Files that a salvage
+	// put in the place of one have its Order; of these the higher ID wins.
 	Order uint64
 	// CRC32C is the Castagnoli checksum of the whole file.
 	CRC32C uint32
