@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -65,8 +66,9 @@ func TestFullDiskAtAnyOperationHeals(t *testing.T) {
 	c = mustOpen(t, hookFS(prepared.CrashClone(vfs.CrashCloneCfg{}), func(errorfs.Op) error { opened++; return nil }))
 	mustClose(t, c)
 	heals, crashes := 0, 0
-	for _, length := range []int64{1, 7} {
-		for n := opened + 1; ; n++ {
+	every := int64(*fullEvery)
+	for i, length := range []int64{1, 7} {
+		for n := opened + 1 + int64(i)%every; ; n += every {
 			w := witnessed.copy()
 			f := &fullFrom{disk: prepared.CrashClone(vfs.CrashCloneCfg{}), witness: &w, n: n, length: length, rng: rand.New(rand.NewPCG(uint64(n), 3))}
 			f.run(t)
@@ -80,8 +82,10 @@ func TestFullDiskAtAnyOperationHeals(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d full disks, %d power cuts", heals, crashes)
+	t.Logf("figures: full_disks=%d power_cuts=%d", heals, crashes)
 }
+
+var fullEvery = flag.Int("full-every", 4, "TestFullDiskAtAnyOperationHeals fills the disk at each n-th operation; 1: at all")
 
 func (f *fullFrom) run(t *testing.T) {
 	c := mustOpen(t, hookFS(f.disk, f.before))

@@ -2,4 +2,4 @@
 
 package engine_test
 
-const defaultStride = 13
+const defaultStride = 29
