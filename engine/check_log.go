@@ -18,9 +18,9 @@ func (c *checker) checkLog() error {
 	return c.takeLog(report, err)
 }
 
-// durable is the last record of which the catalog knows.
+// durable is the last record of which anything beside the log knows.
 func (c *checker) durable() schema.Seq {
-	last := c.catalog.Position()
+	last := max(c.catalog.Position(), readReached(c.fs, c.path(reachedName), c.catalog.InstanceID()))
 	for _, seq := range c.catalog.Flushed() {
 		last = max(last, seq)
 	}

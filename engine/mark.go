@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// marker marks the log when it is idle.
+// marker marks the log when it is idle, and notes how far it is durable.
 type marker struct {
 	quit    chan struct{}
 	stopped sync.WaitGroup
@@ -29,6 +29,9 @@ func (m *marker) stop() {
 func (m *marker) run(e *Engine, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var noted reachedNote
+	defer noted.close()
+	defer noted.note(e)
 	for {
 		select {
 		case <-m.quit:
@@ -37,6 +40,7 @@ func (m *marker) run(e *Engine, every time.Duration) {
 			if err := e.log.Mark(); err != nil { // it takes no more commits
 				_ = e.logFailed(err)
 			}
+			noted.note(e)
 		}
 	}
 }

@@ -196,7 +196,7 @@ func (e *Engine) list(name string) ([]string, error) {
 // openLog replays the records that are not in files yet.
 func (e *Engine) openLog() (rows int, err error) {
 	position, flushed := e.catalog.Position(), e.catalog.Flushed()
-	durable := position
+	durable := max(position, readReached(e.opts.FS, e.path(reachedName), e.catalog.InstanceID()))
 	for _, seq := range flushed {
 		durable = max(durable, seq)
 	}

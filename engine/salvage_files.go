@@ -76,6 +76,7 @@ func (s *salvage) openLog() (*wal.Salvage, error) {
 	for _, f := range s.e.catalog.Files() {
 		r.Last = max(r.Last, f.Seq.Max)
 	}
+	r.Last = max(r.Last, readReached(s.e.opts.FS, s.e.path(reachedName), s.e.catalog.InstanceID()))
 	r.Records = log.Count()
 	for _, d := range log.Damage {
 		r.Damage = append(r.Damage, SalvagedDamage{
