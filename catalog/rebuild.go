@@ -341,8 +341,13 @@ func (r *Remains) Learn(f *schema.File, facts FileFacts) error {
 	if f.Database == 0 || f.Table == 0 || f.ID == 0 || uint64(f.ID)>>runShift+maxRunGap >= runLimit {
 		return errUnknown
 	}
+	if d := r.databases[f.Database]; d != nil && d.name != "" && d.name != facts.Database {
+		return fmt.Errorf("it is of database %q, but lies where those of %q are", facts.Database, d.name)
+	}
 	if known := r.tables[f.Table]; known != nil {
 		switch {
+		case known.name != "" && known.name != facts.Table:
+			return fmt.Errorf("it is of table %q, but lies where those of %q are", facts.Table, known.name)
 		case known.state.purged:
 			return errPurged
 		case known.database != 0 && known.database != f.Database:

@@ -97,9 +97,16 @@ func TestFilesTellWhatACatalogWas(t *testing.T) {
 	file.Table, file.Database = 3, 2
 	_, r := rebuildCatalog(t, fs, func(r *Remains) {
 		mustDo(t, r.Learn(file, facts))
-		facts.Columns = []schema.Column{{ID: 2, Name: "f", Type: schema.Bool}}
 		other := *file
 		other.ID = 9
+		for _, misplaced := range []FileFacts{
+			{Database: "away", Table: "room", Columns: facts.Columns}, {Database: "home", Table: "hall", Columns: facts.Columns},
+		} {
+			if err := r.Learn(&other, misplaced); err == nil {
+				t.Errorf("a file of table %q of %q was taken for one of room of home", misplaced.Table, misplaced.Database)
+			}
+		}
+		facts.Columns = []schema.Column{{ID: 2, Name: "f", Type: schema.Bool}}
 		if err := r.Learn(&other, facts); err == nil {
 			t.Error("a column of two types was taken")
 		}
