@@ -238,6 +238,11 @@ func (r *SalvageReport) WriteText(w io.Writer) error {
 		for i := range r.Tables {
 			r.Tables[i].writeLost(&b)
 		}
+		for _, f := range r.Files {
+			if f.Table == "" {
+				fmt.Fprintf(&b, "  the rows of %s, except those that the log still has\n", f.File)
+			}
+		}
 		if len(r.Log.Lost) > 0 {
 			fmt.Fprintf(&b, "  the rows of log records %s, except those of partitions that were flushed\n", formatSeqs(r.Log.Lost))
 		}
