@@ -383,8 +383,9 @@ func (s *server) recover(ctx context.Context, opts engine.Options) error {
 
 const (
 	firstSpaceWait = time.Second
-	// lastSpaceWait bounds the time between two attempts on a full disk: each reads the log.
-	lastSpaceWait = 16 * time.Second
+	// lastSpaceWait bounds the time between two attempts on a full disk: each reads the log. It
+	// is what people wait for who have just freed space.
+	lastSpaceWait = 4 * time.Second
 )
 
 // openWithSpace opens the data directory, on a full disk as soon as there is space. A
