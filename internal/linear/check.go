@@ -16,7 +16,12 @@ var model = porcupine.NondeterministicModel{
 	Init:      func() []any { return []any{Value{}} },
 	Step:      step,
 	DescribeOperation: func(in, out any) string {
-		return describe(in.(input), out.(output))
+		i, ok := in.(input)
+		o, isAnswered := out.(output)
+		if !ok || !isAnswered { // the page asks for clients without operations, too
+			return ""
+		}
+		return describe(i, o)
 	},
 }
 
