@@ -171,10 +171,11 @@ func (s *salvage) learnFile(remains *catalog.Remains, dir, name string) {
 	}
 }
 
-// describe makes the description that the catalog had of a file.
+// describe makes the description that the catalog had of a file. One of which some column
+// chunks are damaged is replaced later, as if the catalog had known it.
 func (s *salvage) describe(file string, place schema.File) (*schema.File, error) {
 	f, err := persist.Describe(s.e.opts.FS, s.e.path(file))
-	if err != nil {
+	if chunk := new(persist.ChunkError); err != nil && !errors.As(err, &chunk) {
 		return nil, err
 	}
 	f.ID, f.Database, f.Table = place.ID, place.Database, place.Table

@@ -29,16 +29,22 @@ func Describe(fs vfs.FS, path string) (f schema.File, err error) {
 	if f.Bytes, f.CRC32C, err = checksum(fs, path); err != nil {
 		return f, err
 	}
-	if err := r.describeFooter(&f); err != nil {
-		return f, err
-	}
-	if err := r.describeRows(&f); err != nil {
-		return f, err
-	}
 	if o, ok := r.Origin(); ok {
 		f.Seq, f.Order = o.Seq, o.Order
 	}
-	return f, nil
+	err = r.describeFooter(&f)
+	if chunk := new(ChunkError); errors.As(err, &chunk) {
+		f.CRC32C = ^f.CRC32C
+		f.Rows, f.Time = r.Rows(), r.Time()
+		for _, c := range r.footer.columns {
+			f.Columns = append(f.Columns, schema.ColumnStats{Column: c.ID})
+		}
+		f.DayMin, f.DayMax = schema.DayOf(f.Time.Min), schema.DayOf(f.Time.Max)
+	}
+	if err != nil {
+		return f, err
+	}
+	return f, r.describeRows(&f)
 }
 
 // describeFooter finds out where the footer begins, and verifies the column chunks.
