@@ -102,6 +102,12 @@ func TestDamagedDirectoryIsSalvaged(t *testing.T) {
 				s.t.Fatal(err)
 			}
 		}, 1 << 1, 1},
+		{"a magic of a file, and its log records", func(s *site) {
+			change(s, onlyFile(s, "files/1/1/*.parquet"), func(b []byte) { copy(b[len(b)-4:], "oops") })
+			if err := os.RemoveAll(filepath.Join(s.dataDir(), "wal")); err != nil {
+				s.t.Fatal(err)
+			}
+		}, 1<<0 + 1<<1, 0},
 		{"no catalog", func(s *site) {
 			if err := os.RemoveAll(filepath.Join(s.dataDir(), "catalog")); err != nil {
 				s.t.Fatal(err)
