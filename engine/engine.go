@@ -104,7 +104,11 @@ func (e *Engine) close() error {
 	if e.log.Err() == nil {
 		errs = append(errs, e.Flush(context.Background()))
 	}
-	return errors.Join(append(errs, e.releaseAll())...)
+	errs = append(errs, e.releaseAll()) // waits for the writes that did not wait for their sync
+	if err := e.log.Err(); errors.Is(err, wal.ErrPoisoned) {
+		errs = append(errs, fmt.Errorf("writes were refused, and those with no_sync may be lost, since %w", err))
+	}
+	return errors.Join(errs...)
 }
 
 // releaseAll closes what is open, in the reverse order of opening.

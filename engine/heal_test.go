@@ -260,7 +260,9 @@ func TestFailedSyncStaysFailed(t *testing.T) {
 		t.Errorf("the engine calls itself well: %v", err)
 	}
 	expect(t, e, mem, contents{p.key(): {"f": int64(1)}})
-	closeEngine(t, e)
+	if err := e.Close(); !errors.Is(err, syscall.EIO) {
+		t.Errorf("Close says %v", err)
+	}
 	e = open(t, mem)
 	write(t, e, p.line())
 	closeEngine(t, e)

@@ -57,6 +57,28 @@ func TestUnsyncedWriteThatHadToWaitIsNotAcknowledgedWhenItsSyncFails(t *testing.
 	_ = e.Close() // the log has failed
 }
 
+// TestCloseSaysThatAnUnsyncedWriteFailed lets the last write fail, which was answered
+// before: without a word from Close nobody would know.
+func TestCloseSaysThatAnUnsyncedWriteFailed(t *testing.T) {
+	var isBroken atomic.Bool
+	e := open(t, errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if isBroken.Load() && isLogSync(op) {
+			return errorfs.ErrInjected
+		}
+		return nil
+	})))
+	write(t, e, "m f=1 1")
+	isBroken.Store(true)
+	req := request("m f=2 2")
+	req.NoSync = true
+	if _, err := e.Write(context.Background(), req); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); !errors.Is(err, errorfs.ErrInjected) {
+		t.Errorf("Close says %v", err)
+	}
+}
+
 // watchedContext tells when somebody waits for its end.
 type watchedContext struct {
 	context.Context
