@@ -116,7 +116,7 @@ func TestEveryFlippedBitIsRefusedOrHarmless(t *testing.T) {
 						t.Errorf("%s, bit %d of byte %d of %d: opened with another state (-want +got)\n%s", file, bit%8, bit/8, len(contents[file]), diff)
 					}
 				}
-				t.Logf("%s: %d bytes, %d bits refused, %d harmless, %d wrong", file, len(contents[file]), refused, harmless, wrong)
+				t.Logf("%s: %d bytes, figures: refused_bits=%d harmless_bits=%d wrong_bits=%d", file, len(contents[file]), refused, harmless, wrong)
 			}
 		})
 	}

@@ -117,9 +117,11 @@ func TestEventsAreStoredOnceWheneverItCrashes(t *testing.T) {
 	for _, unsynced := range []int{0, 50, 100} {
 		t.Run(fmt.Sprintf("%d%% of unsynced data kept", unsynced), func(t *testing.T) {
 			t.Parallel()
-			images := eventImages(t, unsynced)
+			images, tried := eventImages(t, unsynced), 0
+			defer func() { t.Logf("figures: crashes=%d", tried) }()
 			for i := firstCall(); i < len(images) && !t.Failed(); i += *strideFlag {
 				image := images[i]
+				tried++
 				resendEvents(t, image.fs, image.acknowledged)
 				if t.Failed() {
 					t.Logf("crash before operation %d: %s (rerun with -seed %d)", image.op, image.what, *seedFlag)

@@ -359,7 +359,7 @@ func TestSalvageMayBeKilledAnywhere(t *testing.T) {
 			if report, err := engine.Salvage(context.Background(), salvageOptions(hooked)); err != nil || report.Nothing {
 				t.Fatal(report.Nothing, err)
 			}
-			t.Logf("%d operations", ops)
+			t.Logf("figures: operations=%d kills=%d", ops, len(killed))
 			for i, fs := range killed {
 				report := mustSalvage(t, fs)
 				if checked := checkSound(t, fs); checked.Damage > 0 {

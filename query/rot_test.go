@@ -181,6 +181,7 @@ func TestFlippedBitIsFoundBeforeItIsRead(t *testing.T) {
 	}
 	s.whole()
 	t.Logf("%d bytes: %d bits concerned every query, %d only some", len(s.raw), all, some)
+	t.Logf("figures: flipped_bits=%d", all+some)
 	if some == 0 {
 		t.Error("no query went on beside a broken column")
 	}

@@ -274,6 +274,7 @@ func TestRandomWorkloadsSurviveCrashes(t *testing.T) {
 			t.Fatalf("%v\nrerun with: go test ./wal -run %s -seed %d -seeds 1", err, t.Name(), seed)
 		}
 	}
+	t.Logf("figures: histories=%d", *seedCount)
 }
 
 // workload is a random run of one log through many crashes.

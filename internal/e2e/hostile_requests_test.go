@@ -341,6 +341,6 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 	clients.Wait()
 	close(stop)
-	t.Logf("%d hostile requests", sent)
+	t.Logf("figures: hostile_requests=%d", sent)
 	good.leave(t, 2<<30)
 }

@@ -323,6 +323,7 @@ func overloadIn(t *testing.T, b burst, limit int64, pool string) {
 	t.Logf("%s: %d bodies stored, %d refused, %d rows; %d queries beside them, the slowest in %s; %d MiB idle, at most %d MiB, after a restart of %s %d MiB",
 		b.name, o.stored.Load(), o.refused.Load(), o.accepted.Load(), o.queries.Load(), time.Duration(o.slowest.Load()).Round(time.Millisecond),
 		idle>>20, peak>>20, restart.Round(time.Millisecond), srv.peakBytes()>>20)
+	t.Logf("figures: bodies=%d refused=%d rows=%d", o.stored.Load(), o.refused.Load(), o.accepted.Load())
 }
 
 // mustAgree counts what was acknowledged.

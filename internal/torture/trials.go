@@ -18,14 +18,20 @@ const fuzzTime = "15s"
 var trials = []trial{
 	{name: "kill", shows: "the server killed at random moments under load", pkg: "internal/e2e", run: "^TestKilledServerKeepsWhatItAcknowledged$", args: []string{"-rounds", "20"}, seeded: true},
 	{name: "powercut", shows: "ext4 and XFS shut down under load", pkg: "internal/e2e", run: "^TestPowerLossOnRealFileSystems$", args: []string{"-rounds", "20"}, seeded: true},
-	{name: "powerloss", shows: "random histories that lose power, recoveries included", pkg: "engine", run: "^TestPowerLoss$", args: []string{"-seeds", "1000"}, seeded: true},
+	{name: "powerloss", shows: "random histories that lose power, recoveries included", pkg: "engine", run: "^TestPowerLoss$", args: []string{"-seeds", "400"}, seeded: true},
 	{name: "crash", shows: "a crash at every I/O call of a scenario", pkg: "engine", run: "^TestCrashAtEveryCall$", args: []string{"-stride", "1"}, seeded: true},
 	{name: "fault", shows: "EIO and ENOSPC at every I/O call of a scenario", pkg: "engine", run: "^TestFaultAtEveryCall$", args: []string{"-stride", "3"}, seeded: true},
+	{name: "fullload", shows: "a disk filled again and again under load, with power failures", pkg: "engine", run: "^TestFullDiskUnderLoadHeals$", seeded: true},
+	{name: "fulldisk", shows: "real disks filled under load", pkg: "internal/e2e", run: "^(TestFullDiskHeals|TestFullDiskHealsWithoutARestart)$"},
+	{name: "log", shows: "random histories of one log, with crashes and full disks", pkg: "wal", run: "^TestRandomWorkloadsSurviveCrashes$", args: []string{"-seeds", "4000"}, seeded: true},
 	{name: "rot", shows: "every bit of a Parquet file flipped under queries, and every cut", pkg: "query", run: "^(TestFlippedBitIsFoundBeforeItIsRead|TestCutFileIsFoundBeforeItIsRead)$", args: []string{"-stride", "1"}},
 	{name: "catalogfull", shows: "a disk that is full from every I/O call of a catalog on, and power cuts meanwhile", pkg: "catalog", run: "^TestFullDiskAtAnyOperationHeals$", args: []string{"-full-every", "1"}},
 	{name: "catalogrot", shows: "bits of every file of a catalog flipped", pkg: "catalog", run: "^TestEveryFlippedBitIsRefusedOrHarmless$", args: []string{"-stride", "61"}},
+	{name: "salvage", shows: "a salvage killed before each operation", pkg: "engine", run: "^TestSalvageMayBeKilledAnywhere$", args: []string{"-salvage-stride", "1"}},
 	{name: "linear", shows: "histories of concurrent clients, with power failures and full disks, are linearizable", pkg: "engine", run: "^TestConcurrentHistoriesAreLinearizable$", args: []string{"-histories", "100"}, seeded: true},
 	{name: "answers", shows: "what clients over HTTP are told, with kills, is linearizable", pkg: "internal/e2e", run: "^TestAnswersAreLinearizable$", args: []string{"-kills", "10"}, seeded: true},
+	{name: "overload", shows: "more than can be stored, in small control groups", pkg: "internal/e2e", run: "^TestOverloadStaysWithinMemory$"},
+	{name: "hostile", shows: "hostile clients of all kinds at once, beside good ones", pkg: "internal/e2e", run: "^TestEverythingAtOnce$", args: []string{"-idle", "5000", "-slow", "1000", "-hostile-for", "30s"}, seeded: true},
 	{name: "events", shows: "events stored once, whatever crashes", pkg: "engine", run: "^TestEventsAreStoredOnceWheneverItCrashes$", args: []string{"-stride", "1"}, seeded: true},
 }
 
