@@ -100,9 +100,17 @@ func (s *server) mustRefuse(l *ledger) {
 			}
 		}
 	}
-	if a, err := s.do(http.MethodGet, "/health", nil, nil); err != nil || a.status != http.StatusServiceUnavailable {
-		t.Errorf("/health on a full disk: %v, %d %s", err, a.status, a.body)
-	}
+	// Once a second the server tries whether there is space, and may believe it until the next write.
+	s.await("/health to tell of the full disk", func() bool {
+		if a, err := s.do(http.MethodGet, "/health", nil, nil); err != nil || a.status == http.StatusServiceUnavailable {
+			return err == nil
+		}
+		a, err := s.post("probe", []byte("m v=1i 1"))
+		if err != nil || a.status != http.StatusServiceUnavailable {
+			t.Fatalf("a write on a full disk: %v, %d %s", err, a.status, a.body)
+		}
+		return false
+	})
 }
 
 // mustHeal writes until that is acknowledged again, and returns how long it took. What
