@@ -24,6 +24,8 @@ type Remains struct {
 	// Unreadable says why not all records could be looked at, nil if they could as far as is
 	// known.
 	Unreadable error
+	// Notes say how it was read, one sentence each, if not as usual.
+	Notes []string
 
 	header    *header
 	run       uint64
@@ -39,7 +41,8 @@ type Remains struct {
 	tokens      []*schema.Token
 	datasources []*schema.Datasource
 
-	store *store // the old one, for event ids; nil if there is none
+	store *store    // the old one, for event ids; nil if there is none
+	raw   *rawStore // in its place, where Pebble could not open it
 }
 
 // LostRecord is a record that does not verify.
@@ -72,8 +75,17 @@ func NewRemains() *Remains {
 // or gone is no error. Close releases the directory.
 func ReadRemains(o Options) (*Remains, error) {
 	o.EnsureDefaults()
+	r, err := readStore(&o)
+	if err != nil || !r.isFrameBroken(o.Dir) {
+		return r, err
+	}
+	return r.withoutFrame(&o)
+}
+
+// readStore reads what Pebble shows.
+func readStore(o *Options) (*Remains, error) {
 	r := NewRemains()
-	s, err := openReadOnly(&o)
+	s, err := openReadOnly(o)
 	if err != nil {
 		if errors.Is(err, ErrNoCatalog) || isDamage(err) {
 			r.Unreadable = err

@@ -3,6 +3,7 @@ package catalog
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,7 +25,7 @@ func (r *Remains) Build(o Options) (notes []string, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	b := &rebuild{r: r}
+	b := &rebuild{r: r, notes: slices.Clone(r.Notes)}
 	b.complete()
 	s, err := openStore(&o)
 	if err != nil {
@@ -44,14 +45,17 @@ func (r *Remains) Build(o Options) (notes []string, err error) {
 
 // copyEvents copies the event ids of tables that are there.
 func (r *Remains) copyEvents(s *store) error {
-	if r.store == nil {
+	if r.store == nil && r.raw == nil {
 		return nil
 	}
 	b, n := s.newBatch(), 0
 	var fault error // ends the copying, and nothing else
-	err := r.scan([]byte{byte(kindEvent)}, false, func(key, stored []byte) error {
+	copyEvent := func(key, stored []byte) error {
 		if len(key) != 1+4+eventIDBytes || checkEvent(key, stored) != nil {
 			r.Lost = append(r.Lost, LostRecord{bytes.Clone(key), errChecksum})
+			return nil
+		}
+		if r.isPurged(key) {
 			return nil
 		}
 		b.putEvent(key)
@@ -61,11 +65,23 @@ func (r *Remains) copyEvents(s *store) error {
 		full := b
 		b, n = s.newBatch(), 0
 		return s.add(full)
-	}, &fault)
+	}
+	var err error
+	if r.raw != nil {
+		err = r.raw.events(copyEvent)
+	} else {
+		err = r.scan([]byte{byte(kindEvent)}, false, copyEvent, &fault)
+	}
 	if err == nil {
 		err = s.commit(b)
 	}
 	return err
+}
+
+// isPurged reports whether an event id is of a table that was purged.
+func (r *Remains) isPurged(eventKey []byte) bool {
+	t := r.tables[schema.TableID(binary.BigEndian.Uint32(eventKey[1:]))]
+	return t != nil && t.state.purged
 }
 
 // rebuild makes a catalog without gaps and contradictions out of remains.

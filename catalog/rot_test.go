@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func contentsOf(t testing.TB, fs vfs.FS) map[string]string {
 }
 
 // directoryOf makes a directory of such files.
-func directoryOf(t testing.TB, contents map[string]string) vfs.FS {
+func directoryOf(t testing.TB, contents map[string]string) *vfs.MemFS {
 	t.Helper()
 	fs := vfs.NewCrashableMem()
 	mustDo(t, fs.MkdirAll(testDir, 0o755))
@@ -50,6 +51,11 @@ func directoryOf(t testing.TB, contents map[string]string) vfs.FS {
 		mustDo(t, f.Close())
 	}
 	return fs
+}
+
+// killed returns what a kill at this moment leaves. An open catalog removes files meanwhile.
+func killed(disk *vfs.MemFS) vfs.FS {
+	return disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 }
 
 // rottenCases makes small catalogs whose last commit is of each kind that is acknowledged.
@@ -76,7 +82,7 @@ func rottenCases(t *testing.T) map[string]map[string]string {
 				cases[name+", closed"] = contentsOf(t, disk)
 				continue
 			}
-			cases[name+", killed"] = contentsOf(t, disk)
+			cases[name+", killed"] = contentsOf(t, killed(disk))
 			mustClose(t, c)
 		}
 	}
