@@ -24,6 +24,7 @@ import (
 const (
 	optionsPrefix  = "OPTIONS-"
 	manifestPrefix = "MANIFEST-"
+	manifestMarker = markerPrefix + "manifest."
 )
 
 // errLostTables says that the manifest does not list all tables.
@@ -95,27 +96,43 @@ type frameFS struct {
 	markers []string
 }
 
-// newFrameFS fails if there is no manifest. The newest is the current one, save where the
-// process was killed while it made it: then it is empty, or as good as the one before.
+// newFrameFS fails if there is no manifest.
 func newFrameFS(o *Options) (*frameFS, bool) {
 	names, err := o.FS.List(o.Dir)
-	if err != nil {
+	manifest := currentManifest(names)
+	if err != nil || manifest == "" {
 		return nil, false
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, manifestPrefix) })
-	if len(names) == 0 {
-		return nil, false
-	}
-	newest := slices.MaxFunc(names, func(a, b string) int {
-		if len(a) != len(b) { // numbers have six digits or more
-			return len(a) - len(b)
-		}
-		return strings.Compare(a, b)
-	})
 	return &frameFS{FS: o.FS, dir: o.Dir, markers: []string{
-		markerPrefix + "manifest.000001." + newest,
+		manifestMarker + "000001." + manifest,
 		markerPrefix + "format-version.000001." + pebbleFormat.String(),
 	}}, true
+}
+
+// currentManifest is the one that the newest marker names, even if it is not there: one that is
+// left from before is that of an older catalog. Without a marker it is the newest one.
+func currentManifest(names []string) (manifest string) {
+	marker := ""
+	for _, name := range names {
+		if rest, ok := strings.CutPrefix(name, manifestMarker); ok && newer(rest, marker) {
+			marker = rest
+		}
+		if strings.HasPrefix(name, manifestPrefix) && newer(name, manifest) {
+			manifest = name
+		}
+	}
+	if _, named, ok := strings.Cut(marker, "."); ok && strings.HasPrefix(named, manifestPrefix) {
+		return named
+	}
+	return manifest
+}
+
+// newer compares names that differ in a number of six digits or more.
+func newer(name, than string) bool {
+	if len(name) != len(than) {
+		return len(name) > len(than)
+	}
+	return name > than
 }
 
 func (fs *frameFS) List(dir string) ([]string, error) {
