@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -110,7 +111,7 @@ func (f Finding) String() string {
 }
 
 // Check verifies a data directory that no server uses, and changes nothing but the lock
-// file, which it holds. What it finds is in the report; an error says why it could not go
+// file, which it holds; on a file system that is mounted read-only it goes without. What it finds is in the report; an error says why it could not go
 // on: ErrInUse, a format that a newer program wrote, the context's end, or a file that
 // cannot be read. Then the report holds what was found until then.
 func Check(ctx context.Context, opts CheckOptions) (CheckReport, error) {
@@ -121,7 +122,11 @@ func Check(ctx context.Context, opts CheckOptions) (CheckReport, error) {
 	if err != nil {
 		return CheckReport{}, err
 	}
-	report, err := newChecker(ctx, opts).run((*checker).checkClosed)
+	c := newChecker(ctx, opts)
+	if _, isUnlocked := lock.(noLock); isUnlocked {
+		c.found(Finding{Severity: Note, File: ".", What: "its file system is mounted read-only, and it was checked without the lock: nobody can write there through this mount"})
+	}
+	report, err := c.run((*checker).checkClosed)
 	if isNewer(err) {
 		err = fmt.Errorf("%w; %w", err, ErrNewerFormat)
 	}
@@ -137,5 +142,14 @@ func lockForCheck(o CheckOptions) (io.Closer, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s is no directory", o.DataDir)
 	}
-	return lockDir(o.FS, o.DataDir, "check it through its server with --host, or stop that first")
+	lock, err := lockDir(o.FS, o.DataDir, "check it through its server with --host, or stop that first")
+	if errors.Is(err, syscall.EROFS) {
+		return noLock{}, nil
+	}
+	return lock, err
 }
+
+// noLock is in place of the lock of a directory that cannot be written.
+type noLock struct{}
+
+func (noLock) Close() error { return nil }
