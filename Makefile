@@ -26,7 +26,7 @@ build:
 	go build -tags $(TAGS) -trimpath -ldflags "$(LDFLAGS)" -o bin/siltstone ./cmd/siltstone
 
 test:
-	go test -tags $(TAGS) -timeout 10m ./...
+	go test -tags $(TAGS) -timeout 20m ./...
 	go test -race -timeout 15m $(PURE)
 
 # race is for the packages that link DuckDB, of whose C++ it sees nothing: some ten minutes on
