@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/influxdata/influxql"
 )
@@ -44,11 +43,11 @@ func (n *level) aggregated(calls []*influxql.Call, some []int, within bounds) (s
 	if n.interval.width == 0 {
 		sql = "SELECT " + list(items) + " FROM (" + sql + ")" + groupBy(n.series())
 		s.sql = fmt.Sprintf("SELECT %s AS t, %s FROM (%s) WHERE %s",
-			n.lowerBound(), list(n.series(), n.names(some)), sql, strings.Join(having, " OR "))
+			n.lowerBound(), list(n.series(), n.names(some)), sql, anyOf(having))
 		return s, nil
 	}
 	sql = "SELECT " + list([]string{"k"}, items) + " FROM (" + n.keyed(sql, refs, within) + ")" +
-		groupBy([]string{"k"}, n.series()) + " HAVING " + strings.Join(having, " OR ")
+		groupBy([]string{"k"}, n.series()) + " HAVING " + anyOf(having)
 	s.sql = n.filled(sql, calls, some, within)
 	return s, nil
 }
@@ -87,7 +86,7 @@ func (n *level) ends(calls []*influxql.Call, some []int, within bounds) (stream,
 	sql = "SELECT " + list(ofSeries) + " FROM (" + sql + ")" + groupBy(n.series(), numbered("x", n.ties))
 	sql = "SELECT " + list(ofGroup) + " FROM (" + sql + ")" + groupBy(n.series())
 	n.ties = 0
-	sql = fmt.Sprintf("SELECT %s AS t, %s FROM (%s) WHERE %s", n.lowerBound(), list(n.series(), n.names(some)), sql, strings.Join(having, " OR "))
+	sql = fmt.Sprintf("SELECT %s AS t, %s FROM (%s) WHERE %s", n.lowerBound(), list(n.series(), n.names(some)), sql, anyOf(having))
 	return stream{sql: sql, calls: some}, nil
 }
 

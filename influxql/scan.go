@@ -123,7 +123,7 @@ func (n *level) scan(t *schema.Table, refs *refSet, within bounds, present []int
 		if len(some) == 0 {
 			return "", nil
 		}
-		conditions = append(conditions, "("+strings.Join(some, " OR ")+")")
+		conditions = append(conditions, "("+anyOf(some)+")")
 	}
 	if n.cond != nil {
 		sql, err := condition(n.cond, in)

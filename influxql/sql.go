@@ -71,3 +71,15 @@ func upTo(series, order []string) string {
 func lastKnown(column string, series, order []string) string {
 	return "last_value(" + column + " IGNORE NULLS) " + upTo(series, order)
 }
+
+// maxChain is the longest chain of OR that is written as one: DuckDB needs time that grows
+// with its square, and query refuses chains of some thousands.
+const maxChain = 500
+
+// anyOf is true where one of the conditions, none of which may be null, is.
+func anyOf(conditions []string) string {
+	if len(conditions) <= maxChain {
+		return strings.Join(conditions, " OR ")
+	}
+	return "greatest(" + strings.Join(conditions, ", ") + ")"
+}

@@ -305,7 +305,7 @@ func TestEverythingAtOnce(t *testing.T) {
 	needsProc(t)
 	raiseOpenFiles(t, *idleConnections+*slowConnections+500)
 	drawn, _ := drawnSeed(t, fmt.Sprintf(" -hostile-for %s", *hostileFor))
-	srv := newSite(t).start("--query-timeout", "2s")
+	srv := newSite(t).start("--query-timeout", "10s")
 	srv.write("hostile", "m,host=a v=1 1\n")
 	good := srv.stand(drawn, func(b *bystanders) { b.mayBeRefused = true })
 	d := &dialer{srv: srv}
