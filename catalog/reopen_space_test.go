@@ -62,9 +62,10 @@ func TestFullDiskAtAnyOperationHeals(t *testing.T) {
 	}
 	mustClose(t, c)
 	witnessed.closed()
-	opened := int64(0) // operations of an Open
-	c = mustOpen(t, hookFS(prepared.CrashClone(vfs.CrashCloneCfg{}), func(errorfs.Op) error { opened++; return nil }))
+	var count atomic.Int64 // operations of an Open, some of them of Pebble's own goroutines
+	c = mustOpen(t, hookFS(prepared.CrashClone(vfs.CrashCloneCfg{}), func(errorfs.Op) error { count.Add(1); return nil }))
 	mustClose(t, c)
+	opened := count.Load()
 	heals, crashes := 0, 0
 	every := int64(*fullEvery)
 	for i, length := range []int64{1, 7} {

@@ -324,18 +324,20 @@ func TestUsersReadWhenAQuotaIsFreeAgain(t *testing.T) {
 	}
 }
 
-// TestUsersReadThatTheServerIsOverloaded: the buffers have no room for the request. A
-// query whose answer nobody reads keeps the rows of an earlier one in them.
+// TestUsersReadThatTheServerIsOverloaded: the buffers have no room for the request.
+// Queries whose answers nobody reads keep the rows of earlier ones in them.
 func TestUsersReadThatTheServerIsOverloaded(t *testing.T) {
 	const (
 		pool    = 96 << 20
-		longest = 64 << 10 // of a string
-		lines   = pool / 2 / longest * 2 / 3
+		longest = 64 << 10           // of a string
+		lines   = pool / 8 / longest // of a request; the buffers, half of the pool, hold less than four
 	)
 	srv := startServer(t, "--exec-mem-pool-bytes", strconv.Itoa(pool), "--max-http-request-size", strconv.Itoa(pool))
 	body := longStrings(lines, longest)
-	srv.write("filler", body)
-	srv.leaveUnread("filler", "SELECT * FROM cpu")
+	for _, filler := range []string{"first", "second", "third"} {
+		srv.write(filler, body)
+		srv.leaveUnread(filler, "SELECT * FROM cpu")
+	}
 	scene{
 		name: "overloaded", body: body, status: always(503), retry: time.Minute,
 		says: []string{"memory pool is full"},
