@@ -7,6 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/siltstone-db/siltstone/internal/durable"
 )
 
 // Event ids apart, a catalog is a few megabytes at most times, all of it also in memory,
@@ -69,10 +71,9 @@ type store struct {
 	dir   string
 
 	isClosed bool // changed under mu and events of the catalog
-	// commits is the number of the last one; acknowledged says so beside Pebble's files,
-	// from the first one on.
+	// commits is the number of the last one; acknowledged says so beside Pebble's files.
 	commits      uint64
-	acknowledged *acknowledged
+	acknowledged *durable.Note // nil once it failed
 }
 
 func openStore(o *Options) (*store, error) {
@@ -91,7 +92,7 @@ func openStoreWith(o *Options, f *fence, opts *pebble.Options) (*store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open catalog %s: %w", o.Dir, err)
 	}
-	return &store{db: db, fence: f, fs: o.FS, dir: o.Dir}, nil
+	return &store{db: db, fence: f, fs: o.FS, dir: o.Dir, acknowledged: acknowledgedNote(o.FS, o.Dir)}, nil
 }
 
 // batch collects records that become durable together.
@@ -133,10 +134,7 @@ func (s *store) commit(b *batch) error {
 		return err
 	}
 	s.commits++
-	if s.acknowledged == nil {
-		s.acknowledged = openAcknowledged(s.fs, s.dir, s.fence.logger)
-	}
-	s.acknowledged.set(s.commits)
+	s.noteAcknowledged()
 	return nil
 }
 
@@ -181,7 +179,7 @@ func (s *store) close() error {
 	}
 	s.isClosed = true
 	if s.acknowledged != nil {
-		s.acknowledged.close()
+		s.acknowledged.Close()
 	}
 	return s.db.Close()
 }

@@ -3,6 +3,8 @@ package engine
 import (
 	"sync"
 	"time"
+
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // marker marks the log when it is idle, and notes how far it is durable.
@@ -29,9 +31,14 @@ func (m *marker) stop() {
 func (m *marker) run(e *Engine, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var noted reachedNote
-	defer noted.close()
-	defer noted.note(e)
+	reached, last := reachedNote(e.opts.FS, e.path(reachedName), e.catalog.InstanceID()), schema.Seq(0)
+	defer reached.Close()
+	note := func() {
+		if durable := e.log.Stats().DurableSeq; durable > last && reached.Set(uint64(durable)) == nil {
+			last = durable
+		}
+	}
+	defer note()
 	for {
 		select {
 		case <-m.quit:
@@ -40,7 +47,7 @@ func (m *marker) run(e *Engine, every time.Duration) {
 			if err := e.log.Mark(); err != nil { // it takes no more commits
 				_ = e.logFailed(err)
 			}
-			noted.note(e)
+			note()
 		}
 	}
 }
