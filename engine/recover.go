@@ -99,7 +99,7 @@ func (e *Engine) checkFiles() error {
 		known[filePath(f)] = f
 		byTable[f.Table] = append(byTable[f.Table], f)
 	}
-	if err := e.walkFiles(known); err != nil {
+	if err := e.eachFile(func(dir, name string) error { return e.checkFile(path.Join(dir, name), known) }); err != nil {
 		return err
 	}
 	for name, f := range known {
@@ -114,9 +114,8 @@ func (e *Engine) checkFiles() error {
 	return nil
 }
 
-// walkFiles checks what lies below files/ against known, from which it removes what
-// it has found.
-func (e *Engine) walkFiles(known map[string]*schema.File) error {
+// eachFile calls f with what is in the directories of tables, in the order of names.
+func (e *Engine) eachFile(f func(dir, name string) error) error {
 	dirs, err := e.tableDirs()
 	if err != nil {
 		return err
@@ -127,7 +126,7 @@ func (e *Engine) walkFiles(known map[string]*schema.File) error {
 			return err
 		}
 		for _, name := range names {
-			if err := e.checkFile(path.Join(dir, name), known); err != nil {
+			if err := f(dir, name); err != nil {
 				return err
 			}
 		}
@@ -153,6 +152,8 @@ func (e *Engine) tableDirs() (dirs []string, err error) {
 	return dirs, nil
 }
 
+// checkFile checks what lies below files/ against known, from which it removes what it has
+// found.
 func (e *Engine) checkFile(name string, known map[string]*schema.File) error {
 	f, ok := known[name]
 	if !ok {

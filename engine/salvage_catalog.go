@@ -65,27 +65,20 @@ func (s *salvage) isCatalogSound() (sound bool, err error) {
 // isOld reports whether a file has an id that the catalog never gave, or a record of
 // the log rows of what it never defined.
 func (s *salvage) isOld(c *catalog.Catalog) (bool, error) {
-	dirs, err := s.e.tableDirs()
-	if err != nil {
-		return false, err
-	}
-	for _, dir := range dirs {
-		names, err := s.e.list(dir)
-		if err != nil {
-			return false, err
-		}
-		for _, name := range names {
-			if place, ok := parseFilePath(dir, name); ok && c.FileIDAge(place.ID) == catalog.FileIDUnknown {
-				return true, nil
-			}
-		}
+	isOld := false
+	if err := s.e.eachFile(func(dir, name string) error {
+		place, ok := parseFilePath(dir, name)
+		isOld = isOld || ok && c.FileIDAge(place.ID) == catalog.FileIDUnknown
+		return nil
+	}); isOld || err != nil {
+		return isOld, err
 	}
 	log, err := wal.OpenSalvage(wal.Options{FS: s.e.opts.FS, Dir: s.e.path(walDir), Logger: s.e.opts.Logger})
 	if err != nil {
 		return false, err
 	}
 	var decoder partition.Decoder
-	judge, isOld := &checker{catalog: c}, false
+	judge := &checker{catalog: c}
 	err = log.Records(schema.SeqRange{Min: c.Position() + 1, Max: everything.Max}, func(_ schema.Seq, record []byte) error {
 		// What does not decode is no evidence.
 		_ = decoder.Decode(record, func(b *partition.Batch) error {
@@ -121,23 +114,10 @@ func (s *salvage) buildCatalog(remains *catalog.Remains) error {
 // catalog has a description, are left to salvageFiles.
 func (s *salvage) learnFiles(remains *catalog.Remains) error {
 	s.report.Files = nil
-	dirs, err := s.e.tableDirs()
-	if err != nil {
-		return err
-	}
-	for _, dir := range dirs {
-		names, err := s.e.list(dir)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if err := s.ctx.Err(); err != nil {
-				return err
-			}
-			s.learnFile(remains, dir, name)
-		}
-	}
-	return nil
+	return s.e.eachFile(func(dir, name string) error {
+		s.learnFile(remains, dir, name)
+		return s.ctx.Err()
+	})
 }
 
 func (s *salvage) learnFile(remains *catalog.Remains, dir, name string) {

@@ -331,22 +331,10 @@ func (s *salvage) moveOrphans() error {
 	for _, f := range s.e.catalog.Files() {
 		known[filePath(f)] = true
 	}
-	dirs, err := s.e.tableDirs()
-	if err != nil {
-		return err
-	}
-	for _, dir := range dirs {
-		names, err := s.e.list(dir)
-		if err != nil {
-			return err
+	return s.e.eachFile(func(dir, name string) error {
+		if file := path.Join(dir, name); !known[file] && isOurFile(name) {
+			return s.moveAside(file)
 		}
-		for _, name := range names {
-			if file := path.Join(dir, name); !known[file] && isOurFile(name) {
-				if err := s.moveAside(file); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
+		return nil
+	})
 }
