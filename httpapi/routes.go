@@ -54,7 +54,7 @@ const (
 
 // routes lists every path and method once. ServeMux lets HEAD follow GET.
 func (s *Server) routes() []route {
-	return append(s.ingestRoutes(), []route{
+	return append(append(s.ingestRoutes(), s.profileRoutes()...), []route{
 		{method: "POST", path: "/write", access: forWriters, handler: s.writes(dialectV1), answer: s.refuseWrite(dialectV1)},
 		{method: "POST", path: "/api/v2/write", access: forWriters, handler: s.writes(dialectV2), answer: s.refuseWrite(dialectV2)},
 		{method: "POST", path: "/api/v3/write_lp", access: forWriters, handler: s.writes(dialectV3), answer: s.refuseWrite(dialectV3)},

@@ -161,6 +161,7 @@ type Server struct {
 
 	backend  atomic.Pointer[backend] // nil until SetReady
 	stopping atomic.Bool
+	stop     chan struct{} // closed by SetStopping, for requests that only wait
 	silent   silentConns
 	conns    connections
 }
@@ -191,6 +192,7 @@ func New(opts Options) (*Server, error) {
 		quota:     writeQuota{requests: opts.WriteQuotaRequests, bytes: opts.WriteQuotaBytes, window: opts.WriteQuotaWindow, now: opts.Now},
 		metrics:   newMetrics(opts.Registry),
 		processID: uuid.NewString(),
+		stop:      make(chan struct{}),
 	}
 	s.conns.max, s.conns.metrics = opts.MaxConnections, s.metrics
 	for _, name := range opts.DisableAuthz {
@@ -209,7 +211,9 @@ func (s *Server) SetReady(e *engine.Engine, q *query.Querier) {
 
 // SetStopping turns new requests away; those under way finish.
 func (s *Server) SetStopping() {
-	s.stopping.Store(true)
+	if !s.stopping.Swap(true) {
+		close(s.stop)
+	}
 	s.silent.stop()
 }
 
