@@ -339,10 +339,13 @@ func originOf(def *schema.Table, run []*partition.Snapshot, present map[schema.C
 	return o
 }
 
+// withoutErrors releases each record when it has been taken.
 func withoutErrors(records iter.Seq[arrow.RecordBatch]) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		for r := range records {
-			if !yield(r, nil) {
+			more := yield(r, nil)
+			r.Release()
+			if !more {
 				return
 			}
 		}

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/siltstone-db/siltstone/schema"
@@ -18,7 +19,10 @@ type order struct {
 	rows []rowRef
 	// ends is nil when no two rows have the same tags and time. Otherwise output row
 	// i is made of rows[ends[i-1]:ends[i]], oldest first.
-	ends   []uint32
+	ends []uint32
+	// starts[k] is the output row with which the rows of rank k begin; the last entry is
+	// the number of output rows.
+	starts []uint32
 	chunks []*Chunk
 	ranks  [][]uint32 // by chunk: rank of each of its snapshot's series
 	// series lists, by rank, the dictionary indices of the tags; tags is its width.
@@ -30,9 +34,9 @@ type order struct {
 // sortRows orders the rows of snapshots, which must be given in arrival order.
 //
 // Sorting never compares strings once the few distinct tag values are ranked: each
-// tag set becomes a tuple of ranks, the distinct tuples are sorted, and the rows are
-// distributed by counting. Within a tag set rows usually arrive in time order, which
-// the distribution keeps and one pass confirms; only sets that fail it are sorted.
+// tag set becomes a tuple of ranks, the distinct tuples are sorted by counting, and so are
+// the rows. Within a tag set rows usually arrive in time order, which the distribution
+// keeps and confirms on its way; only sets that fail it are sorted.
 func sortRows(snaps []*Snapshot, tags []schema.Column) *order {
 	o := &order{tags: len(tags)}
 	tuples, base := o.rankSeries(snaps, tags)
@@ -43,121 +47,77 @@ func sortRows(snaps []*Snapshot, tags []schema.Column) *order {
 			o.ranks = append(o.ranks, rank[base[i]:base[i]+s.SeriesCount])
 		}
 	}
-	starts := o.distribute()
-	o.sortTimes(starts)
-	o.findDuplicates(starts)
+	if late := o.distribute(); len(late) > 0 {
+		o.sortTimes(late)
+		if o.anyTwice(late) {
+			o.buildEnds()
+		}
+	}
 	return o
 }
 
-// rankSeries builds the dictionaries, and one tuple of dictionary ranks for each
-// series of each snapshot; those of snapshot i begin at number base[i], and the last
-// entry of base is the number of all.
-func (o *order) rankSeries(snaps []*Snapshot, tags []schema.Column) (tuples []uint32, base []int) {
-	total := 0
-	for _, s := range snaps {
-		base = append(base, total)
-		total += s.SeriesCount
+// place is where the next row of a rank goes.
+type place struct {
+	last int64 // time of the row before
+	next uint32
+	late bool // some row was not after the one before
+}
+
+// distribute fills o.rows by series rank, keeping arrival order, and o.starts. It returns
+// the ranks whose times do not ascend.
+func (o *order) distribute() (late []int) {
+	o.count()
+	places := make([]place, len(o.starts)-1)
+	for k := range places {
+		places[k] = place{last: math.MinInt64, next: o.starts[k]}
 	}
-	base = append(base, total)
-	tuples = make([]uint32, total*len(tags))
-	for t, tag := range tags {
-		dict := sortedValues(snaps, tag.ID)
-		o.dicts = append(o.dicts, dict)
-		for i, s := range snaps {
-			c := findTag(s.Tags, tag.ID)
-			if c == nil {
-				continue
+	o.rows = make([]rowRef, o.starts[len(places)])
+	any := false
+	for c, chunk := range o.chunks {
+		ranks, times, high := o.ranks[c], chunk.Time[:chunk.Rows], rowRef(c)<<32
+		for r, s := range chunk.Series[:chunk.Rows] {
+			p := &places[0]
+			if o.tags > 0 {
+				p = &places[ranks[s]]
 			}
-			ranks := ranksOf(c.Values, dict)
-			for series, v := range c.Index {
-				if v != 0 {
-					tuples[(base[i]+series)*len(tags)+t] = ranks[v-1]
-				}
+			if t := times[r]; t > p.last {
+				p.last = t
+			} else {
+				p.late, any = true, true
 			}
+			o.rows[p.next] = high | rowRef(r)
+			p.next++
 		}
 	}
-	return tuples, base
-}
-
-func sortedValues(snaps []*Snapshot, id schema.ColumnID) []string {
-	var all []string
-	for _, s := range snaps {
-		if c := findTag(s.Tags, id); c != nil {
-			all = append(all, c.Values...)
+	for k := 0; any && k < len(places); k++ {
+		if places[k].late {
+			late = append(late, k)
 		}
 	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return late
 }
 
-// ranksOf gives 1 + the position of each value in the sorted dictionary.
-func ranksOf(values, dict []string) []uint32 {
-	ranks := make([]uint32, len(values))
-	for i, v := range values {
-		n, _ := slices.BinarySearch(dict, v)
-		ranks[i] = uint32(n + 1)
-	}
-	return ranks
-}
-
-func findTag(tags []TagColumn, id schema.ColumnID) *TagColumn {
-	for i := range tags {
-		if tags[i].ID == id {
-			return &tags[i]
-		}
-	}
-	return nil
-}
-
-// rankTuples sorts the distinct ones of n tuples into o.series and returns each
-// tuple's rank. Without tags all tuples are the same empty one.
-func (o *order) rankTuples(tuples []uint32, n int) []uint32 {
-	tuple := func(i uint32) []uint32 { return tuples[int(i)*o.tags : (int(i)+1)*o.tags] }
-	sorted := make([]uint32, n)
-	for i := range sorted {
-		sorted[i] = uint32(i)
-	}
-	slices.SortFunc(sorted, func(a, b uint32) int { return slices.Compare(tuple(a), tuple(b)) })
-	rank := make([]uint32, n)
-	next := uint32(0)
-	for i, s := range sorted {
-		if i > 0 && slices.Equal(tuple(sorted[i-1]), tuple(s)) {
-			rank[s] = next - 1
-			continue
-		}
-		o.series = append(o.series, tuple(s)...)
-		rank[s] = next
-		next++
-	}
-	return rank
-}
-
-// distribute fills o.rows by series rank, keeping arrival order, and returns where
-// each rank's rows begin, with the end of all as the last entry.
-func (o *order) distribute() []uint32 {
+// count makes o.starts, of all rows.
+func (o *order) count() {
 	ranks := 1
 	if o.tags > 0 {
 		ranks = len(o.series) / o.tags
 	}
-	starts := make([]uint32, ranks+1)
+	o.starts = make([]uint32, ranks+1)
+	counts := o.starts[1:]
 	for c, chunk := range o.chunks {
+		if o.tags == 0 {
+			counts[0] += uint32(chunk.Rows)
+			continue
+		}
+		rank := o.ranks[c]
 		for _, s := range chunk.Series[:chunk.Rows] {
-			starts[o.rankOf(c, s)+1]++
+			counts[rank[s]]++
 		}
 	}
 	for i := range ranks {
-		starts[i+1] += starts[i]
+		o.starts[i+1] += o.starts[i]
 	}
-	next := slices.Clone(starts)
-	o.rows = make([]rowRef, starts[ranks])
-	for c, chunk := range o.chunks {
-		for r, s := range chunk.Series[:chunk.Rows] {
-			k := o.rankOf(c, s)
-			o.rows[next[k]] = rowRef(uint64(c)<<32 | uint64(r))
-			next[k]++
-		}
-	}
-	return starts
 }
 
 func (o *order) rankOf(chunk int, series uint32) uint32 {
@@ -169,34 +129,80 @@ func (o *order) rankOf(chunk int, series uint32) uint32 {
 
 func (o *order) timeOf(r rowRef) int64 { return o.chunks[r.chunk()].Time[r.row()] }
 
-func (o *order) sortTimes(starts []uint32) {
-	for i := range len(starts) - 1 {
-		rows := o.rows[starts[i]:starts[i+1]]
-		sorted := slices.IsSortedFunc(rows, func(a, b rowRef) int { return cmp.Compare(o.timeOf(a), o.timeOf(b)) })
-		if !sorted {
-			slices.SortStableFunc(rows, func(a, b rowRef) int { return cmp.Compare(o.timeOf(a), o.timeOf(b)) })
+// timed is a row with its time, so that sorting looks at no chunk.
+type timed struct {
+	time int64
+	row  rowRef
+}
+
+// maxTimed bounds the memory for sorting a series' rows; a longer one is sorted in place.
+const maxTimed = 64 << 10
+
+// sortTimes sorts the rows of the given ranks by time. Of equal ones that which arrived
+// first has the smaller reference.
+func (o *order) sortTimes(ranks []int) {
+	var pairs []timed
+	for _, k := range ranks {
+		rows := o.rows[o.starts[k]:o.starts[k+1]]
+		if len(rows) > maxTimed {
+			slices.SortFunc(rows, func(a, b rowRef) int {
+				return cmp.Or(cmp.Compare(o.timeOf(a), o.timeOf(b)), cmp.Compare(a, b))
+			})
+			continue
+		}
+		pairs = pairs[:0]
+		for _, r := range rows {
+			pairs = append(pairs, timed{o.timeOf(r), r})
+		}
+		slices.SortFunc(pairs, func(a, b timed) int {
+			if a.time != b.time {
+				return cmp.Compare(a.time, b.time)
+			}
+			return cmp.Compare(a.row, b.row)
+		})
+		for i, p := range pairs {
+			rows[i] = p.row
 		}
 	}
 }
 
-// findDuplicates sets o.ends if any two rows of one series have the same time.
-func (o *order) findDuplicates(starts []uint32) {
-	for i := range len(starts) - 1 {
-		for j := starts[i] + 1; j < starts[i+1]; j++ {
+// anyTwice reports whether two rows of one of the ranks have the same time.
+func (o *order) anyTwice(ranks []int) bool {
+	for _, k := range ranks {
+		for j := o.starts[k] + 1; j < o.starts[k+1]; j++ {
 			if o.timeOf(o.rows[j-1]) == o.timeOf(o.rows[j]) {
-				o.buildEnds(starts)
-				return
+				return true
 			}
 		}
 	}
+	return false
 }
 
-func (o *order) buildEnds(starts []uint32) {
-	for i := range len(starts) - 1 {
-		for j := starts[i]; j < starts[i+1]; j++ {
-			if j+1 == starts[i+1] || o.timeOf(o.rows[j]) != o.timeOf(o.rows[j+1]) {
+// buildEnds makes o.ends, and turns o.starts from input to output rows.
+func (o *order) buildEnds() {
+	o.ends = make([]uint32, 0, len(o.rows))
+	for k, from := 0, o.starts[0]; k < len(o.starts)-1; k++ {
+		to := o.starts[k+1]
+		for j := from; j < to; j++ {
+			if j+1 == to || o.timeOf(o.rows[j]) != o.timeOf(o.rows[j+1]) {
 				o.ends = append(o.ends, j+1)
 			}
+		}
+		from, o.starts[k+1] = to, uint32(len(o.ends))
+	}
+}
+
+// runs calls visit for each rank that has output rows within from and to, with its part
+// of them counted from from.
+func (o *order) runs(from, to int, visit func(rank, start, end int)) {
+	k, found := slices.BinarySearch(o.starts, uint32(from))
+	if !found {
+		k--
+	}
+	for ; k < len(o.starts)-1 && int(o.starts[k]) < to; k++ {
+		start, end := max(int(o.starts[k]), from), min(int(o.starts[k+1]), to)
+		if start < end {
+			visit(k, start-from, end-from)
 		}
 	}
 }

@@ -1,0 +1,166 @@
+package partition
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// rankSeries builds the dictionaries, and one tuple of dictionary ranks for each
+// series of each snapshot; those of snapshot i begin at number base[i], and the last
+// entry of base is the number of all.
+func (o *order) rankSeries(snaps []*Snapshot, tags []schema.Column) (tuples []uint32, base []int) {
+	total := 0
+	for _, s := range snaps {
+		base = append(base, total)
+		total += s.SeriesCount
+	}
+	base = append(base, total)
+	tuples = make([]uint32, total*len(tags))
+	for t, tag := range tags {
+		dict, ranks := rankValues(snaps, tag.ID)
+		o.dicts = append(o.dicts, dict)
+		for i, s := range snaps {
+			c := findTag(s.Tags, tag.ID)
+			if c == nil {
+				continue
+			}
+			of := ranks[:len(c.Values)]
+			ranks = ranks[len(c.Values):]
+			for series, v := range c.Index {
+				if v != 0 {
+					tuples[(base[i]+series)*len(tags)+t] = of[v-1]
+				}
+			}
+		}
+	}
+	return tuples, base
+}
+
+// tagValue is a value of a tag while the values are sorted.
+type tagValue struct {
+	prefix uint64 // the bytes behind what all values begin with; less is before
+	value  string
+	at     uint32 // its place among the values of all snapshots
+}
+
+// rankValues returns the sorted values of a tag, and for each value of each snapshot, one
+// snapshot after the other, 1 + its place among them.
+//
+// Values of a tag mostly begin alike and differ within the eight bytes behind that, which
+// compare as one number.
+func rankValues(snaps []*Snapshot, id schema.ColumnID) (dict []string, ranks []uint32) {
+	var all []tagValue
+	for _, s := range snaps {
+		if c := findTag(s.Tags, id); c != nil {
+			for _, v := range c.Values {
+				all = append(all, tagValue{value: v, at: uint32(len(all))})
+			}
+		}
+	}
+	common := commonPrefix(all)
+	for i := range all {
+		all[i].prefix = prefixOf(all[i].value[common:])
+	}
+	slices.SortFunc(all, func(a, b tagValue) int {
+		if a.prefix != b.prefix {
+			return cmp.Compare(a.prefix, b.prefix)
+		}
+		return strings.Compare(a.value, b.value)
+	})
+	ranks = make([]uint32, len(all))
+	for i, v := range all {
+		if i == 0 || v.value != all[i-1].value {
+			dict = append(dict, v.value)
+		}
+		ranks[v.at] = uint32(len(dict))
+	}
+	return dict, ranks
+}
+
+// commonPrefix returns the number of bytes with which all values begin.
+func commonPrefix(values []tagValue) int {
+	if len(values) == 0 {
+		return 0
+	}
+	first := values[0].value
+	n := len(first)
+	for _, v := range values {
+		n = min(n, len(v.value))
+		for i := range n {
+			if v.value[i] != first[i] {
+				n = i
+				break
+			}
+		}
+	}
+	return n
+}
+
+// prefixOf returns the first bytes of s as a number that orders as they do. Of two
+// strings whose numbers are equal nothing is known.
+func prefixOf(s string) uint64 {
+	var b [8]byte
+	copy(b[:], s)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+func findTag(tags []TagColumn, id schema.ColumnID) *TagColumn {
+	for i := range tags {
+		if tags[i].ID == id {
+			return &tags[i]
+		}
+	}
+	return nil
+}
+
+// rankTuples sorts the distinct ones of n tuples into o.series and returns each
+// tuple's rank. Without tags all tuples are the same empty one.
+func (o *order) rankTuples(tuples []uint32, n int) []uint32 {
+	tuple := func(i uint32) []uint32 { return tuples[int(i)*o.tags : (int(i)+1)*o.tags] }
+	rank := make([]uint32, n)
+	next := uint32(0)
+	o.series = make([]uint32, 0, len(tuples))
+	var before []uint32
+	for _, s := range o.sortTuples(tuples, n) {
+		if this := tuple(s); next == 0 || !slices.Equal(before, this) {
+			o.series = append(o.series, this...)
+			before = this
+			next++
+		}
+		rank[s] = next - 1
+	}
+	return rank
+}
+
+// sortTuples returns the numbers of n tuples in the order of the tuples. It distributes
+// them by one tag after the other, the last one first, by counting.
+func (o *order) sortTuples(tuples []uint32, n int) []uint32 {
+	sorted, from := make([]uint32, n), make([]uint32, n)
+	for i := range sorted {
+		sorted[i] = uint32(i)
+	}
+	for t := o.tags - 1; t >= 0; t-- {
+		next := make([]uint32, len(o.dicts[t])+2)
+		counts := next[1:]
+		for i := t; i < len(tuples); i += o.tags {
+			counts[tuples[i]]++
+		}
+		if slices.Contains(counts, uint32(n)) {
+			continue // they are all the same
+		}
+		for v := range counts {
+			counts[v] += next[v]
+		}
+		sorted, from = from, sorted
+		for _, s := range from {
+			v := tuples[int(s)*o.tags+t]
+			sorted[next[v]] = s
+			next[v]++
+		}
+	}
+	return sorted
+}
