@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,10 +14,13 @@ func TestAdmissionLetsInWhoCameFirst(t *testing.T) {
 		if _, ok := a.acquire(t.Context(), 80); !ok {
 			t.Fatal("there is room for 80 of 100")
 		}
+		var mu sync.Mutex // two may be let in at once
 		var order []int64
 		for _, n := range []int64{50, 10, 60} {
 			go func() {
 				if taken, ok := a.acquire(t.Context(), n); ok {
+					mu.Lock()
+					defer mu.Unlock()
 					order = append(order, taken)
 				}
 			}()
