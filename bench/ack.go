@@ -61,7 +61,7 @@ func (c *ackCmd) measureClients(ctx context.Context, b *bench, clients int) (cas
 		return result, err
 	}
 	defer s.kill()
-	writers, err := s.writers(clients)
+	writers, err := s.writers(clients, writeTarget, ackHosts)
 	if err != nil {
 		return result, err
 	}
@@ -138,8 +138,8 @@ func (l line) setTime(ns int64) { strconv.AppendInt(l[len(l)-timeDigits:len(l)-t
 // writers makes n writers that share out the hosts. Whenever a writer has been
 // through its lines, it begins again at a later time, so that no two rows are one
 // point (B3).
-func (s *server) writers(n int) (writers, error) {
-	config := tsbs.Config{Hosts: ackHosts, Duration: tsbs.DefaultInterval}
+func (e endpoint) writers(n int, target string, hosts int) (writers, error) {
+	config := tsbs.Config{Hosts: hosts, Duration: tsbs.DefaultInterval}
 	config.EnsureDefaults()
 	g, err := tsbs.NewGenerator(config)
 	if err != nil {
@@ -151,12 +151,12 @@ func (s *server) writers(n int) (writers, error) {
 	}
 	for i, body := range g.Bodies(1) {
 		text := body.Text[:len(body.Text)-1] // without the newline
-		r := newRequest("POST", writeTarget, "", text)
+		r := newRequest("POST", target, "", text)
 		w := all[i%n]
 		w.lines = append(w.lines, append(r.head, r.body...))
 	}
 	for _, w := range all {
-		if w.conn, err = s.dial(); err != nil {
+		if w.conn, err = e.dial(); err != nil {
 			all.close()
 			return nil, err
 		}

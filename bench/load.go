@@ -69,10 +69,13 @@ func (f *senderFlags) check() error {
 }
 
 // requests prepares the bodies as they are.
-func (d *dataset) requests() []request {
+func (d *dataset) requests() []request { return d.requestsTo(writeTarget) }
+
+// requestsTo prepares them for another server.
+func (d *dataset) requestsTo(target string) []request {
 	requests := make([]request, len(d.bodies))
 	for i, body := range d.bodies {
-		requests[i] = newRequest("POST", writeTarget, "", body.Text)
+		requests[i] = newRequest("POST", target, "", body.Text)
 	}
 	return requests
 }
@@ -137,7 +140,7 @@ type loadResult struct {
 const refusedPause = 50 * time.Millisecond
 
 // load sends the requests over as many connections as there are workers.
-func (s *server) load(ctx context.Context, requests []request, workers int) (loadResult, error) {
+func (e endpoint) load(ctx context.Context, requests []request, workers int) (loadResult, error) {
 	results := make([]loadResult, workers)
 	conns := make([]*conn, 0, workers)
 	defer func() {
@@ -146,7 +149,7 @@ func (s *server) load(ctx context.Context, requests []request, workers int) (loa
 		}
 	}()
 	for range workers {
-		c, err := s.dial()
+		c, err := e.dial()
 		if err != nil {
 			return loadResult{}, err
 		}

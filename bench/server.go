@@ -1,35 +1,24 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
-// server is a child process that serves a data directory.
+// server is a child process of our binary that serves a data directory.
 type server struct {
-	dir     string // holds the data directory, the log and the address file
-	address string
-	cmd     *exec.Cmd
-	exited  chan error // receives the end of the process, once
-	ended   bool
+	*child
+	endpoint
+	dir string // holds the data directory, the log and the address file
 }
-
-const (
-	readyTimeout = 2 * time.Minute
-	readyPoll    = time.Millisecond
-	stopTimeout  = 30 * time.Second
-)
 
 // serve starts the server on dir and waits until it is ready.
 func (b *bench) serve(ctx context.Context, dir string, flags ...string) (*server, error) {
@@ -37,101 +26,24 @@ func (b *bench) serve(ctx context.Context, dir string, flags ...string) (*server
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir, exited: make(chan error, 1)}
-	log, err := os.Create(s.logFile())
-	if err != nil {
-		return nil, fmt.Errorf("the server's log: %w", err)
-	}
-	defer log.Close()
+	s := &server{dir: dir}
 	addressFile := filepath.Join(dir, "address")
 	if err := os.Remove(addressFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the server's old address: %w", err)
 	}
 	args := append([]string{"serve", "--data-dir", s.dataDir(), "--http-bind", "127.0.0.1:0", "--tcp-listener-file-path", addressFile}, flags...)
-	s.cmd = exec.Command(binary, args...)
-	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the server: %w", err)
+	if s.child, err = startChild("the server", filepath.Join(dir, "log"), nil, binary, args...); err != nil {
+		return nil, err
 	}
-	go func() { s.exited <- s.cmd.Wait() }()
-	if err := s.waitReady(ctx, addressFile); err != nil {
-		s.kill()
-		return nil, fmt.Errorf("%w; its log says:\n%s", err, s.log())
-	}
-	return s, nil
+	err = s.await(ctx, func() bool {
+		text, err := os.ReadFile(addressFile)
+		s.address = string(text)
+		return err == nil
+	})
+	return s, err
 }
 
 func (s *server) dataDir() string { return filepath.Join(s.dir, "data") }
-func (s *server) logFile() string { return filepath.Join(s.dir, "log") }
-
-// waitReady waits for the file that the server writes when it is ready.
-func (s *server) waitReady(ctx context.Context, addressFile string) error {
-	timeout := time.After(readyTimeout)
-	tick := time.NewTicker(readyPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case err := <-s.exited:
-			s.ended = true
-			return fmt.Errorf("the server ended at once: %s", exitText(err))
-		case <-timeout:
-			return fmt.Errorf("the server is not ready after %s", readyTimeout)
-		case <-tick.C:
-			if text, err := os.ReadFile(addressFile); err == nil {
-				s.address = string(text)
-				return nil
-			}
-		}
-	}
-}
-
-// exitText says how a process ended; nil is success.
-func exitText(err error) string {
-	if err == nil {
-		return "exit status 0"
-	}
-	return err.Error()
-}
-
-// kill ends the process as a crash would, and waits for its end.
-func (s *server) kill() {
-	if s.ended {
-		return
-	}
-	_ = s.cmd.Process.Kill() // the process may have ended by itself
-	<-s.exited
-	s.ended = true
-}
-
-// stop ends the process in an orderly way.
-func (s *server) stop() error {
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stopping the server: %w", err)
-	}
-	select {
-	case err := <-s.exited:
-		s.ended = true
-		if err != nil {
-			return fmt.Errorf("stopping the server: %w; its log says:\n%s", err, s.log())
-		}
-		return nil
-	case <-time.After(stopTimeout):
-		return fmt.Errorf("the server did not stop within %s", stopTimeout)
-	}
-}
-
-func (s *server) pid() int { return s.cmd.Process.Pid }
-
-// log returns what the server has logged, for people.
-func (s *server) log() string {
-	text, err := os.ReadFile(s.logFile())
-	if err != nil {
-		return err.Error()
-	}
-	return string(bytes.TrimSpace(text))
-}
 
 // parquetBytes is the size of all Parquet files.
 func (s *server) parquetBytes() (total int64, err error) {

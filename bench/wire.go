@@ -20,8 +20,11 @@ type conn struct {
 	answer bytes.Buffer
 }
 
-func (s *server) dial() (*conn, error) {
-	c, err := net.Dial("tcp", s.address)
+// endpoint is where a server answers HTTP.
+type endpoint struct{ address string }
+
+func (e endpoint) dial() (*conn, error) {
+	c, err := net.Dial("tcp", e.address)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the server: %w", err)
 	}
@@ -90,8 +93,8 @@ func queryRequest(sql string) request {
 }
 
 // once sends a request on a connection of its own.
-func (s *server) once(r request, want int) ([]byte, error) {
-	c, err := s.dial()
+func (e endpoint) once(r request, want int) ([]byte, error) {
+	c, err := e.dial()
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +102,8 @@ func (s *server) once(r request, want int) ([]byte, error) {
 	return c.expect(r, want)
 }
 
-func (s *server) get(target string) ([]byte, error) {
-	return s.once(newRequest("GET", target, "", nil), http.StatusOK)
+func (e endpoint) get(target string) ([]byte, error) {
+	return e.once(newRequest("GET", target, "", nil), http.StatusOK)
 }
 
 // flush has the server persist everything.

@@ -26,7 +26,7 @@ func pretend(t *testing.T, handler http.HandlerFunc) *server {
 	t.Helper()
 	s := httptest.NewServer(handler)
 	t.Cleanup(s.Close)
-	return &server{address: strings.TrimPrefix(s.URL, "http://"), dir: t.TempDir()}
+	return &server{endpoint: endpoint{strings.TrimPrefix(s.URL, "http://")}, dir: t.TempDir()}
 }
 
 func TestAConnectionIsKeptAlive(t *testing.T) {
@@ -150,7 +150,7 @@ func TestWritersNeverWriteAPointTwice(t *testing.T) {
 		mu.Unlock()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	ws, err := s.writers(3)
+	ws, err := s.writers(3, writeTarget, ackHosts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,10 +218,10 @@ func TestMetricsAreReadByTheirName(t *testing.T) {
 }
 
 func TestReplayedRowsAreReadFromTheLog(t *testing.T) {
-	s := &server{dir: t.TempDir()}
+	s := &server{child: &child{logFile: filepath.Join(t.TempDir(), "log")}}
 	write := func(text string) {
 		t.Helper()
-		if err := os.WriteFile(s.logFile(), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(s.logFile, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

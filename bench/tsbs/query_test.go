@@ -85,3 +85,33 @@ func TestQueriesNeedEnoughData(t *testing.T) {
 		t.Errorf("the error does not say what is needed: %v", err)
 	}
 }
+
+// TestDialectsAskForTheSame counts what a question names in each dialect.
+func TestDialectsAskForTheSame(t *testing.T) {
+	year := regexp.MustCompile(`2016-01-0[12].\d\d:\d\d:\d\d`)
+	for _, shape := range Shapes {
+		queries, err := shape.Instances(dayOf400, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range queries {
+			for dialect, text := range map[string]string{"QuestDB": q.QuestDB, "InfluxQL": q.InfluxQL, "ClickHouse": q.ClickHouse} {
+				if text == "" && shape.Name == "lastpoint-join" {
+					continue
+				}
+				for what, pattern := range map[string]*regexp.Regexp{"hosts": hostPattern, "fields": regexp.MustCompile(`\(usage_`)} {
+					if got, want := len(pattern.FindAllString(text, -1)), len(pattern.FindAllString(q.SQL, -1)); got != want {
+						t.Errorf("%s in %s has %d %s, want %d: %s", shape.Name, dialect, got, what, want, text)
+					}
+				}
+				got, want := year.FindAllString(text, -1), year.FindAllString(q.SQL, -1)
+				for i := range want {
+					if len(got) != len(want) || got[i][11:] != want[i][11:] || got[i][:10] != want[i][:10] {
+						t.Errorf("%s in %s asks for %v, want %v", shape.Name, dialect, got, want)
+						break
+					}
+				}
+			}
+		}
+	}
+}
