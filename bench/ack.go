@@ -21,7 +21,7 @@ type ackCmd struct {
 // Run runs the scenario alone.
 func (c *ackCmd) Run(ctx context.Context, s *settings) error { return run(ctx, s, c.scenario()) }
 
-func (c *ackCmd) scenario() scenario { return scenario{"ack", c, c.measure} }
+func (c *ackCmd) scenario() scenario { return scenario{name: "ack", settings: c, run: c.measure} }
 
 const (
 	ackHosts  = 4000 // series that the lines belong to

@@ -74,12 +74,7 @@ func measureSyncs(name string, size, prepared int, d time.Duration) (took []time
 
 // addDisk adds the disk's figures and how the acknowledgements relate to them.
 func (c *caseResult) addDisk(disk diskResult) {
-	p50 := 0.0
-	for _, m := range c.Measures {
-		if m.Name == "ack p50 ms" {
-			p50 = m.median()
-		}
-	}
+	p50, _ := c.value("ack p50 ms")
 	c.add("bytes per sync of the disk alone", float64(disk.size))
 	for _, way := range []struct {
 		name string

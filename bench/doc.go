@@ -4,9 +4,10 @@
 //	go run -tags duckdb_arrow ./bench ingest    bulk loads
 //	go run -tags duckdb_arrow ./bench ack       latency of single durable lines
 //	go run -tags duckdb_arrow ./bench replay    recovery after a kill
-//	go run -tags duckdb_arrow ./bench query     the TSBS queries
+//	go run -tags duckdb_arrow ./bench start     start-up on thousands of files
+//	go run -tags duckdb_arrow ./bench query     the TSBS queries, on files, buffers and overlapping files
 //	go run -tags duckdb_arrow ./bench engine    bulk loads without HTTP, for profiles
-//	go run -tags duckdb_arrow ./bench all       the first four
+//	go run -tags duckdb_arrow ./bench all       all but engine
 //
 // It promises:
 //

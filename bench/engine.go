@@ -26,7 +26,7 @@ type engineCmd struct {
 func (c *engineCmd) Run(ctx context.Context, s *settings) error {
 	// The engine is the process under test here and gets the default of a server.
 	debug.SetGCPercent(100)
-	return run(ctx, s, scenario{"engine", c, c.measure})
+	return run(ctx, s, scenario{name: "engine", settings: c, run: c.measure})
 }
 
 // enginePool is what a server takes on a machine of 20 GiB by default.

@@ -2,97 +2,145 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/siltstone-db/siltstone/bench/tsbs"
+	"github.com/siltstone-db/siltstone/internal/datasets"
 )
-
-// longLoad is the other size that peers are compared at: a tenth of the series, for
-// longer.
-var longLoad = tsbs.Config{Hosts: 400, Duration: 24 * time.Hour}
 
 // ingestCmd measures bulk loads.
 type ingestCmd struct {
 	bulkFlags `embed:""`
 
-	Gzip bool `json:"gzip" help:"Also send the same bodies gzipped." default:"true" negatable:""`
-	Long bool `json:"long" help:"Also load 400 hosts × 24h." default:"true" negatable:""`
-	Mix  bool `json:"mix" help:"Also load nine different measurements of 100 hosts." default:"true" negatable:""`
+	Cases []string `json:"cases" help:"Which loads to measure, of: ${ingest_cases}." enum:"${ingest_cases}" default:"${ingest_cases}"`
 }
 
 // Run runs the scenario alone.
 func (c *ingestCmd) Run(ctx context.Context, s *settings) error { return run(ctx, s, c.scenario()) }
 
-func (c *ingestCmd) scenario() scenario { return scenario{"ingest", c, c.measure} }
+func (c *ingestCmd) scenario() scenario { return scenario{name: "ingest", settings: c, run: c.measure} }
+
+// ingestCase is a load. make returns its data, which the flags size.
+type ingestCase struct {
+	key   string
+	name  string // what is added to the data set's
+	make  func(*ingestCmd, *bench) (*dataset, error)
+	batch int // lines in a body; 0 is as the flags say
+	gzip  bool
+	flags []string // of the server
+}
+
+// smallPool is the pool whose peak memory the goals name.
+const smallPool = "--exec-mem-pool-bytes=256MB"
+
+// ingestCases are all loads, in the order in which they run.
+var ingestCases = []ingestCase{
+	{key: "standard", make: (*ingestCmd).standard},
+	{key: "gzip", name: ", gzip", make: (*ingestCmd).standard, gzip: true},
+	{key: "small-bodies", name: ", 1,000-line bodies", make: (*ingestCmd).standard, batch: 1000},
+	{key: "small-pool", name: ", pool of 256 MB", make: (*ingestCmd).standard, flags: []string{smallPool}},
+	{key: "few-series", make: (*ingestCmd).fewSeries},
+	{key: "many-series", make: (*ingestCmd).manySeries},
+	{key: "new-series", name: ", each line a new series", make: (*ingestCmd).newSeries},
+	{key: "devops", name: "devops mix", make: repeated(datasets.DevOps, 1, tsbs.DefaultInterval)},
+	{key: "weather", name: "weather, a point a minute", make: repeated(datasets.Weather, 24*60, time.Minute)},
+	{key: "wind", name: "wind, a point a minute", make: repeated(datasets.Wind, 60, time.Minute)},
+	{key: "bitcoin", name: "bitcoin, a point a minute", make: repeated(datasets.Bitcoin, 29, time.Minute)},
+}
+
+// ingestKeys lists the cases for the help.
+func ingestKeys() string {
+	keys := make([]string, len(ingestCases))
+	for i, c := range ingestCases {
+		keys[i] = c.key
+	}
+	return strings.Join(keys, ",")
+}
 
 func (c *ingestCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) {
-	data, err := c.generate(b, c.config())
-	if err != nil {
-		return nil, err
-	}
 	var results []caseResult
-	add := func(data *dataset, requests []request) error {
-		result, err := c.load(ctx, b, data, requests)
-		results = append(results, result)
-		return err
-	}
-	if err := add(data, data.requests()); err != nil {
-		return nil, err
-	}
-	if c.Gzip {
-		requests, err := data.gzipRequests()
+	for _, one := range ingestCases {
+		if !slices.Contains(c.Cases, one.key) {
+			continue
+		}
+		result, err := c.one(ctx, b, one)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", one.key, err)
 		}
-		data.name += ", gzip"
-		if err := add(data, requests); err != nil {
-			return nil, err
-		}
-	}
-	if c.Long {
-		if data, err = c.generate(b, longLoad); err != nil {
-			return nil, err
-		}
-		if err := add(data, data.requests()); err != nil {
-			return nil, err
-		}
-	}
-	if c.Mix {
-		if data, err = c.mix(b); err != nil {
-			return nil, err
-		}
-		if err := add(data, data.requests()); err != nil {
-			return nil, err
-		}
+		results = append(results, result)
+		debug.FreeOSMemory() // the bodies, of which those of the next case need as much
 	}
 	return results, nil
 }
 
-// mixRounds makes about as many rows as the other loads.
-const mixRounds = 40
-
-// mix makes the devops data set.
-func (c *ingestCmd) mix(b *bench) (*dataset, error) {
-	d := &dataset{name: "devops mix", tables: tsbs.MixTables}
-	b.progress("making the %s", d.name)
-	var err error
-	d.bodies, err = tsbs.Mix(mixRounds, c.Batch)
-	for _, body := range d.bodies {
-		d.rows += body.Rows
+// one measures one case.
+func (c *ingestCmd) one(ctx context.Context, b *bench, one ingestCase) (caseResult, error) {
+	sized := *c
+	if one.batch > 0 {
+		sized.Batch = one.batch
 	}
-	return d, err
+	data, err := one.make(&sized, b)
+	if err != nil {
+		return caseResult{}, err
+	}
+	data.name += one.name
+	requests := data.requests()
+	if one.gzip {
+		if requests, err = data.gzipRequests(); err != nil {
+			return caseResult{}, err
+		}
+	}
+	return c.load(ctx, b, data, requests, one.flags...)
+}
+
+// The data of the cases have the same number of rows, but for the bundled sets.
+
+func (c *ingestCmd) standard(b *bench) (*dataset, error) { return c.generate(b, c.config()) }
+
+func (c *ingestCmd) fewSeries(b *bench) (*dataset, error) {
+	return c.generate(b, tsbs.Config{Hosts: max(c.Hosts/10, 1), Duration: 10 * c.Duration})
+}
+
+func (c *ingestCmd) manySeries(b *bench) (*dataset, error) {
+	return c.generate(b, tsbs.Config{Hosts: 10 * c.Hosts, Duration: max(c.Duration/10, tsbs.DefaultInterval)})
+}
+
+// mostNewSeries keeps the tables of series of the largest load in memory.
+const mostNewSeries = 1_000_000
+
+func (c *ingestCmd) newSeries(b *bench) (*dataset, error) {
+	config := c.config()
+	config.EnsureDefaults()
+	return c.generate(b, tsbs.Config{Hosts: min(config.Rows(), mostNewSeries), Duration: tsbs.DefaultInterval})
+}
+
+// repeated makes a bundled set as often as it takes for a million rows, or for the rows of the
+// standard case if those are fewer.
+func repeated(set datasets.Set, divisor int64, step time.Duration) func(*ingestCmd, *bench) (*dataset, error) {
+	return func(c *ingestCmd, b *bench) (*dataset, error) {
+		config := c.config()
+		config.EnsureDefaults()
+		rounds := max(min(config.Rows(), 1_000_000)/set.Points, 1)
+		b.progress("making %s %d times", set.Name, rounds)
+		bodies, err := tsbs.Again(set, divisor, step, rounds, c.Batch)
+		return &dataset{rows: rounds * set.Points, tables: set.Tables, bodies: bodies, precision: set.Precision}, err
+	}
 }
 
 // load measures one load on a server of its own, from the first body until everything
 // is in Parquet.
-func (c *ingestCmd) load(ctx context.Context, b *bench, data *dataset, requests []request) (caseResult, error) {
+func (c *ingestCmd) load(ctx context.Context, b *bench, data *dataset, requests []request, flags ...string) (caseResult, error) {
 	result := caseResult{Name: data.name}
 	dir, remove, err := b.fresh()
 	if err != nil {
 		return result, err
 	}
 	defer remove()
-	s, err := b.serve(ctx, dir)
+	s, err := b.serve(ctx, dir, flags...)
 	if err != nil {
 		return result, err
 	}

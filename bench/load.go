@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,8 +22,10 @@ type dataset struct {
 	name   string
 	rows   int
 	tables []string
-	config tsbs.Config // zero for the devops mix
+	config tsbs.Config // zero for the bundled sets
 	bodies []tsbs.Body
+	// precision is the unit of the time stamps; empty is nanosecond.
+	precision string
 }
 
 // senderFlags say how a load is sent.
@@ -53,12 +56,23 @@ func (f *senderFlags) generate(b *bench, config tsbs.Config) (*dataset, error) {
 		return nil, err
 	}
 	d := &dataset{
-		name: fmt.Sprintf("%d hosts × %gh", config.Hosts, config.Duration.Hours()),
+		name: fmt.Sprintf("%d hosts × %s", config.Hosts, span(config.Duration)),
 		rows: config.Rows(), tables: []string{tsbs.Table}, config: config,
 	}
 	b.progress("making %s", d.name)
 	d.bodies = g.Bodies(f.Batch)
 	return d, nil
+}
+
+// span writes a duration without the units that are zero.
+func span(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	if d%time.Minute == 0 {
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return d.String()
 }
 
 func (f *senderFlags) check() error {
@@ -69,7 +83,14 @@ func (f *senderFlags) check() error {
 }
 
 // requests prepares the bodies as they are.
-func (d *dataset) requests() []request { return d.requestsTo(writeTarget) }
+func (d *dataset) requests() []request { return d.requestsTo(d.target()) }
+
+func (d *dataset) target() string {
+	if d.precision == "" {
+		return writeTarget
+	}
+	return strings.Replace(writeTarget, "nanosecond", d.precision, 1)
+}
 
 // requestsTo prepares them for another server.
 func (d *dataset) requestsTo(target string) []request {
@@ -94,7 +115,7 @@ func (d *dataset) gzipRequests() ([]request, error) {
 			if err := zw.Close(); err != nil {
 				return err
 			}
-			requests[i] = newRequest("POST", writeTarget, "gzip", out.Bytes())
+			requests[i] = newRequest("POST", d.target(), "gzip", out.Bytes())
 			return nil
 		}, err
 	})

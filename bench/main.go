@@ -19,9 +19,10 @@ type cli struct {
 	Ingest ingestCmd `cmd:"" help:"Load TSBS data in large bodies: rows/s, CPU, memory, bytes."`
 	Ack    ackCmd    `cmd:"" help:"Write single lines, each durable: latency and rate, against the bare disk."`
 	Replay replayCmd `cmd:"" help:"Load, kill, start again: the time until the server is ready."`
+	Start  startCmd  `cmd:"" help:"Start on thousands of files: the time until the server is ready."`
 	Query  queryCmd  `cmd:"" help:"Run the TSBS queries: latency and CPU."`
 	Engine engineCmd `cmd:"" help:"Load without HTTP, in this process, for profiles."`
-	All    allCmd    `cmd:"" help:"ingest, ack, replay and query with their defaults."`
+	All    allCmd    `cmd:"" help:"ingest, ack, replay, start, query and mixed with their defaults."`
 }
 
 // settings are the flags that all scenarios share.
@@ -46,12 +47,18 @@ func (s *settings) Validate() error {
 // is bodies, which stay.
 const clientGCPercent = 400
 
+// clientMemory is where it becomes less rare, so that the bodies of one case make room for those
+// of the next.
+const clientMemory = 2 << 30
+
 func main() {
 	debug.SetGCPercent(clientGCPercent)
+	debug.SetMemoryLimit(clientMemory)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second signal kills
 	var c cli
 	k := kong.Parse(&c, kong.Name("bench"), kong.Description("Measure Siltstone on this machine."),
+		kong.Vars{"ingest_cases": ingestKeys(), "query_states": queryStates},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	k.BindTo(ctx, (*context.Context)(nil))
 	if err := k.Run(&c.settings); err != nil {
@@ -109,10 +116,11 @@ type allCmd struct {
 	Ingest ingestCmd `embed:"" prefix:"ingest-"`
 	Ack    ackCmd    `embed:"" prefix:"ack-"`
 	Replay replayCmd `embed:"" prefix:"replay-"`
+	Start  startCmd  `embed:"" prefix:"start-"`
 	Query  queryCmd  `embed:"" prefix:"query-"`
 }
 
 // Run runs them in the order in which the documentation shows them.
 func (c *allCmd) Run(ctx context.Context, s *settings) error {
-	return run(ctx, s, c.Ingest.scenario(), c.Ack.scenario(), c.Replay.scenario(), c.Query.scenario())
+	return run(ctx, s, c.Ingest.scenario(), c.Ack.scenario(), c.Replay.scenario(), c.Start.scenario(), c.Query.scenario())
 }

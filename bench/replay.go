@@ -16,7 +16,7 @@ type replayCmd struct {
 // Run runs the scenario alone.
 func (c *replayCmd) Run(ctx context.Context, s *settings) error { return run(ctx, s, c.scenario()) }
 
-func (c *replayCmd) scenario() scenario { return scenario{"replay", c, c.measure} }
+func (c *replayCmd) scenario() scenario { return scenario{name: "replay", settings: c, run: c.measure} }
 
 // neverFlush keeps the server from writing Parquet while it is loaded.
 const neverFlush = "--gen1-duration=1000h"

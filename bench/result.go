@@ -27,6 +27,16 @@ func (c *caseResult) add(name string, value float64) {
 	c.Measures = append(c.Measures, measure{name, []float64{value}})
 }
 
+// value returns the median of a measure, if it was taken.
+func (c *caseResult) value(name string) (float64, bool) {
+	for _, m := range c.Measures {
+		if m.Name == name {
+			return m.median(), true
+		}
+	}
+	return 0, false
+}
+
 // join appends the values of a repetition to those of the earlier ones. The cases and
 // their measures are the same each time, in the same order.
 func join(earlier, results []caseResult) []caseResult {
