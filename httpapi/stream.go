@@ -48,11 +48,26 @@ func newStream(w http.ResponseWriter, r *http.Request, contentType string) *stre
 
 // Write implements io.Writer.
 func (s *streamWriter) Write(p []byte) (int, error) {
+	if len(s.buf) == 0 && len(p) >= streamBuffer-1 { // no need to keep it
+		return s.flushed(p)
+	}
 	s.buf = append(s.buf, p...)
 	if len(s.buf) < streamBuffer && time.Since(s.sent) < streamInterval {
 		return len(p), nil
 	}
 	if err := s.flush(); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// flushed sends a large piece as it is.
+func (s *streamWriter) flushed(p []byte) (int, error) {
+	own := s.buf
+	s.buf = p
+	err := s.flush()
+	s.buf = own
+	if err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -6,7 +6,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 )
 
-// The formats are those of InfluxDB 3 Core. They stream: a writer holds one record and
+// The formats are those of InfluxDB 3 Core. They stream: a writer holds a few records and
 // one buffer, but for the pretty table, whose column widths depend on every row.
 
 // flushBytes is the size from which a buffer is handed to the writer.
@@ -16,16 +16,12 @@ const flushBytes = 64 << 10
 // ones are omitted; NaN and infinities, which JSON lacks, are written as null.
 func WriteJSON(w io.Writer, r Rows) error {
 	out := output{w: w, buf: []byte{'['}}
-	first := true
-	err := writeObjects(&out, r, func(buf []byte) []byte {
-		if first {
-			first = false
-			return buf
-		}
-		return append(buf, ',')
-	}, "")
+	rows, err := writeObjects(&out, r, ',')
 	if err != nil {
 		return err
+	}
+	if rows {
+		out.buf = out.buf[:len(out.buf)-1] // the comma behind the last object
 	}
 	out.buf = append(out.buf, ']')
 	return out.flush()
@@ -34,7 +30,7 @@ func WriteJSON(w io.Writer, r Rows) error {
 // WriteJSONL writes an object as in WriteJSON on a line of its own for each row.
 func WriteJSONL(w io.Writer, r Rows) error {
 	out := output{w: w}
-	if err := writeObjects(&out, r, func(buf []byte) []byte { return buf }, "\n"); err != nil {
+	if _, err := writeObjects(&out, r, '\n'); err != nil {
 		return err
 	}
 	return out.flush()
@@ -52,80 +48,101 @@ func (o *output) flush() error {
 	return err
 }
 
-// flushFull flushes when enough has been collected.
+// flushFull hands on what has been collected when it is enough, but for the last byte,
+// which may turn out to be one too many.
 func (o *output) flushFull() error {
 	if len(o.buf) < flushBytes {
 		return nil
 	}
-	return o.flush()
+	last := o.buf[len(o.buf)-1]
+	_, err := o.w.Write(o.buf[:len(o.buf)-1])
+	o.buf = append(o.buf[:0], last)
+	return err
 }
 
-// writeObjects writes each row as a JSON object, between what begin appends and end.
-func writeObjects(out *output, r Rows, begin func([]byte) []byte, end string) error {
-	var keys [][]byte
-	for _, f := range r.Schema().Fields() {
-		keys = append(keys, append(appendJSONString(nil, f.Name), ':'))
-	}
-	for r.Next() {
-		batch := r.Record()
-		encoders := newEncoders(batch, jsonStyle)
+// writeObjects writes each row as a JSON object with a byte behind it, which stays in the
+// buffer behind the last one. It reports whether there was a row.
+func writeObjects(out *output, r Rows, end byte) (rows bool, err error) {
+	columns := newCells(r, jsonStyle)
+	ahead := readAhead(r)
+	defer ahead.stop()
+	for ahead.Next() {
+		batch := ahead.Record()
+		for k := range columns {
+			columns[k].read(batch.Column(k))
+		}
 		for row := range int(batch.NumRows()) {
-			out.buf = append(begin(out.buf), '{')
-			empty := true
-			for k, column := range batch.Columns() {
-				if column.IsNull(row) {
-					continue
-				}
-				if !empty {
-					out.buf = append(out.buf, ',')
-				}
-				empty = false
-				out.buf = append(out.buf, keys[k]...)
-				out.buf = encoders[k](out.buf, row)
-			}
-			out.buf = append(append(out.buf, '}'), end...)
+			out.buf = appendObject(out.buf, columns, row, end)
 			if err := out.flushFull(); err != nil {
-				return err
+				return false, err
 			}
+			rows = true
 		}
 	}
-	return r.Err()
+	return rows, ahead.Err()
+}
+
+// appendObject writes a row. Every key comes with a comma before it, of which the first
+// becomes the brace.
+func appendObject(buf []byte, columns []cells, row int, end byte) []byte {
+	begin := len(buf)
+	for k := range columns {
+		if c := &columns[k]; !c.isNull(row) {
+			buf = c.append(buf, row)
+		}
+	}
+	if len(buf) == begin {
+		buf = append(buf, '{')
+	}
+	buf[begin] = '{'
+	return append(buf, '}', end)
 }
 
 // WriteCSV writes a header and the rows, or nothing at all where there is no row.
 // Null is an empty field.
 func WriteCSV(w io.Writer, r Rows) error {
 	out := output{w: w}
+	columns := newCells(r, plainStyle)
+	ahead := readAhead(r)
+	defer ahead.stop()
 	header := true
-	for r.Next() {
-		batch := r.Record()
+	for ahead.Next() {
 		if header {
-			for k, f := range r.Schema().Fields() {
-				out.buf = appendCSVField(separate(out.buf, k), []byte(f.Name), len(r.Schema().Fields()))
-			}
-			out.buf = append(out.buf, '\n')
+			out.buf = appendCSVHeader(out.buf, r.Schema().Fields())
 			header = false
 		}
-		if err := writeCSVRows(&out, batch); err != nil {
+		if err := writeCSVRows(&out, columns, ahead.Record()); err != nil {
 			return err
 		}
 	}
-	if err := r.Err(); err != nil {
+	if err := ahead.Err(); err != nil {
 		return err
 	}
 	return out.flush()
 }
 
-func writeCSVRows(out *output, batch arrow.RecordBatch) error {
-	encoders := newEncoders(batch, plainStyle)
-	var field []byte
+func appendCSVHeader(buf []byte, fields []arrow.Field) []byte {
+	for k, f := range fields {
+		if k > 0 {
+			buf = append(buf, ',')
+		}
+		buf = appendCSVField(buf, []byte(f.Name), len(fields))
+	}
+	return append(buf, '\n')
+}
+
+func writeCSVRows(out *output, columns []cells, batch arrow.RecordBatch) error {
+	for k := range columns {
+		columns[k].read(batch.Column(k))
+	}
 	for row := range int(batch.NumRows()) {
-		for k, column := range batch.Columns() {
-			field = field[:0]
-			if column.IsValid(row) {
-				field = encoders[k](field, row)
+		for k := range columns {
+			c := &columns[k]
+			if c.isNull(row) {
+				out.buf = appendCSVField(append(out.buf, c.prefix...), nil, len(columns))
+			} else {
+				out.buf = c.append(out.buf, row)
 			}
-			out.buf = appendCSVField(separate(out.buf, k), field, len(encoders))
 		}
 		out.buf = append(out.buf, '\n')
 		if err := out.flushFull(); err != nil {
@@ -135,24 +152,10 @@ func writeCSVRows(out *output, batch arrow.RecordBatch) error {
 	return nil
 }
 
-func separate(buf []byte, column int) []byte {
-	if column == 0 {
-		return buf
-	}
-	return append(buf, ',')
-}
-
 // appendCSVField quotes a field where a reader would misread it; the only field of a row
 // is quoted when it is empty, as the row would otherwise be a blank line.
 func appendCSVField(buf, field []byte, columns int) []byte {
-	quote := len(field) == 0 && columns == 1
-	for _, c := range field {
-		if c == ',' || c == '"' || c == '\n' || c == '\r' {
-			quote = true
-			break
-		}
-	}
-	if !quote {
+	if !needsQuotes(field, columns) {
 		return append(buf, field...)
 	}
 	buf = append(buf, '"')
@@ -163,4 +166,16 @@ func appendCSVField(buf, field []byte, columns int) []byte {
 		buf = append(buf, c)
 	}
 	return append(buf, '"')
+}
+
+func needsQuotes(field []byte, columns int) bool {
+	if len(field) == 0 {
+		return columns == 1
+	}
+	for _, c := range field {
+		if c == ',' || c == '"' || c == '\n' || c == '\r' {
+			return true
+		}
+	}
+	return false
 }

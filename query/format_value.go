@@ -121,6 +121,11 @@ func (s style) appendFloat(buf []byte, v float64, bits int) []byte {
 	if size := math.Abs(v); size != 0 && (size < 1e-5 || size >= 1e16) {
 		return appendExponent(buf, v, bits)
 	}
+	if bits == 64 {
+		if short, ok := appendShortFloat(buf, v); ok {
+			return short
+		}
+	}
 	begin := len(buf)
 	buf = strconv.AppendFloat(buf, v, 'f', -1, bits)
 	for _, c := range buf[begin:] {
@@ -129,6 +134,34 @@ func (s style) appendFloat(buf []byte, v float64, bits int) []byte {
 		}
 	}
 	return append(buf, ".0"...)
+}
+
+// appendShortFloat writes a value that a decimal of at most 15 digits, four of them behind
+// the point, stands for: most of what is measured, at a quarter of the price. If n / 10^4,
+// which is rounded correctly since both are exact, is the value again, then that decimal
+// reads back as the value. Two different decimals of up to 15 digits never read back
+// as the same one, so that no shorter one does.
+func appendShortFloat(buf []byte, v float64) ([]byte, bool) {
+	const scale, limit = 1e4, 1e15
+	size := math.Abs(v)
+	scaled := size * scale
+	if !(scaled < limit) {
+		return buf, false
+	}
+	n := int64(scaled + 0.5)
+	if float64(n)/scale != size || n >= limit {
+		return buf, false
+	}
+	if math.Signbit(v) {
+		buf = append(buf, '-')
+	}
+	buf = append(appendInt(buf, n/scale), '.')
+	fraction := n % scale
+	buf = append(buf, byte('0'+fraction/1000), byte('0'+fraction/100%10), byte('0'+fraction/10%10), byte('0'+fraction%10))
+	for zeros := 0; zeros < 3 && buf[len(buf)-1] == '0'; zeros++ {
+		buf = buf[:len(buf)-1]
+	}
+	return buf, true
 }
 
 // appendExponent writes 1e16 and 1.5e-7, where strconv writes 1e+16 and 1.5e-07.
@@ -301,13 +334,15 @@ func mapEncoder(a *array.Map) encoder {
 func AppendJSONString(buf []byte, text string) []byte { return appendJSONString(buf, text) }
 
 // appendJSONString quotes text. Bytes that are not UTF-8 become U+FFFD.
-func appendJSONString(buf []byte, text string) []byte {
+func appendJSONString(buf []byte, text string) []byte { return appendJSONBytes(buf, text) }
+
+func appendJSONBytes[T string | []byte](buf []byte, text T) []byte {
 	buf = append(buf, '"')
 	begin := 0
 	for i := 0; i < len(text); {
 		c := text[i]
 		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(text[i:])
+			r, size := decodeRune(text[i:])
 			if r == utf8.RuneError && size == 1 {
 				buf = append(append(buf, text[begin:i]...), "\uFFFD"...)
 				begin = i + 1
@@ -323,6 +358,10 @@ func appendJSONString(buf []byte, text string) []byte {
 		i++
 	}
 	return append(append(buf, text[begin:]...), '"')
+}
+
+func decodeRune[T string | []byte](text T) (rune, int) {
+	return utf8.DecodeRuneInString(string(text[:min(len(text), utf8.UTFMax)]))
 }
 
 func appendEscape(buf []byte, c byte) []byte {

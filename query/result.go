@@ -126,6 +126,9 @@ func (r *Result) Record() arrow.RecordBatch { return r.current }
 // Err is what ended the stream early, if something did.
 func (r *Result) Err() error { return r.err }
 
+// abandon ends the query while Next may be running; what Next then returns does not count.
+func (r *Result) abandon() { r.run.job.cancel(errAbandoned) }
+
 // Close ends the query, unpins its view and makes room for another one. It may be called
 // more than once.
 func (r *Result) Close() {
