@@ -55,8 +55,8 @@ type body struct {
 
 // read reads and decompresses the body of r. Its errors are for statusOf.
 func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) (*body, error) {
-	over := awaitBody(r)
-	defer over()
+	wait := awaitBody(r)
+	defer wait.end()
 	out, err := b.readBody(w, r)
 	if errors.Is(err, errBodiesFull) {
 		b.discard(w, r)

@@ -44,8 +44,9 @@ func (s *Server) serveGRPC(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(grpcRequestTime))
 	counted := &countedBody{ReadCloser: http.MaxBytesReader(w, r.Body, s.opts.MaxRequestBytes), reader: &s.bodies}
 	defer counted.release()
-	counted.over = awaitBody(r)
-	defer counted.over()
+	wait := awaitBody(r)
+	counted.over = wait.end
+	defer wait.end()
 	r.Body = counted
 	s.opts.GRPC.ServeHTTP(w, r)
 }

@@ -1,12 +1,13 @@
 package httpapi
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // A connection costs a descriptor and memory whether it says something or not, so that there is
@@ -37,9 +38,9 @@ type connections struct {
 		sync.Mutex
 		open     int
 		requests int
-		silent   list.List // of *limitedConn without any request so far, the oldest in front
-		resting  list.List // of *limitedConn between two requests, likewise
-		reading  list.List // of *limitedConn that wait for bodies, by when they began to
+		silent   connQueue // without any request so far, the oldest in front
+		resting  connQueue // between two requests, likewise
+		reading  connQueue // that wait for bodies, by when they began to
 	}
 }
 
@@ -49,12 +50,101 @@ type limitedConn struct {
 	owner   *connections
 	isSpare bool
 
+	reads, writes deadline
+	looksAway     atomic.Bool // see lookAway
+
 	// Guarded by owner.mu.
-	requests int
-	bodies   int           // requests that wait for more of their bodies
-	waiting  *list.List    // what it waits in, if there is nothing to do for it
-	place    *list.Element // there
-	isClosed bool
+	requests   int
+	bodies     int          // requests that wait for more of their bodies
+	waiting    *connQueue   // what it waits in, if there is nothing to do for it
+	prev, next *limitedConn // there
+	isClosed   bool
+}
+
+// Read implements net.Conn.
+func (c *limitedConn) Read(p []byte) (int, error) {
+	if len(p) == 1 && c.looksAway.Load() {
+		return 0, nil
+	}
+	for {
+		n, err := c.Conn.Read(p)
+		if n > 0 || err == nil || !c.reads.isEarly(err) {
+			return n, err
+		}
+	}
+}
+
+// Write implements net.Conn.
+func (c *limitedConn) Write(p []byte) (n int, err error) {
+	for {
+		m, err := c.Conn.Write(p[n:])
+		n += m
+		if err == nil || !c.writes.isEarly(err) {
+			return n, err
+		}
+	}
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *limitedConn) SetReadDeadline(t time.Time) error { return c.reads.want(t) }
+
+// SetWriteDeadline implements net.Conn.
+func (c *limitedConn) SetWriteDeadline(t time.Time) error { return c.writes.want(t) }
+
+// SetDeadline implements net.Conn.
+func (c *limitedConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.reads.want(t), c.writes.want(t))
+}
+
+// maxUnwatched is the largest body during whose storing nobody looks whether the client is there.
+const maxUnwatched = 64 << 10
+
+// lookAway says of a request that it is answered in a moment and whether its client waits for
+// that or not. While a handler works, and once the body is there, net/http reads a byte of the
+// connection in a goroutine of its own, to notice when a client hangs up. Starting, parking
+// and waking that costs a tenth of a small write, and interrupts what stores it. So the byte is not
+// waited for, and net/http's look-out ends at once. It does so until the request is answered.
+//
+// Over TLS and HTTP/2, where what is read of the connection is no request's, nothing changes.
+func lookAway(r *http.Request) {
+	if r.ProtoMajor != 1 || r.ContentLength <= 0 || r.ContentLength > maxUnwatched {
+		return
+	}
+	if c, ok := r.Context().Value(connectionKey{}).(*limitedConn); ok {
+		c.looksAway.Store(true)
+	}
+}
+
+// connQueue is a list of connections, the oldest in front. A connection is in one at most.
+type connQueue struct {
+	front, back *limitedConn
+	length      int
+}
+
+func (q *connQueue) push(c *limitedConn) {
+	c.prev, c.next = q.back, nil
+	if q.back == nil {
+		q.front = c
+	} else {
+		q.back.next = c
+	}
+	q.back = c
+	q.length++
+}
+
+func (q *connQueue) remove(c *limitedConn) {
+	if c.prev == nil {
+		q.front = c.next
+	} else {
+		c.prev.next = c.next
+	}
+	if c.next == nil {
+		q.back = c.prev
+	} else {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+	q.length--
 }
 
 // limitedListener accepts what its connections admit.
@@ -82,6 +172,7 @@ func (s *connections) admit(c net.Conn) *limitedConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	made := &limitedConn{Conn: c, owner: s}
+	made.reads.set, made.writes.set = c.SetReadDeadline, c.SetWriteDeadline
 	if s.mu.open >= s.max && !s.evictLocked() && s.mu.open >= s.max+spareConnections {
 		s.metrics.refused.Inc()
 		return nil
@@ -97,15 +188,15 @@ func (s *connections) admit(c net.Conn) *limitedConn {
 // few that may have only just come. The caller holds mu.
 func (s *connections) evictLocked() bool {
 	kind := &s.mu.silent
-	for _, other := range []*list.List{&s.mu.resting, &s.mu.reading} {
-		if other.Len() > kind.Len() {
+	for _, other := range []*connQueue{&s.mu.resting, &s.mu.reading} {
+		if other.length > kind.length {
 			kind = other
 		}
 	}
-	if kind.Len() <= s.max/8 {
+	if kind.length <= s.max/8 {
 		return false
 	}
-	victim := kind.Front().Value.(*limitedConn)
+	victim := kind.front
 	s.metrics.evicted.Inc()
 	victim.forgetLocked()
 	_ = victim.Conn.Close()
@@ -113,15 +204,17 @@ func (s *connections) evictLocked() bool {
 }
 
 // waitLocked puts c at the end of those without a request. The caller holds mu.
-func (c *limitedConn) waitLocked(in *list.List) {
-	c.waiting, c.place = in, in.PushBack(c)
+func (c *limitedConn) waitLocked(in *connQueue) {
+	c.leaveLocked()
+	c.waiting = in
+	in.push(c)
 }
 
 // leaveLocked takes c from where it waits. The caller holds mu.
 func (c *limitedConn) leaveLocked() {
-	if c.place != nil {
-		c.waiting.Remove(c.place)
-		c.waiting, c.place = nil, nil
+	if c.waiting != nil {
+		c.waiting.remove(c)
+		c.waiting = nil
 	}
 }
 
@@ -172,6 +265,7 @@ func (s *connections) begin(c *limitedConn) error {
 
 // end is for a request that was answered.
 func (s *connections) end(c *limitedConn) {
+	c.looksAway.Store(false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.requests--
@@ -193,22 +287,38 @@ func (c *limitedConn) awaitLocked() {
 	}
 }
 
-// awaitBody notes that a request waits for its body, until over is called.
-func awaitBody(r *http.Request) (over func()) {
+// bodyWait is the time in which a request waits for its body.
+type bodyWait struct {
+	conn   *limitedConn // nil for one of another listener
+	isOver bool         // guarded by conn.owner.mu
+}
+
+// awaitBody notes that a request waits for its body, until the end of the wait.
+func awaitBody(r *http.Request) bodyWait {
 	c, ok := r.Context().Value(connectionKey{}).(*limitedConn)
-	if !ok { // of another listener
-		return func() {}
+	if !ok {
+		return bodyWait{}
 	}
 	c.owner.mu.Lock()
 	defer c.owner.mu.Unlock()
 	c.bodies++
 	c.awaitLocked()
-	return sync.OnceFunc(func() {
-		c.owner.mu.Lock()
-		defer c.owner.mu.Unlock()
-		c.bodies--
-		c.leaveLocked()
-	})
+	return bodyWait{conn: c}
+}
+
+// end may be called more than once.
+func (b *bodyWait) end() {
+	if b.conn == nil {
+		return
+	}
+	b.conn.owner.mu.Lock()
+	defer b.conn.owner.mu.Unlock()
+	if b.isOver {
+		return
+	}
+	b.isOver = true
+	b.conn.bodies--
+	b.conn.leaveLocked()
 }
 
 // connectionKey finds a request's connection in its context.

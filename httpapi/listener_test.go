@@ -76,7 +76,7 @@ func (s *limited) await(n int) {
 // awaitReading waits until n connections wait for their bodies.
 func (s *limited) awaitReading(n int) {
 	s.t.Helper()
-	s.poll(n, func(c *connections) int { return c.mu.reading.Len() })
+	s.poll(n, func(c *connections) int { return c.mu.reading.length })
 }
 
 func (s *limited) poll(n int, count func(*connections) int) {

@@ -38,6 +38,7 @@ func (s *Server) write(e *engine.Engine, req engine.WriteRequest, w http.Respons
 	if err := s.quota.begin(req.Token); err != nil {
 		return engine.WriteResult{}, err
 	}
+	lookAway(r)
 	body, err := s.bodies.read(w, r)
 	if err != nil {
 		return engine.WriteResult{}, err
