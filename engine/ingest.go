@@ -42,11 +42,14 @@ type ingester struct {
 	line     uint64           // number of the line over all requests, for stamps
 	out      *writeSet
 	stage    []staged
+	bits     []uint64       // values of the fields that were expected
 	texts    []byte         // string values of the staged line
 	touched  []*ingestTable // tables with accepted lines, in order of first use
 	created  int            // tables among touched that do not exist yet
 	fresh    []*seriesEntry // entries without a key, made by this request
 	result   WriteResult
+
+	isPredicted bool // all keys of the staged line came as in the line before
 
 	slotsBefore int // slots of the line's table before the line added any
 
@@ -84,7 +87,7 @@ const maxCachedBytes = 32 << 20
 const (
 	entryOverhead = 240 // a seriesEntry and its place in the map
 	tableOverhead = 400 // an ingestTable with empty maps
-	slotOverhead  = 120 // a slot, its place in the map, a predicted key
+	slotOverhead  = 190 // a slot, its place in the map, a predicted key, an expected field
 )
 
 func newIngester(s *ingesters) *ingester {
@@ -223,11 +226,32 @@ func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault
 		return f
 	}
 	t := entry.table
-	f = in.readFields(t)
+	n := in.readExpected(t)
+	more := n == 0 || in.reader.More()
+	isWhole := !more && n == t.expected.Len() && in.isPlain(t)
+	in.stage, in.texts, in.isPredicted = in.stage[:0], in.texts[:0], true
+	if !isWhole {
+		in.stageExpected(t, n)
+		f = in.readFields(t, n, more)
+	}
 	var ns int64
 	if f == nil {
 		ns, f = in.readTime(precision, now)
 	}
+	if f == nil && isWhole {
+		if t.addExpected(entry, ns, in.bits[:n]) {
+			in.keep(entry)
+			in.result.Accepted++
+			return nil
+		}
+		in.stageExpected(t, n)
+	}
+	return in.addStaged(entry, ns, f)
+}
+
+// addStaged adds the line that is staged to its batch, unless there is a fault in it.
+func (in *ingester) addStaged(entry *seriesEntry, ns int64, f *fault) *fault {
+	t := entry.table
 	if f == nil && t.keyTag() != 0 {
 		isRepeated, g := in.checkKey(entry, ns)
 		if isRepeated {
@@ -248,12 +272,16 @@ func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault
 	in.keep(entry)
 	t.batchFor(ns, in.stage, in.out).add(entry, ns, in.stage, in.texts)
 	in.result.Accepted++
+	if in.isPredicted {
+		t.expect(in.stage)
+	}
 	return nil
 }
 
-func (in *ingester) readFields(t *ingestTable) *fault {
-	in.stage, in.texts = in.stage[:0], in.texts[:0]
-	for i := 0; ; i++ {
+// readFields reads the fields of a line from the i-th on and stages them. The line ends before
+// it if there are no more.
+func (in *ingester) readFields(t *ingestTable, i int, more bool) *fault {
+	for ; more; i++ {
 		slot, name, f := in.readKey(t, i)
 		if f != nil {
 			return f
@@ -264,10 +292,9 @@ func (in *ingester) readFields(t *ingestTable) *fault {
 		if f := in.stageValue(t, slot, name); f != nil {
 			return f
 		}
-		if !in.reader.More() {
-			return nil
-		}
+		more = in.reader.More()
 	}
+	return nil
 }
 
 // readKey reads the i-th field key of a line and finds its slot: the one that came at
@@ -278,6 +305,7 @@ func (in *ingester) readKey(t *ingestTable, i int) (slot int32, name []byte, f *
 			return p.slot, p.raw[:len(p.raw)-1], nil
 		}
 	}
+	in.isPredicted = false
 	name, raw, err := in.reader.Key()
 	if err != nil {
 		return 0, nil, syntaxFault(err)

@@ -18,6 +18,7 @@ type ingestTable struct {
 	byName map[string]int32
 	// predicted lists the field keys in the order in which the last lines had them.
 	predicted []predictedKey
+	expected  expected
 
 	request uint64 // the last request that used the table
 	touched uint64 // the last request that accepted a line of it
@@ -49,7 +50,7 @@ func newIngestTable(name string) *ingestTable {
 
 // begin brings the table's slots up to date with the schema.
 func (t *ingestTable) begin(request uint64, db *schema.Database) {
-	t.request, t.current = request, nil
+	t.request, t.current, t.expected.batch = request, nil, nil
 	clear(t.days)
 	if db == nil {
 		return
@@ -77,6 +78,10 @@ func (t *ingestTable) define(def *schema.Table) {
 
 // dropSlots forgets the slots from n on, which must be provisional.
 func (t *ingestTable) dropSlots(n int) {
+	if n == len(t.slots) {
+		return
+	}
+	t.forgetExpected()
 	for _, s := range t.slots[n:] {
 		delete(t.byName, s.name)
 	}

@@ -165,6 +165,15 @@ func (b *batchBuilder) newFields(values []staged) int {
 // add appends a line.
 func (b *batchBuilder) add(entry *seriesEntry, ns int64, values []staged, texts []byte) {
 	row := len(b.Time)
+	for i := range values {
+		v := &values[i]
+		b.field(v.slot).Append(row, v.bits, texts[v.from:v.to])
+	}
+	b.addRow(entry, ns, len(values), len(texts))
+}
+
+// addRow appends what a line has besides its values.
+func (b *batchBuilder) addRow(entry *seriesEntry, ns int64, values, textBytes int) {
 	if entry.batch != b || entry.use != b.use {
 		entry.batch, entry.use, entry.index = b, b.use, uint32(len(b.Series))
 		b.addSeries(entry)
@@ -172,12 +181,8 @@ func (b *batchBuilder) add(entry *seriesEntry, ns int64, values []staged, texts 
 	b.Time = append(b.Time, ns)
 	b.Index = append(b.Index, entry.index)
 	b.Range = b.Range.Include(ns)
-	for i := range values {
-		v := &values[i]
-		b.field(v.slot).Append(row, v.bits, texts[v.from:v.to])
-	}
-	b.values += len(values)
-	b.set.built += copiesOfALine * int64(lineOverhead+8*len(values)+len(texts))
+	b.values += values
+	b.set.built += copiesOfALine * int64(lineOverhead+8*values+textBytes)
 }
 
 // addSeries adds a series. An entry that is not remembered need not outlive its line.

@@ -151,6 +151,8 @@ type predictor struct {
 	last   string
 	keys   [][]byte // field keys of the last line, with their equals signs
 	names  []string
+	expect Expectation // what the last line was like, as far as it can be expected
+	shape  []field     // the fields of expect
 }
 
 func (d *predictor) readAll(body []byte) (points []point, errs []Error) {
@@ -176,7 +178,8 @@ func (d *predictor) readPoint() (point, *Error) {
 	if err != nil {
 		return p, err
 	}
-	for i := 0; ; i++ {
+	i := d.readExpected(&p)
+	for more := i == 0 || r.More(); more; more = r.More() {
 		name, err := d.readKey(i)
 		if err != nil {
 			return p, err
@@ -184,9 +187,34 @@ func (d *predictor) readPoint() (point, *Error) {
 		if err := p.readValue(r, []byte(name)); err != nil {
 			return p, err
 		}
-		if !r.More() {
-			return p, p.readTime(r)
+		i++
+	}
+	if err := p.readTime(r); err != nil {
+		return p, err
+	}
+	d.learn(p.fields)
+	return p, nil
+}
+
+// readExpected reads the fields that come as in the line before.
+func (d *predictor) readExpected(p *point) int {
+	values := make([]uint64, d.expect.Len())
+	n := d.reader.Expected(&d.expect, values)
+	for i, f := range d.shape[:n] {
+		p.fields = append(p.fields, field{name: f.name, typ: f.typ, bits: values[i]})
+	}
+	return n
+}
+
+// learn makes the next line be expected like one with these fields.
+func (d *predictor) learn(fields []field) {
+	d.expect.Reset()
+	d.shape = d.shape[:0]
+	for i, f := range fields {
+		if i >= len(d.keys) || d.names[i] != f.name || !d.expect.Add(d.keys[i], f.typ) {
+			return
 		}
+		d.shape = append(d.shape, f)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/siltstone-db/siltstone/internal/datasets"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 func TestLimits(t *testing.T) {
@@ -169,6 +170,25 @@ func readPredicted(r *Reader, body []byte, series, keys [][]byte) (lines int) {
 	return lines
 }
 
+// readExpected reads a body whose series and fields come as they did before, the fields as a whole.
+func readExpected(r *Reader, body []byte, series [][]byte, e *Expectation) (lines int) {
+	values := make([]uint64, e.Len())
+	r.Reset(body)
+	for ; r.Next(); lines++ {
+		if !r.SkipSeries(series[lines%len(series)]) {
+			panic("the series does not come as predicted")
+		}
+		n := r.Expected(e, values)
+		if n < e.Len() { // near the end
+			return lines
+		}
+		if _, _, err := r.Time(); err != nil {
+			panic(err)
+		}
+	}
+	return lines
+}
+
 // shape returns the series texts in their cycle and the field keys of a TSBS body.
 func shape(body []byte) (series, keys [][]byte) {
 	var r Reader
@@ -214,7 +234,22 @@ func BenchmarkReader(b *testing.B) {
 	b.Run("predicted/tsbs-cpu", func(b *testing.B) {
 		benchmarkLines(b, body, func() int { return readPredicted(&r, body, series, keys) })
 	})
+	var e Expectation
+	for _, key := range keys {
+		e.Add(key, schema.Int64)
+	}
+	b.Run("expected/tsbs-cpu", func(b *testing.B) {
+		benchmarkLines(b, body, func() int { return readExpected(&r, body, series, &e) })
+	})
 	floats := floatLines(10_000)
+	series, keys = shape(floats)
+	e.Reset()
+	for _, key := range keys {
+		e.Add(key, schema.Float64)
+	}
+	b.Run("expected/floats", func(b *testing.B) {
+		benchmarkLines(b, floats, func() int { return readExpected(&r, floats, series, &e) })
+	})
 	b.Run("full/floats", func(b *testing.B) {
 		benchmarkLines(b, floats, func() (lines int) {
 			r.Reset(floats)

@@ -252,6 +252,9 @@ func (r *Reader) More() bool {
 // Time reads the time stamp, which may be missing, and the end of the line.
 // digits is the value in the body's unit.
 func (r *Reader) Time() (digits int64, present bool, err *Error) {
+	if digits, ok := r.plainTime(); ok {
+		return digits, true, nil
+	}
 	if r.pos < len(r.buf) && !isBlank(r.buf[r.pos]) && r.buf[r.pos] != '\n' {
 		return 0, false, r.trailing(r.pos)
 	}

@@ -46,6 +46,25 @@ func (f *Field) Append(row int, bits uint64, text []byte) {
 	}
 }
 
+// AppendNumbers appends a value to each of some columns, by their positions; bits are as in
+// lineprotocol.Value. It is Append for all columns of a row that holds numbers and booleans.
+func (b *Batch) AppendNumbers(columns []int, bits []uint64) {
+	row := len(b.Time)
+	for i, at := range columns {
+		f := &b.Fields[at]
+		switch {
+		case f.Valid != nil:
+			f.Append(row, bits[i], nil)
+		case f.Type == schema.Int64 && len(f.Int64) == row:
+			f.Int64 = append(f.Int64, int64(bits[i]))
+		case f.Type == schema.Float64 && len(f.Float64) == row:
+			f.Float64 = append(f.Float64, floatFrom(bits[i]))
+		default:
+			f.Append(row, bits[i], nil)
+		}
+	}
+}
+
 // Pad makes the field have at least rows rows, the new ones null.
 func (f *Field) Pad(rows int) {
 	if f.Type == schema.String && len(f.Offsets) == 0 {
