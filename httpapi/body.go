@@ -82,8 +82,12 @@ func (b *bodyReader) readBody(w http.ResponseWriter, r *http.Request) (*body, er
 	if r.ContentLength > b.maxBytes {
 		return nil, &http.MaxBytesError{Limit: b.maxBytes}
 	}
+	limited := r.Body
+	if r.ContentLength < 0 { // net/http reads no more than was announced
+		limited = http.MaxBytesReader(w, r.Body, b.maxBytes)
+	}
 	var src io.Reader = &pacedReader{
-		src:   http.MaxBytesReader(w, r.Body, b.maxBytes),
+		src:   limited,
 		conn:  http.NewResponseController(w),
 		start: time.Now(),
 	}

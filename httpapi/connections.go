@@ -4,13 +4,15 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // silentConns are the connections that have not sent a byte yet. http.Server.Shutdown
 // takes them for busy and waits seconds for each, so that one client which only
 // connected would hold up the stop; they are closed instead.
 type silentConns struct {
-	mu struct {
+	count atomic.Int64 // of mu.conns: without any, most changes of state need no lock
+	mu    struct {
 		sync.Mutex
 		conns   map[net.Conn]struct{}
 		stopped bool
@@ -19,8 +21,12 @@ type silentConns struct {
 
 // track is an http.Server's ConnState.
 func (s *silentConns) track(c net.Conn, state http.ConnState) {
+	if state != http.StateNew && s.count.Load() == 0 {
+		return // a connection's states come one after the other
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer func() { s.count.Store(int64(len(s.mu.conns))) }()
 	switch {
 	case state != http.StateNew:
 		delete(s.mu.conns, c)

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,10 +35,16 @@ const otherRoute = "other"
 // handle registers a route.
 func (s *Server) handle(rt route) {
 	s.mux.HandleFunc(rt.method+" "+rt.path, func(w http.ResponseWriter, r *http.Request) { s.serve(&rt, w, r) })
+	if !strings.Contains(rt.path, "{") {
+		s.fixed[endpoint{rt.method, rt.path}] = &rt
+	}
 	if rt.answer != nil {
 		s.answers[rt.path] = rt.answer
 	}
 }
+
+// endpoint is what ServeMux matches with a route that has no wildcards.
+type endpoint struct{ method, path string }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -50,11 +58,15 @@ func (s *Server) dispatch(w *pacedWriter, r *http.Request) {
 		s.serveGRPC(w, r)
 		return
 	}
-	id := uuid.Must(uuid.NewV7()).String()
-	w.Header().Set(requestIDHeader, id)
-	w.Header().Set("Request-Id", id)
+	id := []string{uuid.Must(uuid.NewV7()).String()}
+	h := w.Header()
+	h[requestIDHeader], h["Request-Id"] = id, id
 	if b := s.backend.Load(); b != nil {
-		w.Header().Set("Cluster-Uuid", b.engine.InstanceID())
+		h["Cluster-Uuid"] = b.cluster
+	}
+	if rt := s.fixed[endpoint{r.Method, r.URL.Path}]; rt != nil && r.URL.RawPath == "" {
+		s.serve(rt, w, r) // as ServeMux would, which finds it in some time
+		return
 	}
 	if r.Method == http.MethodOptions {
 		s.serve(&preflight, w, r)
@@ -230,9 +242,11 @@ func (w *recorder) begin(status int) {
 	}
 	w.status = status
 	if status < http.StatusBadRequest {
-		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header()["Access-Control-Allow-Origin"] = anyOrigin
 	}
 }
+
+var anyOrigin = []string{"*"} // shared, so that it is not changed
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -245,5 +259,5 @@ func (w *recorder) label(aborted bool) string {
 	case w.status == 0:
 		return "200" // net/http sends it when a handler writes nothing
 	}
-	return fmt.Sprint(w.status)
+	return strconv.Itoa(w.status)
 }

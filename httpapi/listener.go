@@ -63,7 +63,7 @@ type limitedConn struct {
 
 // Read implements net.Conn.
 func (c *limitedConn) Read(p []byte) (int, error) {
-	if len(p) == 1 && c.looksAway.Load() {
+	if len(p) == 1 && c.looksAway.CompareAndSwap(true, false) {
 		return 0, nil
 	}
 	for {
@@ -103,16 +103,22 @@ const maxUnwatched = 64 << 10
 // that or not. While a handler works, and once the body is there, net/http reads a byte of the
 // connection in a goroutine of its own, to notice when a client hangs up. Starting, parking
 // and waking that costs a tenth of a small write, and interrupts what stores it. So the byte is not
-// waited for, and net/http's look-out ends at once. It does so until the request is answered.
+// waited for, and net/http's look-out ends at once, even if the request is answered before it begins.
 //
 // Over TLS and HTTP/2, where what is read of the connection is no request's, nothing changes.
 func lookAway(r *http.Request) {
 	if r.ProtoMajor != 1 || r.ContentLength <= 0 || r.ContentLength > maxUnwatched {
 		return
 	}
-	if c, ok := r.Context().Value(connectionKey{}).(*limitedConn); ok {
+	if c := connectionOf(r); c != nil {
 		c.looksAway.Store(true)
 	}
+}
+
+// connectionOf returns the connection of a request; nil for one of another listener.
+func connectionOf(r *http.Request) *limitedConn {
+	c, _ := r.Context().Value(connectionKey{}).(*limitedConn)
+	return c
 }
 
 // connQueue is a list of connections, the oldest in front. A connection is in one at most.
@@ -248,6 +254,7 @@ func (c *limitedConn) CloseWrite() error {
 
 // begin counts a request on c. Every begin, refused or not, has an end.
 func (s *connections) begin(c *limitedConn) error {
+	c.looksAway.Store(false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.requests++
@@ -265,7 +272,6 @@ func (s *connections) begin(c *limitedConn) error {
 
 // end is for a request that was answered.
 func (s *connections) end(c *limitedConn) {
-	c.looksAway.Store(false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.requests--
@@ -295,8 +301,8 @@ type bodyWait struct {
 
 // awaitBody notes that a request waits for its body, until the end of the wait.
 func awaitBody(r *http.Request) bodyWait {
-	c, ok := r.Context().Value(connectionKey{}).(*limitedConn)
-	if !ok {
+	c := connectionOf(r)
+	if c == nil {
 		return bodyWait{}
 	}
 	c.owner.mu.Lock()
@@ -347,8 +353,8 @@ func refusedFor(r *http.Request) error {
 // counted runs answer with the request's place among all requests. One for which there is none
 // is refused by admit, in the words of its route.
 func (s *connections) counted(w http.ResponseWriter, r *http.Request, answer func(*http.Request)) {
-	c, ok := r.Context().Value(connectionKey{}).(*limitedConn)
-	if !ok { // of another listener
+	c := connectionOf(r)
+	if c == nil {
 		answer(r)
 		return
 	}

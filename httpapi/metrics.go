@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,6 +9,11 @@ import (
 
 type metrics struct {
 	duration *prometheus.HistogramVec
+	// used holds those of duration that were in use: to find them there is to check and hash labels.
+	used struct {
+		sync.RWMutex
+		durations map[durationLabels]prometheus.Observer
+	}
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
 	body     prometheus.Counter
@@ -49,10 +55,28 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Name: "siltstone_http_connections_refused_total",
 		Help: "Connections and requests that were refused because all others had requests under way.",
 	})
+	m.used.durations = make(map[durationLabels]prometheus.Observer)
 	reg.MustRegister(m.duration, m.inFlight, m.panics, m.body, m.connections, m.evicted, m.refused)
 	return m
 }
 
+// durationLabels are few: a route is one of the table's, and a status what we answer.
+type durationLabels struct{ route, status string }
+
 func (m *metrics) observe(route, status string, d time.Duration) {
-	m.duration.WithLabelValues(route, status).Observe(d.Seconds())
+	m.durationOf(durationLabels{route, status}).Observe(d.Seconds())
+}
+
+func (m *metrics) durationOf(labels durationLabels) prometheus.Observer {
+	m.used.RLock()
+	observer, ok := m.used.durations[labels]
+	m.used.RUnlock()
+	if ok {
+		return observer
+	}
+	observer = m.duration.WithLabelValues(labels.route, labels.status)
+	m.used.Lock()
+	defer m.used.Unlock()
+	m.used.durations[labels] = observer // the same for whoever was faster
+	return observer
 }

@@ -150,6 +150,7 @@ var exemptible = []string{"health", "ping", "metrics"}
 type Server struct {
 	opts      Options
 	mux       *http.ServeMux
+	fixed     map[endpoint]*route    // those whose paths have no wildcards
 	answers   map[string]errorWriter // of paths whose routes have one
 	exempt    map[string]bool        // paths of DisableAuthz
 	tokens    tokenIndex
@@ -170,6 +171,7 @@ type Server struct {
 type backend struct {
 	engine  *engine.Engine
 	querier *query.Querier
+	cluster []string // the header Cluster-Uuid
 }
 
 // New returns a Server that is not ready yet (H1).
@@ -185,6 +187,7 @@ func New(opts Options) (*Server, error) {
 	s := &Server{
 		opts:      opts,
 		mux:       http.NewServeMux(),
+		fixed:     make(map[endpoint]*route),
 		answers:   make(map[string]errorWriter),
 		exempt:    make(map[string]bool),
 		ingest:    ingest,
@@ -206,7 +209,7 @@ func New(opts Options) (*Server, error) {
 
 // SetReady lets requests in. It is called once.
 func (s *Server) SetReady(e *engine.Engine, q *query.Querier) {
-	s.backend.Store(&backend{engine: e, querier: q})
+	s.backend.Store(&backend{engine: e, querier: q, cluster: []string{e.InstanceID()}})
 }
 
 // SetStopping turns new requests away; those under way finish.

@@ -59,8 +59,8 @@ func all(errs []engine.LineError, is func(*engine.LineError) bool) bool {
 
 // answerWrite tells the client what became of its points.
 func (s *Server) answerWrite(d *dialect, w http.ResponseWriter, r *http.Request, res *written) {
-	w.Header().Set(AcceptedHeader, strconv.Itoa(res.Accepted))
-	w.Header().Set(RejectedHeader, strconv.Itoa(res.Rejected))
+	counts := []string{strconv.Itoa(res.Accepted), strconv.Itoa(res.Rejected)} // one allocation for both
+	w.Header()[AcceptedHeader], w.Header()[RejectedHeader] = counts[:1:1], counts[1:]
 	contract := s.opts.WriteContract
 	out := res.outcome()
 	reply := contract.reply(out)
