@@ -78,7 +78,7 @@ func newEngine(opts Options) *Engine {
 		ingesters:  newIngesters(&opts),
 		metrics:    newMetrics(opts.Registerer),
 	}
-	e.tables = newTables(e.buffers)
+	e.tables = newTables(e.buffers, newLasts(opts.FS, e.buffers))
 	e.verifier = newVerifier(e.opts.FS, e.metrics)
 	e.ingesters.isStored = e.isStored
 	e.flusher = newFlusher(e)

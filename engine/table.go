@@ -17,10 +17,11 @@ type tables struct {
 		byID map[schema.TableID]*table
 	}
 	buffers *share
+	lasts   *lasts
 }
 
-func newTables(buffers *share) *tables {
-	t := &tables{buffers: buffers}
+func newTables(buffers *share, lasts *lasts) *tables {
+	t := &tables{buffers: buffers, lasts: lasts}
 	t.mu.byID = make(map[schema.TableID]*table)
 	return t
 }
@@ -40,6 +41,7 @@ func (ts *tables) findOrCreate(db schema.DatabaseID, id schema.TableID) *table {
 	t := ts.mu.byID[id]
 	if t == nil {
 		t = &table{database: db, id: id, buffers: ts.buffers}
+		t.last.shelf = ts.lasts
 		t.mu.active = make(map[schema.Day]*buffer)
 		ts.mu.byID[id] = t
 	}
@@ -73,6 +75,7 @@ type table struct {
 	database schema.DatabaseID
 	id       schema.TableID
 	buffers  *share
+	last     lastIndex
 
 	mu struct {
 		sync.Mutex
@@ -153,6 +156,10 @@ func (t *table) freeze(first, last schema.Day) []*buffer {
 
 // replace makes the files that hold the rows of buffers visible in their place.
 func (t *table) replace(buffers []*buffer, files []*schema.File) {
+	t.last.keep(t, buffers, func() { t.swap(buffers, files) })
+}
+
+func (t *table) swap(buffers []*buffer, files []*schema.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mu.buffered = slices.DeleteFunc(slices.Clone(t.mu.buffered), func(b *buffer) bool { return slices.Contains(buffers, b) })
@@ -229,6 +236,7 @@ func (t *table) takeDoomedLocked() []*schema.File {
 
 // discard drops all that the table holds, and returns the files that nobody reads.
 func (t *table) discard() (unread []*schema.File) {
+	t.last.forget()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	buffered := t.mu.buffered

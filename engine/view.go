@@ -29,6 +29,8 @@ type TableView struct {
 	Buffers []*partition.Snapshot
 
 	verify func(context.Context, FileRef, []schema.ColumnID) error // nil: Verify has nothing to do
+	table  *table                                                  // nil: it holds nothing
+	files  []*schema.File                                          // as the table has them
 }
 
 // FileRef is a Parquet file that stays in place as long as the view is open. TableView.Verify
@@ -117,7 +119,7 @@ func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
 	for _, f := range files {
 		tv.Files = append(tv.Files, FileRef{f, e.path(filePath(f))})
 	}
-	tv.Buffers = snapshots
+	tv.Buffers, tv.table, tv.files = snapshots, t, files
 	return tv, func() { e.removeDoomed(t.unpin(pinned)) }
 }
 

@@ -195,6 +195,9 @@ func infoText(raw json.RawMessage) string {
 // text describes a scan: a line that sums it up, one for each file, and one for each window.
 func (s *scanReport) text() string {
 	var b strings.Builder
+	if s.newest {
+		return fmt.Sprintf("%s: the newest row of each series, as kept in memory: %s", s.table.Name, countText(s.bufferedRows(), "row"))
+	}
 	fmt.Fprintf(&b, "%s: %s read, %s pruned (%d by time, %d by tags), %d buffered rows, %s merged",
 		s.table.Name, countText(len(s.files()), "file"), countText(len(s.pruned), "file"), s.prunedByTime, s.prunedByTags,
 		s.bufferedRows(), countText(len(s.windows), "window"))

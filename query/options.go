@@ -59,6 +59,8 @@ type Options struct {
 	MaxSQLBytes int
 	// Now is the clock that now() answers; nil is time.Now.
 	Now func() time.Time
+
+	ignoreNewest bool // for tests: what the engine keeps of newest rows is not used
 }
 
 // DefaultMaxSQLBytes bounds a query's text, because parsing and planning are not

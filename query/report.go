@@ -17,6 +17,7 @@ type scanReport struct {
 	prunedByTime, prunedByTags int
 	windows                    []schema.TimeRange // where rows are merged
 	cleanRows, mergedRows      int                // from buffers
+	newest                     bool               // the newest row of each series was enough: the engine keeps it
 }
 
 // prunedFile is a file that is left out.

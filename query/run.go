@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -26,6 +27,8 @@ type running struct {
 	reports  []*scanReport
 	columns  []shown // of the answer, if they can be told
 
+	ignoreNewest bool // tables are read, whether their newest rows are kept or not
+
 	hadCompany atomic.Bool // another attempt was made at the same time
 }
 
@@ -35,6 +38,12 @@ func (r *running) close() {
 	if r.stream != nil {
 		r.stream.close()
 	}
+	r.unpin()
+	r.querier.attempts.remove(r)
+}
+
+// unpin gives back what plan has taken.
+func (r *running) unpin() {
 	for _, h := range r.handles {
 		r.querier.buffers.release(h)
 	}
@@ -44,7 +53,7 @@ func (r *running) close() {
 	if r.view != nil {
 		r.view.Close()
 	}
-	r.querier.attempts.remove(r)
+	r.handles, r.sources, r.reports, r.internal, r.view = nil, nil, nil, nil, nil
 }
 
 // fault returns what went wrong in a buffer scan.
@@ -59,16 +68,22 @@ func (r *running) fault() error {
 
 // plan pins what a statement reads and returns the text that DuckDB runs.
 func (r *running) plan(ctx context.Context, database string, stmt *statement, used *columnNames) (string, error) {
-	r.ctx = ctx
-	var err error
-	if r.tables, err = r.pin(database, stmt); err != nil {
-		return "", err
+	r.ctx, r.ignoreNewest = ctx, r.querier.opts.ignoreNewest
+	for views := 1; ; views++ {
+		var err error
+		if r.tables, err = r.pin(database, stmt); err != nil {
+			return "", err
+		}
+		scans, err := r.scans(stmt, r.tables, used)
+		if err == nil {
+			return stmt.text(ctx, r.querier.gate, scans)
+		}
+		if !errors.Is(err, engine.ErrViewPassed) {
+			return "", err
+		}
+		r.ignoreNewest = r.ignoreNewest || views == maxViews
+		r.unpin()
 	}
-	scans, err := r.scans(stmt, r.tables, used)
-	if err != nil {
-		return "", err
-	}
-	return stmt.text(ctx, r.querier.gate, scans)
 }
 
 func (r *running) start(ctx context.Context, database string, stmt *statement, used *columnNames) (*Result, error) {
@@ -182,9 +197,10 @@ func (r *running) scans(stmt *statement, tables []*engine.TableView, used *colum
 	stmt.spellTwins(definitions)
 	r.columns = stmt.lineage(definitions)
 	constraints := stmt.constraints(definitions)
+	newest := stmt.newestRules(definitions)
 	var scans []string
 	for i, t := range tables {
-		sql, err := r.scan(stmt.tables[i].system, t, &constraints[i], used)
+		sql, err := r.scan(stmt.tables[i].system, t, &constraints[i], used, newest[i])
 		if err != nil {
 			return nil, err
 		}
@@ -194,11 +210,27 @@ func (r *running) scans(stmt *statement, tables []*engine.TableView, used *colum
 }
 
 // scan writes the scan of one table, pinned where it has rows.
-func (r *running) scan(system *systemTable, t *engine.TableView, c *constraint, used *columnNames) (string, error) {
+func (r *running) scan(system *systemTable, t *engine.TableView, c *constraint, used *columnNames, newest *newestRule) (string, error) {
 	if system != nil {
 		return r.systemScan(system, t, c)
 	}
+	rows, err := r.newest(r.ctx, t, newest, c)
+	if err != nil {
+		return "", err
+	}
+	if rows != nil {
+		return r.newestScan(t, rows, c, used), nil
+	}
 	return r.tableScan(t, c, used)
+}
+
+// newestScan writes the scan of a table of which the newest row of each series is enough.
+func (r *running) newestScan(t *engine.TableView, rows *partition.Snapshot, c *constraint, used *columnNames) string {
+	plan := planScan(&engine.TableView{Table: t.Table, Buffers: []*partition.Snapshot{rows}}, c, used)
+	report := plan.report(t.Table, c.time)
+	report.newest = true
+	r.reports = append(r.reports, report)
+	return plan.sql(r.register)
 }
 
 func (r *running) tableScan(t *engine.TableView, c *constraint, used *columnNames) (string, error) {
