@@ -61,7 +61,7 @@ func (c *ackCmd) measureClients(ctx context.Context, b *bench, clients int) (cas
 		return result, err
 	}
 	defer s.kill()
-	writers, err := s.writers(clients, writeTarget, ackHosts)
+	writers, err := s.writers(clients, writeTarget, time.Unix(0, firstDay))
 	if err != nil {
 		return result, err
 	}
@@ -135,11 +135,11 @@ const timeDigits = 19 // of nanoseconds since 1970, from 2001 to 2286
 
 func (l line) setTime(ns int64) { strconv.AppendInt(l[len(l)-timeDigits:len(l)-timeDigits], ns, 10) }
 
-// writers makes n writers that share out the hosts. Whenever a writer has been
+// writers makes n writers that share out the hosts, from some time on. Whenever a writer has been
 // through its lines, it begins again at a later time, so that no two rows are one
 // point (B3).
-func (e endpoint) writers(n int, target string, hosts int) (writers, error) {
-	config := tsbs.Config{Hosts: hosts, Duration: tsbs.DefaultInterval}
+func (e endpoint) writers(n int, target string, begin time.Time) (writers, error) {
+	config := tsbs.Config{Hosts: ackHosts, Duration: tsbs.DefaultInterval}
 	config.EnsureDefaults()
 	g, err := tsbs.NewGenerator(config)
 	if err != nil {
@@ -147,7 +147,7 @@ func (e endpoint) writers(n int, target string, hosts int) (writers, error) {
 	}
 	all := make(writers, n)
 	for i := range all {
-		all[i] = &writer{time: config.Start.UnixNano()}
+		all[i] = &writer{time: begin.UnixNano()}
 	}
 	for i, body := range g.Bodies(1) {
 		text := body.Text[:len(body.Text)-1] // without the newline
@@ -181,6 +181,15 @@ func (ws writers) acks() int {
 	return sum
 }
 
+// span is the time that the rows written so far may span.
+func (ws writers) span() time.Duration {
+	most := 0
+	for _, w := range ws {
+		most = max(most, w.acks/len(w.lines)+1)
+	}
+	return time.Duration(most) * tsbs.DefaultInterval
+}
+
 // run has all writers write for some time.
 func (ws writers) run(ctx context.Context, d time.Duration) error {
 	errs := make([]error, len(ws))
@@ -199,58 +208,73 @@ func (w *writer) run(ctx context.Context, until time.Time) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		l := w.lines[w.next]
-		l.setTime(w.time)
-		if _, err := w.conn.expect(request{head: l}, http.StatusNoContent); err != nil {
+		if err := w.one(); err != nil {
 			return err
 		}
 		end := time.Now()
 		w.latencies = append(w.latencies, end.Sub(begin))
 		begin = end
-		w.acks++
-		w.next++
-		if w.next == len(w.lines) {
-			w.next = 0
-			w.time += int64(tsbs.DefaultInterval)
-		}
+	}
+	return nil
+}
+
+// one writes one line.
+func (w *writer) one() error {
+	l := w.lines[w.next]
+	l.setTime(w.time)
+	if _, err := w.conn.expect(request{head: l}, http.StatusNoContent); err != nil {
+		return err
+	}
+	w.acks++
+	w.next++
+	if w.next == len(w.lines) {
+		w.next = 0
+		w.time += int64(tsbs.DefaultInterval)
 	}
 	return nil
 }
 
 // measure runs the writers and adds what came out.
 func (ws writers) measure(ctx context.Context, s *server, d time.Duration, result *caseResult) error {
-	syncsBefore, err := s.logSyncs()
+	before, err := s.logSyncs()
 	if err != nil {
 		return err
 	}
-	begin, err := account(s.pid())
+	latencies, cost, err := ws.timed(ctx, s.pid(), d)
 	if err != nil {
 		return err
+	}
+	after, err := s.logSyncs()
+	if err != nil {
+		return err
+	}
+	acks, count := float64(len(latencies)), after.count-before.count
+	result.add("acks/s", acks/cost.Wall)
+	result.addLatencies("ack", latencies)
+	result.add("acks per sync", acks/count)
+	result.add("mean sync ms", (after.seconds-before.seconds)*1000/count)
+	result.add("server CPU µs per ack", cost.Server*1e6/acks)
+	result.add("client CPU µs per ack", cost.Client*1e6/acks)
+	result.add("other CPU s", cost.Other)
+	return nil
+}
+
+// timed runs the writers and returns their latencies, sorted, and what was spent.
+func (ws writers) timed(ctx context.Context, pid int, d time.Duration) (latencies []time.Duration, cost spent, err error) {
+	begin, err := account(pid)
+	if err != nil {
+		return nil, cost, err
 	}
 	if err := ws.run(ctx, d); err != nil {
-		return err
+		return nil, cost, err
 	}
-	end, err := account(s.pid())
+	end, err := account(pid)
 	if err != nil {
-		return err
-	}
-	syncs, err := s.logSyncs()
-	if err != nil {
-		return err
+		return nil, cost, err
 	}
 	parts := make([][]time.Duration, len(ws))
 	for i, w := range ws {
 		parts[i] = w.latencies
 	}
-	latencies := merge(parts)
-	cost, acks := end.since(begin), float64(len(latencies))
-	result.add("acks/s", acks/cost.Wall)
-	result.addLatencies("ack", latencies)
-	count := syncs.count - syncsBefore.count
-	result.add("acks per sync", acks/count)
-	result.add("mean sync ms", (syncs.seconds-syncsBefore.seconds)*1000/count)
-	result.add("server CPU µs per ack", cost.Server*1e6/acks)
-	result.add("client CPU µs per ack", cost.Client*1e6/acks)
-	result.add("other CPU s", cost.Other)
-	return nil
+	return merge(parts), end.since(begin), nil
 }

@@ -19,6 +19,8 @@ type bench struct {
 
 	server  string // path of the binary, built on first use
 	version string // what it says about itself
+
+	notes []string // what a reader of the next table has to know
 }
 
 func newBench(ctx context.Context, s *settings) (*bench, error) {

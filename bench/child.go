@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -24,6 +26,9 @@ const (
 	readyPoll    = time.Millisecond
 	stopTimeout  = 30 * time.Second
 )
+
+// endedBySignal is the status of a Java program that SIGTERM has ended in an orderly way.
+const endedBySignal = 128 + int(syscall.SIGTERM)
 
 // startChild starts a program; env is added to the environment.
 func startChild(what, logFile string, env []string, program string, args ...string) (*child, error) {
@@ -47,7 +52,7 @@ func startChild(what, logFile string, env []string, program string, args ...stri
 func (c *child) await(ctx context.Context, isReady func() bool) error {
 	if err := c.poll(ctx, isReady); err != nil {
 		c.kill()
-		return fmt.Errorf("%w; its log says:\n%s", err, c.log())
+		return fmt.Errorf("%w; its log ends with:\n%s", err, c.lastWords())
 	}
 	return nil
 }
@@ -93,7 +98,7 @@ func (c *child) kill() {
 func (c *child) stop() error {
 	err := c.end()
 	if err != nil {
-		return fmt.Errorf("stopping %s: %w; its log says:\n%s", c.what, err, c.log())
+		return fmt.Errorf("stopping %s: %w; its log ends with:\n%s", c.what, err, c.lastWords())
 	}
 	return nil
 }
@@ -106,6 +111,10 @@ func (c *child) end() error {
 	select {
 	case err := <-c.exited:
 		c.ended = true
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() == endedBySignal {
+			return nil
+		}
 		return err
 	case <-time.After(stopTimeout):
 		return fmt.Errorf("it did not end within %s", stopTimeout)
@@ -114,11 +123,18 @@ func (c *child) end() error {
 
 func (c *child) pid() int { return c.cmd.Process.Pid }
 
-// log returns what the process has printed, for people.
+// log returns what the process has printed.
 func (c *child) log() string {
 	text, err := os.ReadFile(c.logFile)
 	if err != nil {
 		return err.Error()
 	}
 	return string(bytes.TrimSpace(text))
+}
+
+// lastWords are the end of the log, for people.
+func (c *child) lastWords() string {
+	const enough = 20
+	lines := strings.Split(c.log(), "\n")
+	return strings.Join(lines[max(len(lines)-enough, 0):], "\n")
 }

@@ -6,13 +6,16 @@
 //	go run -tags duckdb_arrow ./bench replay    recovery after a kill
 //	go run -tags duckdb_arrow ./bench start     start-up on thousands of files
 //	go run -tags duckdb_arrow ./bench query     the TSBS queries, on files, buffers and overlapping files
+//	go run -tags duckdb_arrow ./bench mixed     all of it at once, and flushes
+//	go run -tags duckdb_arrow ./bench peers     the same work for other databases
 //	go run -tags duckdb_arrow ./bench engine    bulk loads without HTTP, for profiles
-//	go run -tags duckdb_arrow ./bench all       all but engine
+//	go run -tags duckdb_arrow ./bench all       all but engine and peers
 //
 // It promises:
 //
 //	B1  What is measured is the product: a child process of the siltstone binary on a
-//	    fresh directory of a real disk, over HTTP. Only engine runs in this process.
+//	    fresh directory of a real disk, over HTTP. Only engine runs in this process. Peers
+//	    are likewise children on loopback, with what they take by default.
 //	B2  The client stays out of the way: bodies are made before the clock starts, a
 //	    worker is one goroutine with one connection, and answers are parsed after the
 //	    clock stops.

@@ -22,6 +22,8 @@ type cli struct {
 	Start  startCmd  `cmd:"" help:"Start on thousands of files: the time until the server is ready."`
 	Query  queryCmd  `cmd:"" help:"Run the TSBS queries: latency and CPU."`
 	Engine engineCmd `cmd:"" help:"Load without HTTP, in this process, for profiles."`
+	Mixed  mixedCmd  `cmd:"" help:"Bulk bodies, single lines, queries and flushes at once."`
+	Peers  peersCmd  `cmd:"" help:"Give other databases the same work and print ratios."`
 	All    allCmd    `cmd:"" help:"ingest, ack, replay, start, query and mixed with their defaults."`
 }
 
@@ -58,7 +60,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // the second signal kills
 	var c cli
 	k := kong.Parse(&c, kong.Name("bench"), kong.Description("Measure Siltstone on this machine."),
-		kong.Vars{"ingest_cases": ingestKeys(), "query_states": queryStates},
+		kong.Vars{"ingest_cases": ingestKeys(), "query_states": queryStates, "peers": peerKeys()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	k.BindTo(ctx, (*context.Context)(nil))
 	if err := k.Run(&c.settings); err != nil {
@@ -72,6 +74,7 @@ type scenario struct {
 	name     string
 	settings any // for the record
 	run      func(context.Context, *bench) ([]caseResult, error)
+	base     string // the case that a second table relates the others to; empty is none
 }
 
 // run performs scenarios, prints their tables and writes the record.
@@ -88,7 +91,14 @@ func run(ctx context.Context, s *settings, scenarios ...scenario) error {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
 		fmt.Printf("\n## %s\n\n%s", sc.name, table(results))
-		record.Scenarios = append(record.Scenarios, scenarioRecord{sc.name, sc.settings, results})
+		if sc.base != "" {
+			fmt.Printf("\n%s", table(ratios(results, sc.base)))
+		}
+		for _, note := range b.notes {
+			fmt.Printf("\n%s\n", note)
+		}
+		record.Scenarios = append(record.Scenarios, scenarioRecord{sc.name, sc.settings, results, b.notes})
+		b.notes = nil
 	}
 	record.Server = b.version // known only now when the server had to be built
 	return record.write(s.JSON)
@@ -118,9 +128,10 @@ type allCmd struct {
 	Replay replayCmd `embed:"" prefix:"replay-"`
 	Start  startCmd  `embed:"" prefix:"start-"`
 	Query  queryCmd  `embed:"" prefix:"query-"`
+	Mixed  mixedCmd  `embed:"" prefix:"mixed-"`
 }
 
 // Run runs them in the order in which the documentation shows them.
 func (c *allCmd) Run(ctx context.Context, s *settings) error {
-	return run(ctx, s, c.Ingest.scenario(), c.Ack.scenario(), c.Replay.scenario(), c.Start.scenario(), c.Query.scenario())
+	return run(ctx, s, c.Ingest.scenario(), c.Ack.scenario(), c.Replay.scenario(), c.Start.scenario(), c.Query.scenario(), c.Mixed.scenario())
 }

@@ -23,6 +23,7 @@ type scenarioRecord struct {
 	Name     string       `json:"name"`
 	Settings any          `json:"settings"`
 	Cases    []caseResult `json:"cases"`
+	Notes    []string     `json:"notes,omitempty"`
 }
 
 // machine is what a reader needs to know of the machine; fields that cannot be found

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -13,8 +14,9 @@ import (
 
 // caseResult is what was measured in one case of a scenario.
 type caseResult struct {
-	Name     string    `json:"name"`
-	Measures []measure `json:"measures"`
+	Name     string            `json:"name"`
+	Labels   map[string]string `json:"labels,omitempty"` // what else is to be known of it
+	Measures []measure         `json:"measures"`
 }
 
 // measure is one quantity with its value in each repetition.
@@ -136,20 +138,21 @@ const mib = 1 << 20
 const widestTable = 4
 
 // table prints results in Markdown, readable as it is: a column for each case, or for
-// each measure when there are many cases.
+// each measure when there are many cases. A measure that a case does not have leaves its
+// cell empty.
 func table(results []caseResult) string {
 	if len(results) == 0 {
 		return ""
 	}
-	head := []string{""}
-	for _, m := range results[0].Measures {
-		head = append(head, m.Name)
-	}
-	grid := [][]string{head}
+	labels, measures := columns(results)
+	grid := [][]string{append(append([]string{""}, labels...), measures...)}
 	for _, r := range results {
 		row := []string{r.Name}
-		for _, m := range r.Measures {
-			row = append(row, m.String())
+		for _, l := range labels {
+			row = append(row, r.Labels[l])
+		}
+		for _, name := range measures {
+			row = append(row, r.cell(name))
 		}
 		grid = append(grid, row)
 	}
@@ -157,6 +160,54 @@ func table(results []caseResult) string {
 		grid = transpose(grid)
 	}
 	return markdown(grid)
+}
+
+// columns lists the labels and measures of all cases, in the order of their first appearance.
+func columns(results []caseResult) (labels, measures []string) {
+	for _, r := range results {
+		for _, l := range slices.Sorted(maps.Keys(r.Labels)) {
+			if !slices.Contains(labels, l) {
+				labels = append(labels, l)
+			}
+		}
+		for _, m := range r.Measures {
+			if !slices.Contains(measures, m.Name) {
+				measures = append(measures, m.Name)
+			}
+		}
+	}
+	return labels, measures
+}
+
+func (c *caseResult) cell(name string) string {
+	for _, m := range c.Measures {
+		if m.Name == name {
+			return m.String()
+		}
+	}
+	return ""
+}
+
+// ratios relates the measures of all cases to those of one. Without that one there are none.
+func ratios(results []caseResult, base string) []caseResult {
+	i := slices.IndexFunc(results, func(r caseResult) bool { return r.Name == base })
+	if i < 0 {
+		return nil
+	}
+	var all []caseResult
+	for _, r := range results {
+		if r.Name == base {
+			continue
+		}
+		related := caseResult{Name: r.Name + " / " + base}
+		for _, m := range r.Measures {
+			if our, ok := results[i].value(m.Name); ok && our != 0 && m.Name != "rows" && m.Name != "other CPU s" {
+				related.add(m.Name, m.median()/our)
+			}
+		}
+		all = append(all, related)
+	}
+	return all
 }
 
 func transpose(grid [][]string) [][]string {

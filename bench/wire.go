@@ -113,21 +113,30 @@ func (s *server) flush() error {
 }
 
 // expectRows asks for the number of rows in some tables and compares (B3).
-func (s *server) expectRows(want int, tables ...string) error {
+func (e endpoint) expectRows(want int, tables ...string) error {
+	counted, err := e.countRows(tables...)
+	if err == nil && counted != want {
+		err = fmt.Errorf("%d rows were acknowledged, and the server counts %d", want, counted)
+	}
+	return err
+}
+
+// countRows asks Siltstone for the number of rows in some tables.
+func (e endpoint) countRows(tables ...string) (int, error) {
 	counts := make([]string, len(tables))
 	for i, t := range tables {
 		counts[i] = "(SELECT count(*) FROM " + t + ")"
 	}
-	answer, err := s.once(queryRequest("SELECT "+strings.Join(counts, " + ")+" AS n"), http.StatusOK)
+	answer, err := e.once(queryRequest("SELECT "+strings.Join(counts, " + ")+" AS n"), http.StatusOK)
 	if err != nil {
-		return fmt.Errorf("counting the rows: %w", err)
+		return 0, fmt.Errorf("counting the rows: %w", err)
 	}
 	var counted []struct{ N int }
 	if err := json.Unmarshal(answer, &counted); err != nil {
-		return fmt.Errorf("counting the rows: %w", err)
+		return 0, fmt.Errorf("counting the rows: %w", err)
 	}
-	if len(counted) != 1 || counted[0].N != want {
-		return fmt.Errorf("%d rows were acknowledged, and the server counts %s", want, answer)
+	if len(counted) != 1 {
+		return 0, fmt.Errorf("counting the rows: the server answers %s", answer)
 	}
-	return nil
+	return counted[0].N, nil
 }

@@ -150,7 +150,7 @@ func TestWritersNeverWriteAPointTwice(t *testing.T) {
 		mu.Unlock()
 		w.WriteHeader(http.StatusNoContent)
 	})
-	ws, err := s.writers(3, writeTarget, ackHosts)
+	ws, err := s.writers(3, writeTarget, time.Unix(0, firstDay))
 	if err != nil {
 		t.Fatal(err)
 	}
