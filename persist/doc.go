@@ -24,13 +24,16 @@
 //	    the former two to find; Parquet pages carry no checksum here.
 //	F6  Write holds the rows of one row group and one encoded column of it, however
 //	    many rows there are.
+//	F7  A merge has every point of its inputs once, with the last value of each field that is
+//	    not null, and reads nothing that does not match its checksum. It holds a batch of
+//	    rows and a row group as it lies on disk for each input.
 //
 // It leaves to its callers: ids, names and log positions of files; sorting, and
 // merging equal points; leaving out columns that are null in every row; the validity
 // of strings as UTF-8; removing files, and what a crash has left. It knows neither
 // the catalog nor the log.
 //
-// Write, Open, Verify and VerifyColumns may be called concurrently, for different files. A Reader is
+// Write, Open, Verify and VerifyColumns may be called concurrently, for different files. A Reader or Merger is
 // for one goroutine at a time.
 //
 // It owns the bytes of the Parquet files and their temporary names.

@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,8 @@ type Reader struct {
 	source *source
 	arrow  *pqarrow.FileReader
 	footer footer
+	// batchRows bounds the rows of a record; 0 is readBatchRows.
+	batchRows int
 }
 
 // Open opens the file and checks its footer. It reads no rows.
@@ -78,7 +81,7 @@ func (r *Reader) readFooter() (err error) {
 	if r.footer, err = parseFooter(pf.MetaData(), r.source.Size()); err != nil {
 		return err
 	}
-	arrowProps := pqarrow.ArrowReadProperties{BatchSize: readBatchRows}
+	arrowProps := pqarrow.ArrowReadProperties{BatchSize: int64(cmp.Or(r.batchRows, readBatchRows))}
 	tags, _ := split(r.footer.columns)
 	for i := range tags {
 		arrowProps.SetReadDict(i, true)
