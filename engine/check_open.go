@@ -94,16 +94,8 @@ func (e *Engine) pinned(id schema.TableID, read func([]*schema.File) error) erro
 	if t == nil {
 		return nil // it was purged
 	}
-	files := t.pinFiles()
+	files, held := t.pinFiles()
 	err := read(files)
-	e.removeDoomed(t.unpin(nil))
+	e.removeDoomed(t.unpin(held))
 	return err
-}
-
-// pinFiles is pin without the buffers.
-func (t *table) pinFiles() []*schema.File {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.mu.views++
-	return t.mu.files
 }

@@ -83,10 +83,23 @@ type table struct {
 		// buffered lists active and frozen buffers in the order in which they were made.
 		buffered []*buffer
 		files    []*schema.File // by Order; replaced, never changed in place
-		views    int            // that have the table pinned
+		views    []uint64       // the numbers of those that have the table pinned, ascending
+		lastView uint64
 		// doomed are files that the catalog has given up and that a view may still read.
-		doomed []*schema.File
+		doomed []doomedFile
 	}
+}
+
+// doomedFile may be read by the views up to a number: those that were there when it was doomed.
+type doomedFile struct {
+	file *schema.File
+	view uint64
+}
+
+// pinned is what a view holds of a table.
+type pinned struct {
+	view    uint64
+	buffers []*buffer
 }
 
 // buffer is a partition with its account in the memory pool. Its fields are guarded
@@ -177,15 +190,28 @@ func (t *table) addFilesLocked(files []*schema.File) {
 
 // pin returns the table's files and a snapshot of its buffers, which stay accounted
 // for until unpin.
-func (t *table) pin() (files []*schema.File, snapshots []*partition.Snapshot, pinned []*buffer) {
+func (t *table) pin() (files []*schema.File, snapshots []*partition.Snapshot, held pinned) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.mu.views++
+	held = pinned{t.newViewLocked(), slices.Clone(t.mu.buffered)}
 	for _, b := range t.mu.buffered {
 		b.pins++
 		snapshots = append(snapshots, b.partition.Snapshot())
 	}
-	return t.mu.files, snapshots, slices.Clone(t.mu.buffered)
+	return t.mu.files, snapshots, held
+}
+
+// pinFiles is pin without the buffers.
+func (t *table) pinFiles() ([]*schema.File, pinned) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mu.files, pinned{view: t.newViewLocked()}
+}
+
+func (t *table) newViewLocked() uint64 {
+	t.mu.lastView++
+	t.mu.views = append(t.mu.views, t.mu.lastView)
+	return t.mu.lastView
 }
 
 // snapshots returns the rows that are buffered. They stay readable, but are accounted for
@@ -201,18 +227,22 @@ func (t *table) snapshots() []*partition.Snapshot {
 }
 
 // unpin ends a view and returns the files that nobody reads any more.
-func (t *table) unpin(pinned []*buffer) (unread []*schema.File) {
+func (t *table) unpin(held pinned) (unread []*schema.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, b := range pinned {
+	for _, b := range held.buffers {
 		t.unpinLocked(b)
 	}
-	t.mu.views--
+	i, ok := slices.BinarySearch(t.mu.views, held.view)
+	if !ok {
+		panic(fmt.Sprintf("engine: view %d of table %d ended twice", held.view, t.id))
+	}
+	t.mu.views = slices.Delete(t.mu.views, i, i+1)
 	return t.takeDoomedLocked()
 }
 
 // doom takes files that the catalog has given up out of view, and returns those that
-// nobody reads any more; the others follow when the last view ends.
+// nobody reads any more; the others follow when the last view that may read them ends.
 func (t *table) doom(files []*schema.File) (unread []*schema.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -221,16 +251,32 @@ func (t *table) doom(files []*schema.File) (unread []*schema.File) {
 
 func (t *table) doomLocked(files []*schema.File) (unread []*schema.File) {
 	t.mu.files = slices.DeleteFunc(slices.Clone(t.mu.files), func(f *schema.File) bool { return slices.Contains(files, f) })
-	t.mu.doomed = append(t.mu.doomed, files...)
+	for _, f := range files {
+		t.mu.doomed = append(t.mu.doomed, doomedFile{f, t.mu.lastView})
+	}
 	return t.takeDoomedLocked()
 }
 
+// replaceFiles makes files visible in the place of others that hold the same rows, and dooms these.
+func (t *table) replaceFiles(files, by []*schema.File) (unread []*schema.File) {
+	t.last.keep(t, nil, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.addFilesLocked(by)
+		unread = t.doomLocked(files)
+	})
+	return unread
+}
+
 func (t *table) takeDoomedLocked() []*schema.File {
-	if t.mu.views > 0 {
-		return nil
-	}
-	unread := t.mu.doomed
-	t.mu.doomed = nil
+	var unread []*schema.File
+	t.mu.doomed = slices.DeleteFunc(t.mu.doomed, func(d doomedFile) bool {
+		if len(t.mu.views) > 0 && t.mu.views[0] <= d.view {
+			return false
+		}
+		unread = append(unread, d.file)
+		return true
+	})
 	return unread
 }
 

@@ -110,7 +110,7 @@ func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
 	if t == nil {
 		return tv, func() {}
 	}
-	files, snapshots, pinned := t.pin()
+	files, snapshots, held := t.pin()
 	// The definition is read again: what is pinned may have columns that were defined
 	// since, and rows that differ in such a tag must not be taken for one point.
 	if now, ok := e.catalog.Schema().TableByID(def.ID); ok {
@@ -120,7 +120,7 @@ func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
 		tv.Files = append(tv.Files, FileRef{f, e.path(filePath(f))})
 	}
 	tv.Buffers, tv.table, tv.files = snapshots, t, files
-	return tv, func() { e.removeDoomed(t.unpin(pinned)) }
+	return tv, func() { e.removeDoomed(t.unpin(held)) }
 }
 
 // Schema returns everything that is defined.
