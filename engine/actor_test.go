@@ -26,14 +26,14 @@ type actor struct {
 	history  *history
 	rejected rejections
 	count    int64 // of what it wrote; every value is from it
+	merges   int   // that its compactions made
 }
 
 func newActor(id int, keepsRejected bool, rng *rand.Rand) *actor {
 	return &actor{id: id, rng: rng, history: newHistory(), rejected: rejections{isOn: keepsRejected, told: make(map[string]bool)}}
 }
 
-// actions are what actors do, and how often. A compaction belongs here too, once the
-// engine has one.
+// actions are what actors do, and how often.
 var actions = []struct {
 	weight int
 	act    func(*actor, *engine.Engine) error
@@ -44,6 +44,7 @@ var actions = []struct {
 	{8, (*actor).writeEvents},
 	{2, (*actor).writeLong},
 	{8, (*actor).flush},
+	{4, (*actor).compact},
 	{3, (*actor).deleteTable},
 	{2, (*actor).deleteDatabase},
 	{2, (*actor).setRetention},
@@ -270,6 +271,12 @@ func (c contents) hasSeries(series string) bool {
 }
 
 func (a *actor) flush(e *engine.Engine) error { return e.Flush(context.Background()) }
+
+func (a *actor) compact(e *engine.Engine) error {
+	report, err := e.Compact(context.Background(), engine.CompactOptions{})
+	a.merges += report.Merges
+	return err
+}
 
 // define does what is a commit of the catalog, and not of the log. What was answered
 // before it was synced is waited for, because the log has no say in when it happens.

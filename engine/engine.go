@@ -31,6 +31,7 @@ type Engine struct {
 	datasources sync.Mutex
 	reportLog   sync.Once // its failure
 	flusher     *flusher
+	compactor   *compactor
 	verifier    *verifier
 	marker      marker
 	healer      *healer
@@ -62,6 +63,7 @@ func Open(opts Options) (*Engine, error) {
 		return nil, errors.Join(e.noSpace(e.advise(err)), e.releaseAll())
 	}
 	e.flusher.start()
+	e.compactor.start()
 	e.marker.start(e, opts.MarkInterval)
 	e.healer.start()
 	e.metrics.observe(e)
@@ -83,6 +85,7 @@ func newEngine(opts Options) *Engine {
 	e.ingesters.isStored = e.isStored
 	e.flusher = newFlusher(e)
 	e.healer = newHealer(e)
+	e.compactor = newCompactor(e)
 	e.closeOnce = sync.OnceValue(e.close)
 	return e
 }
@@ -97,6 +100,7 @@ func (e *Engine) close() error {
 	e.writers.closing = true
 	e.writers.Unlock()
 	e.checks.stop()
+	e.compactor.stop()
 	e.marker.stop()
 	e.healer.stop()
 	e.flusher.stop()

@@ -38,14 +38,14 @@ var lives = [][]func(*actor, *engine.Engine) error{
 	{
 		(*actor).writeShared, (*actor).writeOwn, (*actor).writeEvents, (*actor).writeRejected, (*actor).flush,
 		(*actor).writeShared, (*actor).writeEvents, (*actor).setRetention, (*actor).writeLong, (*actor).deleteTable,
-		(*actor).writeOwn, (*actor).writeEvents, (*actor).flush, (*actor).writeShared,
+		(*actor).writeOwn, (*actor).writeEvents, (*actor).flush, (*actor).writeShared, (*actor).compact,
 	},
 	{
-		(*actor).writeShared, (*actor).writeEvents, (*actor).writeOwn, (*actor).flush, (*actor).deleteDatabase,
+		(*actor).writeShared, (*actor).writeEvents, (*actor).writeOwn, (*actor).flush, (*actor).compact, (*actor).deleteDatabase,
 		(*actor).writeOwn, (*actor).writeRejected, (*actor).setRetention, (*actor).flush, (*actor).writeLong,
 	},
 	{
-		(*actor).writeEvents, (*actor).writeShared, (*actor).deleteTable, (*actor).flush, (*actor).writeOwn, (*actor).writeShared,
+		(*actor).writeEvents, (*actor).writeShared, (*actor).deleteTable, (*actor).flush, (*actor).writeOwn, (*actor).compact, (*actor).writeShared,
 	},
 }
 
@@ -112,8 +112,8 @@ func TestCrashAtEveryCall(t *testing.T) {
 	}
 	t.Logf("the scenario has %d calls, %d of them change the disk", all, changing)
 	t.Logf("figures: calls=%d crashes=%d", all, images)
-	if all < 500 {
-		t.Errorf("the scenario has only %d calls", all)
+	if all < 500 || a.merges < 3 {
+		t.Errorf("the scenario has only %d calls and %d merges of files", all, a.merges)
 	}
 }
 

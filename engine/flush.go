@@ -131,6 +131,7 @@ func (f *flusher) flush(ctx context.Context, mode flushMode) error {
 	}
 	if len(units) > 0 {
 		f.e.metrics.flushSeconds.Observe(time.Since(begin).Seconds())
+		f.e.compactor.kick()
 	}
 	return nil
 }
@@ -207,7 +208,7 @@ func (e *Engine) persist(u unit) error {
 	}
 	if err := e.catalog.Commit(catalog.Edit{Add: files, Flushed: flushed}); err != nil {
 		if errors.Is(err, catalog.ErrFailed) {
-			e.flusher.doubt = &inDoubt{u.table, buffers, files}
+			e.flusher.doubt = &inDoubt{table: u.table, buffers: buffers, files: files}
 		} else {
 			err = errors.Join(err, e.removeFiles(files))
 		}

@@ -190,10 +190,12 @@ func (e *Engine) heal() error {
 	return err
 }
 
-// inDoubt is what a commit would have made visible whose outcome is unknown.
+// inDoubt is what a commit would have made visible whose outcome is unknown, in the place of
+// buffers or of other files.
 type inDoubt struct {
 	table   *table
 	buffers []*buffer
+	merged  []*schema.File
 	files   []*schema.File
 }
 
@@ -264,6 +266,7 @@ func (e *Engine) reconcile() error {
 	for _, f := range e.catalog.Files() {
 		committed[f.ID] = true
 	}
+	e.resolveDoubt(committed) // first: merged files and their merge change places in one step
 	snapshot := e.catalog.Schema()
 	for _, t := range e.tables.all() {
 		if snapshot.IsPurged(t.id) {
@@ -273,16 +276,22 @@ func (e *Engine) reconcile() error {
 		gone := slices.DeleteFunc(slices.Clone(t.allFiles()), func(f *schema.File) bool { return committed[f.ID] })
 		e.removeDoomed(t.doom(gone))
 	}
+	return nil
+}
+
+// resolveDoubt finishes the commit that was in doubt, or takes it back.
+func (e *Engine) resolveDoubt(committed map[schema.FileID]bool) {
 	doubt := e.flusher.doubt
 	e.flusher.doubt = nil
 	switch {
 	case doubt == nil:
-	case committed[doubt.files[0].ID]:
-		doubt.table.replace(doubt.buffers, doubt.files)
-	default:
+	case !committed[doubt.files[0].ID]:
 		e.removeDoomed(doubt.files)
+	case doubt.merged != nil:
+		e.removeDoomed(doubt.table.replaceFiles(doubt.merged, doubt.files))
+	default:
+		doubt.table.replace(doubt.buffers, doubt.files)
 	}
-	return nil
 }
 
 // probe reports whether there is room for what reopening the catalog takes.

@@ -270,7 +270,7 @@ func (r *recording) observe() map[string]linear.Value {
 	return seen
 }
 
-// disturb flushes, makes and purges a table, and takes the disk's space away and gives it
+// disturb flushes, compacts, makes and purges a table, and takes the disk's space away and gives it
 // back, until done.
 func (r *recording) disturb(done chan struct{}) {
 	rng := r.random(linearWriters + linearReaders)
@@ -284,6 +284,8 @@ func (r *recording) disturb(done chan struct{}) {
 			}
 		case 1:
 			r.fill(rng.IntN(30))
+		case 2:
+			compact(r.t, r.engine)
 		default:
 			flush(r.t, r.engine)
 		}

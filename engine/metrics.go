@@ -21,6 +21,11 @@ type metrics struct {
 	groupRecords                   prometheus.Histogram
 	fileFaults                     prometheus.Counter
 	verifySeconds                  prometheus.Histogram
+
+	compactions, compactErrors      prometheus.Counter
+	compactedFiles                  prometheus.Counter
+	compactedRead, compactedWritten prometheus.Counter
+	compactSeconds                  prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -36,6 +41,12 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.groupRecords = m.histogram("siltstone_wal_group_records", "Write requests that shared one sync.", prometheus.ExponentialBuckets(1, 2, 11))
 	m.fileFaults = m.counter("siltstone_file_faults_total", "Parquet files found damaged, missing or unreadable before a query read them.")
 	m.verifySeconds = m.histogram("siltstone_file_verify_seconds", "Duration of comparing a Parquet file, or columns of it, with its checksums.", prometheus.ExponentialBuckets(100e-6, 2, 16))
+	m.compactions = m.counter("siltstone_compactions_total", "Merges of Parquet files into fewer.")
+	m.compactErrors = m.counter("siltstone_compaction_errors_total", "Merges that failed; their files stay as they are.")
+	m.compactedFiles = m.counter("siltstone_compaction_input_files_total", "Files that merges took the place of.")
+	m.compactedRead = m.counter("siltstone_compaction_read_bytes_total", "Bytes of the files that were merged.")
+	m.compactedWritten = m.counter("siltstone_compaction_written_bytes_total", "Bytes of the files that merges made.")
+	m.compactSeconds = m.histogram("siltstone_compaction_seconds", "Duration of merges.", prometheus.ExponentialBuckets(1e-3, 2, 20))
 	return m
 }
 

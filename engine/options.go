@@ -51,6 +51,11 @@ type Options struct {
 	// and the log have room to make more; the zero value is DefaultMinFreeDisk. It is kept
 	// where the file system tells how much is free.
 	MinFreeDisk MinFreeDisk
+	// Compaction merges files in the background; Compact works without it.
+	Compaction bool
+	// CompactionBandwidth is how many bytes of files a second are read for merging; 0 is
+	// DefaultCompactionBandwidth, negative no bound.
+	CompactionBandwidth int64
 	// WALSegmentBytes is the size of a log segment; 0 is the log's default.
 	WALSegmentBytes int64
 }
@@ -70,6 +75,9 @@ const (
 	// room for the files of a flush, and for the log while it is made.
 	DefaultMinFreePercent = 5
 	DefaultMinFreeBytes   = 256 << 20
+	// DefaultCompactionBandwidth is some five million rows of ten fields, more than a processor
+	// merges in a second; it bounds what rows with long strings take of a disk.
+	DefaultCompactionBandwidth = 32 << 20
 	// MinPoolBytes leaves each share enough for one row group and a few chunks.
 	MinPoolBytes = 16 << 20
 )
@@ -105,6 +113,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.RejectedMaxBytes == 0 {
 		o.RejectedMaxBytes = DefaultRejectedMaxBytes
+	}
+	if o.CompactionBandwidth == 0 {
+		o.CompactionBandwidth = DefaultCompactionBandwidth
 	}
 	limits := catalog.Options{Limits: o.Limits}
 	limits.EnsureDefaults()

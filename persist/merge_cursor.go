@@ -274,6 +274,12 @@ func pullRecords(r *Reader, run *mergeRun) (next func() (arrow.RecordBatch, erro
 			if !times.Overlaps(run.within) {
 				continue
 			}
+			if pace := run.m.spec.Pace; pace != nil {
+				if err := pace(r.source.Size() * r.footer.groupRows[group] / max(r.footer.rows, 1)); err != nil {
+					yield(nil, err)
+					return
+				}
+			}
 			if !r.rowGroup(group, columns, yield) {
 				return
 			}

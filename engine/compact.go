@@ -1,0 +1,619 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/siltstone-db/siltstone/catalog"
+	"github.com/siltstone-db/siltstone/persist"
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// Compaction
+//
+// The compactor merges files of a table into fewer that do not overlap; which ones is in
+// compact_policy.go. It reads files that no query loses meanwhile, since it has the table
+// pinned as a view has, and writes others, without any lock, at no more than a rate. It waits
+// while buffers are nearly full and while the disk is. Then, with flusher.mu held, so that
+// nothing else changes the files, one commit of the catalog removes the inputs and adds their
+// merge, and the table swaps them under the lock under which views are made. Before the
+// commit the new files are durable under their names. The inputs go when the last view that
+// may read them ends; a start removes what a crash has left of either.
+//
+// A row that is written or flushed meanwhile is later than all of the inputs, and stays in
+// front of their merge, which has the greatest Order of them. If an input is gone when the merge
+// is to be committed, because its table was purged or rejected points were trimmed, the merge
+// is thrown away.
+
+const (
+	// coldAfter is how long no file may be added to a day that is written as a whole.
+	coldAfter = time.Hour
+	// compactInterval is how often the compactor looks, if no flush tells it to.
+	compactInterval = time.Minute
+	// compactPause is how long it waits before it looks again whether it may go on.
+	compactPause = 100 * time.Millisecond
+	// keptCompactions is how many of the last merges are remembered.
+	keptCompactions = 1000
+	// mergeShare is the part of the persisters' memory that is for reading; the rest is
+	// for writing.
+	mergeShare = 2
+)
+
+// compactor merges files, one merge at a time.
+type compactor struct {
+	e       *Engine
+	merging sync.Mutex // held during a merge
+	kicked  chan struct{}
+	ctx     context.Context // ends with the engine
+	cancel  context.CancelFunc
+	stopped sync.WaitGroup
+	begin   time.Duration // of the engine, by Options.Elapsed
+
+	mu struct {
+		sync.Mutex
+		asked   []CompactOptions // to be done without anybody waiting
+		marks   []coldMark       // ascending
+		refused map[schema.FileID]bool
+		last    []Compaction // the newest last
+	}
+}
+
+// coldMark says that the files up to an Order were there at a time.
+type coldMark struct {
+	at    time.Duration
+	order uint64
+}
+
+// errInputGone: a file was removed while it was merged. Nothing has failed.
+var errInputGone = errors.New("a file was removed while it was merged")
+
+func newCompactor(e *Engine) *compactor {
+	c := &compactor{e: e, kicked: make(chan struct{}, 1)}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.mu.refused = make(map[schema.FileID]bool)
+	return c
+}
+
+func (c *compactor) kick() { send(c.kicked) }
+
+func (c *compactor) start() {
+	c.begin = c.e.opts.Elapsed()
+	c.mark(c.begin - coldAfter)
+	c.stopped.Add(1)
+	go c.run()
+}
+
+func (c *compactor) stop() {
+	c.cancel()
+	c.stopped.Wait()
+	c.merging.Lock() // what somebody waits for ends too
+	defer c.merging.Unlock()
+}
+
+func (c *compactor) run() {
+	defer c.stopped.Done()
+	var tick <-chan time.Time
+	if c.e.opts.Compaction {
+		ticker := time.NewTicker(compactInterval)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-c.kicked:
+		case <-tick:
+		}
+		for _, asked := range c.takeAsked() {
+			if _, err := c.e.Compact(c.ctx, asked); err != nil && c.ctx.Err() == nil {
+				c.e.opts.Logger.Error("the compaction that was asked for failed", "database", asked.Database, "table", asked.Table, "error", err)
+			}
+		}
+		if c.e.opts.Compaction {
+			c.mark(c.e.opts.Elapsed())
+			c.sweep()
+		}
+	}
+}
+
+func (c *compactor) takeAsked() []CompactOptions {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	asked := c.mu.asked
+	c.mu.asked = nil
+	return asked
+}
+
+// sweep merges what the policy finds in any table, until it finds nothing.
+func (c *compactor) sweep() {
+	for _, d := range c.e.catalog.Schema().Databases() {
+		for _, def := range d.Tables() {
+			err := c.compactTable(c.ctx, def, c.isCold, func(Compaction) {})
+			if err != nil && c.ctx.Err() == nil {
+				c.e.opts.Logger.Error("compacting a table failed; its files stay as they are, and it is tried again in a minute",
+					"database", d.Name, "table", def.Name, "error", err)
+			}
+		}
+	}
+}
+
+// mark notes which files are there at a time.
+func (c *compactor) mark(at time.Duration) {
+	order := uint64(0)
+	for _, f := range c.e.catalog.Files() {
+		order = max(order, f.Order)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.mu.marks); n > 0 && at-c.mu.marks[n-1].at < compactInterval {
+		return
+	}
+	c.mu.marks = append(c.mu.marks, coldMark{at, order})
+	for len(c.mu.marks) > 1 && at-c.mu.marks[1].at >= coldAfter {
+		c.mu.marks = c.mu.marks[1:]
+	}
+}
+
+// isCold reports whether a file has been there for coldAfter. Nobody knows that of those that
+// were there at the start: those of today are taken for young.
+func (c *compactor) isCold(f *schema.File) bool {
+	now := c.e.opts.Elapsed()
+	if now-c.begin < coldAfter && f.DayMax >= schema.DayOf(c.e.opts.Now().UnixNano()) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.mu.marks) > 0 && now-c.mu.marks[0].at >= coldAfter && f.Order <= c.mu.marks[0].order
+}
+
+// compactTable merges files of a table until the policy finds nothing more to do.
+func (c *compactor) compactTable(ctx context.Context, def *schema.Table, isCold func(*schema.File) bool, done func(Compaction)) error {
+	t := c.e.tables.find(def.ID)
+	if t == nil || c.e.catalog.Schema().DatabaseName(def.Database) == InternalDatabase {
+		return nil // rejected points are trimmed by files
+	}
+	for {
+		if err := c.wait(ctx); err != nil {
+			return err
+		}
+		compaction, more, err := c.compactOnce(ctx, t, def, isCold)
+		if !more || err != nil {
+			return err
+		}
+		done(compaction)
+	}
+}
+
+// compactOnce makes the next merge of a table; more is false if there is none.
+func (c *compactor) compactOnce(ctx context.Context, t *table, def *schema.Table, isCold func(*schema.File) bool) (done Compaction, more bool, err error) {
+	c.merging.Lock()
+	defer c.merging.Unlock()
+	files, held := t.pinFiles()
+	defer func() { c.e.removeDoomed(t.unpin(held)) }()
+	now, ok := c.e.catalog.Schema().TableByID(def.ID) // which has the columns of all files
+	if !ok || now.Deleted != nil || c.ctx.Err() != nil {
+		return done, false, c.ctx.Err()
+	}
+	chosen := c.choose(files, isCold)
+	if chosen == nil || !c.hasSpace(chosen) {
+		return done, false, nil
+	}
+	m := &merging{c: c, table: t, def: now, chosen: chosen, begin: c.e.opts.Now()}
+	err = m.run(ctx)
+	done = m.summary(err)
+	c.note(&done)
+	if errors.Is(err, errInputGone) {
+		return done, true, nil // what is there now is another choice
+	}
+	if err != nil {
+		return done, false, c.judge(chosen, err)
+	}
+	return done, true, nil
+}
+
+// choose asks the policy.
+func (c *compactor) choose(files []*schema.File, isCold func(*schema.File) bool) *compaction {
+	c.mu.Lock()
+	refused := make(map[schema.FileID]bool, len(c.mu.refused))
+	for id := range c.mu.refused {
+		refused[id] = true
+	}
+	c.mu.Unlock()
+	p := policy{
+		isCold: isCold, flushed: c.e.catalog.Position(), refused: refused,
+		fits: func(inputs []*schema.File) bool { return c.inputBytes(inputs) <= c.e.persisting.limit/mergeShare },
+	}
+	return p.choose(files)
+}
+
+// hasSpace reports whether the disk has room for a merge, besides what writes leave free.
+func (c *compactor) hasSpace(chosen *compaction) bool {
+	free := c.e.space.free.Load()
+	return free == 0 || free-chosen.bytes() >= c.e.space.reserve.Load()
+}
+
+func (c *compaction) bytes() (total int64) {
+	for _, f := range c.inputs {
+		total += int64(f.Bytes)
+	}
+	return total
+}
+
+// What an input takes: a row group as it lies on disk and the pages that are being decoded,
+// and two batches of rows, with their strings.
+const (
+	expansionOfGroup = 6
+	batchesOfInput   = 2
+	expansionOfText  = 16
+)
+
+// inputBytes estimates the memory of reading the inputs of a merge.
+func (c *compactor) inputBytes(inputs []*schema.File) int64 {
+	total := int64(0)
+	for _, f := range inputs {
+		rows := int64(max(f.Rows, 1))
+		group := int64(f.Bytes) * min(rows, persist.DefaultRowGroupRows) / rows
+		batch := min(rows, persist.DefaultMergeBatchRows)
+		text := min(int64(f.Bytes)*expansionOfText/rows*batch, persist.DefaultRowGroupBytes)
+		total += group*expansionOfGroup + batchesOfInput*(batch*int64(len(f.Columns)+1)*encodeBytesPerCell+text)
+	}
+	return total
+}
+
+// judge decides what follows from an error: a file that is damaged is not tried again.
+func (c *compactor) judge(chosen *compaction, err error) error {
+	path := damagedPath(err)
+	if path == "" {
+		return c.e.noSpace(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range chosen.inputs {
+		if c.e.path(filePath(f)) == path {
+			c.mu.refused[f.ID] = true
+		}
+	}
+	c.e.metrics.fileFaults.Inc()
+	return fmt.Errorf("%w: %w; it is left out of compactions; `siltstone check` looks for more", ErrDamaged, err)
+}
+
+// damagedPath returns the file that an error of a merge says is damaged, "" for others.
+func damagedPath(err error) string {
+	var chunk *persist.ChunkError
+	var mismatch *persist.MismatchError
+	var corrupt *persist.CorruptError
+	switch {
+	case errors.As(err, &chunk):
+		return chunk.Path
+	case errors.As(err, &mismatch):
+		return mismatch.Path
+	case errors.As(err, &corrupt):
+		return corrupt.Path
+	}
+	return ""
+}
+
+// wait returns when a merge may begin or go on: not while writes need the memory or the disk.
+func (c *compactor) wait(ctx context.Context) error {
+	for {
+		if err := errors.Join(ctx.Err(), c.ctx.Err()); err != nil {
+			return err
+		}
+		if !c.e.buffers.isUnderPressure() && !c.e.space.isLow.Load() {
+			return nil
+		}
+		if err := sleep(ctx, compactPause); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// merging is a merge under way.
+type merging struct {
+	c      *compactor
+	table  *table
+	def    *schema.Table
+	chosen *compaction
+	files  []*schema.File // that it made
+	begin  time.Time
+	read   int64 // bytes
+	paced  time.Time
+}
+
+// run writes the files and commits them in the place of the inputs.
+func (m *merging) run(ctx context.Context) error {
+	e := m.c.e
+	ctx, cancel := context.WithCancel(ctx)
+	defer context.AfterFunc(m.c.ctx, cancel)()
+	defer cancel()
+	held := min(m.c.inputBytes(m.chosen.inputs), e.persisting.limit/mergeShare) + e.persisting.limit/mergeShare
+	for !e.persisting.reserve(held) {
+		if err := sleep(ctx, compactPause); err != nil {
+			return err
+		}
+	}
+	defer e.persisting.release(held)
+	err := m.write(ctx)
+	if err == nil {
+		err = m.commit()
+	} else {
+		err = errors.Join(err, e.removeFiles(m.files))
+	}
+	return err
+}
+
+// write writes the files. Nothing refers to them yet.
+func (m *merging) write(ctx context.Context) (err error) {
+	spec := persist.MergeSpec{FS: m.c.e.opts.FS, Columns: m.def.Columns, Pace: func(n int64) error { return m.pace(ctx, n) }}
+	for _, f := range m.chosen.inputs {
+		spec.Inputs = append(spec.Inputs, persist.MergeInput{Path: m.c.e.path(filePath(f)), File: f})
+	}
+	merger, err := persist.OpenMerge(ctx, spec)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, merger.Close()) }()
+	for _, piece := range m.chosen.pieces {
+		if err := m.writePiece(merger, piece); err != nil && !errors.Is(err, persist.ErrNoRows) {
+			return err
+		}
+	}
+	return nil
+}
+
+// writePiece writes one file. It takes the last of the inputs' places.
+func (m *merging) writePiece(merger *persist.Merger, within schema.TimeRange) error {
+	e, inputs := m.c.e, m.chosen.inputs
+	present := make(map[schema.ColumnID]bool)
+	for _, c := range merger.Columns() {
+		present[c.ID] = true
+	}
+	id, budget := e.catalog.AllocateFileID(), newRunBudget(e.persisting.limit/mergeShare, len(present))
+	origin := originOf(m.def, nil, present, inputs[len(inputs)-1].Order)
+	origin.Seq = inputs[0].Seq
+	for _, f := range inputs {
+		origin.Seq = schema.SeqRange{Min: min(origin.Seq.Min, f.Seq.Min), Max: max(origin.Seq.Max, f.Seq.Max)}
+	}
+	file, err := persist.Write(persist.Spec{
+		FS: e.opts.FS, Dir: e.path(tableDir(m.def.Database, m.def.ID)), Name: fileName(id),
+		Database: e.catalog.Schema().DatabaseName(m.def.Database), Table: m.def.Name, Columns: merger.Columns(),
+		RowGroupRows: budget.rowGroup, RowGroupBytes: budget.text, Origin: origin,
+	}, merger.Records(within))
+	if err != nil {
+		return err
+	}
+	file.ID, file.Order, file.Database, file.Table, file.Seq = id, origin.Order, m.def.Database, m.def.ID, origin.Seq
+	file.DayMin, file.DayMax = schema.DayOf(file.Time.Min), schema.DayOf(file.Time.Max)
+	m.files = append(m.files, &file)
+	return nil
+}
+
+// pace is called before bytes of the inputs are read. It keeps to the rate, and waits while
+// others need what there is.
+func (m *merging) pace(ctx context.Context, n int64) error {
+	if err := m.c.wait(ctx); err != nil {
+		return err
+	}
+	m.read += n
+	rate := m.c.e.opts.CompactionBandwidth
+	if rate <= 0 {
+		return nil
+	}
+	now := time.Now()
+	if m.paced.Before(now) {
+		m.paced = now
+	}
+	wait := m.paced.Sub(now)
+	m.paced = m.paced.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
+	if wait < compactPause {
+		return nil
+	}
+	return sleep(ctx, wait)
+}
+
+// commit puts the files in the place of the inputs. After an error that leaves the outcome
+// open they stay, and healing, or the next start, finds out.
+func (m *merging) commit() error {
+	e := m.c.e
+	e.flusher.mu.Lock()
+	defer e.flusher.mu.Unlock()
+	err := e.catalog.Err()
+	now := m.table.allFiles()
+	var ids []schema.FileID
+	for _, f := range m.chosen.inputs {
+		if err == nil && !slices.Contains(now, f) {
+			err = errInputGone
+		}
+		ids = append(ids, f.ID)
+	}
+	if err == nil && len(m.files) == 0 {
+		err = fmt.Errorf("%w: the merge of %d files has no rows", ErrDamaged, len(ids))
+	}
+	if err != nil {
+		return errors.Join(err, e.removeFiles(m.files))
+	}
+	if err := e.catalog.Commit(catalog.Edit{Add: m.files, Remove: ids}); err != nil {
+		if errors.Is(err, catalog.ErrFailed) {
+			e.flusher.doubt = &inDoubt{table: m.table, merged: m.chosen.inputs, files: m.files}
+		} else {
+			err = errors.Join(err, e.removeFiles(m.files))
+		}
+		return fmt.Errorf("committing the merge of %d files: %w", len(ids), err)
+	}
+	e.removeDoomed(m.table.replaceFiles(m.chosen.inputs, m.files))
+	return nil
+}
+
+// summary describes the merge, which has ended.
+func (m *merging) summary(err error) Compaction {
+	e := m.c.e
+	done := Compaction{
+		Database: e.catalog.Schema().DatabaseName(m.def.Database), Table: m.def.Name, Reason: string(m.chosen.reason),
+		Begin: m.begin, Took: e.opts.Now().Sub(m.begin), Inputs: len(m.chosen.inputs), InputBytes: m.chosen.bytes(),
+	}
+	for _, f := range m.chosen.inputs {
+		done.InputRows += f.Rows
+	}
+	if err != nil {
+		done.Error = err.Error()
+		return done
+	}
+	for _, f := range m.files {
+		done.Outputs, done.OutputBytes, done.OutputRows = done.Outputs+1, done.OutputBytes+int64(f.Bytes), done.OutputRows+f.Rows
+	}
+	return done
+}
+
+// note remembers a merge and counts it.
+func (c *compactor) note(done *Compaction) {
+	m := c.e.metrics
+	switch {
+	case done.Error == "":
+		m.compactions.Inc()
+		m.compactedFiles.Add(float64(done.Inputs))
+		m.compactedRead.Add(float64(done.InputBytes))
+		m.compactedWritten.Add(float64(done.OutputBytes))
+		m.compactSeconds.Observe(done.Took.Seconds())
+	default:
+		m.compactErrors.Inc()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.last = append(c.mu.last, *done)
+	if n := len(c.mu.last) - keptCompactions; n > 0 {
+		c.mu.last = slices.Delete(c.mu.last, 0, n)
+	}
+}
+
+// Compaction is a merge of files that has ended.
+type Compaction struct {
+	Database    string        `json:"database"`
+	Table       string        `json:"table"`
+	Reason      string        `json:"reason"` // which rule chose the files
+	Begin       time.Time     `json:"begin"`
+	Took        time.Duration `json:"nanoseconds"`
+	Inputs      int           `json:"input_files"`
+	InputBytes  int64         `json:"input_bytes"`
+	InputRows   uint64        `json:"input_rows"`
+	Outputs     int           `json:"output_files"` // 0 if it failed
+	OutputBytes int64         `json:"output_bytes"`
+	OutputRows  uint64        `json:"output_rows"`
+	Error       string        `json:"error,omitempty"`
+}
+
+// Compactions returns the last merges since the start, the oldest first.
+func (e *Engine) Compactions() []Compaction {
+	e.compactor.mu.Lock()
+	defer e.compactor.mu.Unlock()
+	return slices.Clone(e.compactor.mu.last)
+}
+
+// CompactOptions say what is compacted now.
+type CompactOptions struct {
+	// Database is the only one; "" is all.
+	Database string
+	// Table is the only one of Database; "" is all.
+	Table string
+	// Done is called after each merge; nil is not.
+	Done func(Compaction)
+}
+
+// CompactReport sums up what was done.
+type CompactReport struct {
+	Merges      int           `json:"merges"`
+	InputFiles  int           `json:"input_files"`
+	InputBytes  int64         `json:"input_bytes"`
+	OutputFiles int           `json:"output_files"`
+	OutputBytes int64         `json:"output_bytes"`
+	Files       int           `json:"files"` // that the tables have now
+	Took        time.Duration `json:"nanoseconds"`
+}
+
+// Compact merges files until there is nothing to merge, as if no day had been written to for
+// long. Buffered rows stay where they are. A table that fails does not keep the others from
+// being compacted. The errors are ErrDatabaseNotFound, *TableNotFoundError, ErrDamaged for an
+// input that is not what was written, *NoSpaceError, that of ctx, and those of I/O.
+func (e *Engine) Compact(ctx context.Context, opts CompactOptions) (CompactReport, error) {
+	begin := time.Now()
+	defs, err := e.compactable(opts)
+	if err != nil {
+		return CompactReport{}, err
+	}
+	var report CompactReport
+	var errs []error
+	for _, def := range defs {
+		errs = append(errs, e.compactor.compactTable(ctx, def, func(*schema.File) bool { return true }, func(c Compaction) {
+			if c.Error != "" {
+				return
+			}
+			report.Merges++
+			report.InputFiles, report.InputBytes = report.InputFiles+c.Inputs, report.InputBytes+c.InputBytes
+			report.OutputFiles, report.OutputBytes = report.OutputFiles+c.Outputs, report.OutputBytes+c.OutputBytes
+			if opts.Done != nil {
+				opts.Done(c)
+			}
+		}))
+		if t := e.tables.find(def.ID); t != nil {
+			report.Files += len(t.allFiles())
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	report.Took = time.Since(begin)
+	return report, errors.Join(errs...)
+}
+
+// RequestCompaction has Compact done in the background. The errors are ErrDatabaseNotFound and
+// *TableNotFoundError; others are in the log and in Compactions.
+func (e *Engine) RequestCompaction(opts CompactOptions) error {
+	if _, err := e.compactable(opts); err != nil {
+		return err
+	}
+	c := e.compactor
+	c.mu.Lock()
+	if !slices.ContainsFunc(c.mu.asked, func(a CompactOptions) bool { return a.Database == opts.Database && a.Table == opts.Table }) {
+		c.mu.asked = append(c.mu.asked, CompactOptions{Database: opts.Database, Table: opts.Table})
+	}
+	c.mu.Unlock()
+	c.kick()
+	return nil
+}
+
+// compactable returns the tables that the options name.
+func (e *Engine) compactable(opts CompactOptions) ([]*schema.Table, error) {
+	snapshot := e.catalog.Schema()
+	if opts.Database == "" {
+		var defs []*schema.Table
+		for _, d := range snapshot.Databases() {
+			defs = append(defs, d.Tables()...)
+		}
+		slices.SortFunc(defs, func(a, b *schema.Table) int { return cmp.Compare(a.ID, b.ID) })
+		return defs, nil
+	}
+	db, ok := snapshot.Database(opts.Database)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, opts.Database)
+	}
+	if opts.Table == "" {
+		return db.Tables(), nil
+	}
+	return tableDefs(db, []string{opts.Table})
+}

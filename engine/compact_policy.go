@@ -1,0 +1,365 @@
+package engine
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// Which files are merged
+//
+// A table's files come in all sizes: one for each day and flush, one for many sparse days, or
+// with history that was written in any order. The policy bounds their number, and in the end
+// leaves files that do not overlap in time, because only such are read without merging
+// rows. Two rules, of which the first that applies wins:
+//
+//   - Many similar files. Sizes are levels, each of files four times as large as the one below.
+//     Four neighbours of a level become one file, with smaller ones between them. Neighbours
+//     are files of one day, in the order of time or else of writing; small files of any
+//     days; and files of several days that overlap. So a row is written again once for each
+//     level, and no more than three files of a level stay.
+//   - A cold day, to which no file was added for coldAfter, becomes one file, or as many as its
+//     size asks for, with what else overlaps with it.
+//
+// What keeps it sound. A merge takes the place of its inputs, with the greatest Order of
+// them, so that no other file may hold rows of one of their points that were written
+// between them: of a file that overlaps with an input the Order is less than the input's, or
+// greater than that of all inputs. And since a salvage goes by what a file says of the log
+// records in it, those of the inputs must say the truth together: no other file of their days
+// has records among theirs (isSound), and a merge of several days only takes records that are
+// flushed for all days (compactor.plan).
+
+const (
+	// compactFanout is how many files of a level are merged.
+	compactFanout = 4
+	// levelBytes is the size of the files of the lowest level.
+	levelBytes = 1 << 20
+	// sparseBytes is the size up to which files of different days are joined.
+	sparseBytes = 8 << 20
+	// targetBytes is the size beyond which a file is cut at days or, within one, at times.
+	// Files of half of it are left alone unless they overlap.
+	targetBytes = 256 << 20
+	// maxMergeBytes bounds a merge. Files that overlap with more stay as they are.
+	maxMergeBytes = 8 * targetBytes
+	// maxMergeInputs bounds it too: each input takes memory. Memory may allow fewer.
+	maxMergeInputs = 16
+	// maxMergePieces bounds the files that a merge makes: each is a pass over the inputs.
+	maxMergePieces = 16
+)
+
+// compaction is files that are to be merged, by Order, and the ranges of time of the files
+// that they become.
+type compaction struct {
+	inputs []*schema.File
+	pieces []schema.TimeRange
+	reason compactionReason
+}
+
+type compactionReason string
+
+const (
+	reasonSimilar compactionReason = "similar files"
+	reasonCold    compactionReason = "cold day"
+)
+
+// policy is what a choice depends on besides the files.
+type policy struct {
+	// isCold reports whether a file has been there for some time.
+	isCold func(*schema.File) bool
+	// fits reports whether there is memory for a merge of some files; two always fit.
+	fits func([]*schema.File) bool
+	// flushed is the record up to which the rows of all days are in files.
+	flushed schema.Seq
+	// refused are files that cannot be merged.
+	refused map[schema.FileID]bool
+}
+
+// choose returns the next merge of a table, nil if there is nothing to do. The files are by
+// Order.
+func (p *policy) choose(files []*schema.File) *compaction {
+	if len(files) < 2 {
+		return nil
+	}
+	x := &choice{policy: p, files: files, rank: make(map[schema.FileID]int, len(files))}
+	for i, f := range files {
+		x.rank[f.ID] = i
+	}
+	if c := x.similar(); c != nil {
+		return c
+	}
+	return x.cold()
+}
+
+// choice is the choice among the files of one table.
+type choice struct {
+	*policy
+	files []*schema.File // by Order
+	rank  map[schema.FileID]int
+}
+
+// levelOf returns the level of a size.
+func levelOf(n uint64) int { return bits.Len64(n/levelBytes) / 2 }
+
+func isSparse(f *schema.File) bool { return f.Bytes <= sparseBytes }
+
+func byTime(a, b *schema.File) int {
+	return cmp.Or(cmp.Compare(a.Time.Min, b.Time.Min), cmp.Compare(a.Time.Max, b.Time.Max), cmp.Compare(a.Order, b.Order), cmp.Compare(a.ID, b.ID))
+}
+
+// similar applies the first rule.
+func (x *choice) similar() *compaction {
+	sorted := slices.SortedFunc(slices.Values(x.files), byTime)
+	days := make(map[schema.Day][]*schema.File)
+	var wide []*schema.File
+	for _, f := range x.files {
+		if f.DayMin == f.DayMax {
+			days[f.DayMin] = append(days[f.DayMin], f)
+		} else {
+			wide = append(wide, f)
+		}
+	}
+	order := make([]schema.Day, 0, len(days))
+	for day := range days {
+		order = append(order, day)
+	}
+	slices.Sort(order)
+	for _, day := range order {
+		if c := x.similarOf(slices.SortedFunc(slices.Values(days[day]), byTime), always); c != nil {
+			return c
+		}
+		if c := x.similarOf(days[day], always); c != nil {
+			return c
+		}
+	}
+	if c := x.similarOf(sorted, func(a, b *schema.File) bool { return isSparse(a) && isSparse(b) }); c != nil {
+		return c
+	}
+	return x.similarOf(wide, func(a, b *schema.File) bool { return a.Time.Overlaps(b.Time) })
+}
+
+func always(_, _ *schema.File) bool { return true }
+
+// similarOf looks for neighbours of one level in a list.
+func (x *choice) similarOf(list []*schema.File, areNeighbours func(a, b *schema.File) bool) *compaction {
+	if len(list) < compactFanout {
+		return nil
+	}
+	for level := range levelOf(targetBytes/2) + 1 {
+		begin, exact := 0, 0
+		for i := 0; i <= len(list); i++ {
+			ends := i == len(list) || list[i].Bytes >= targetBytes/2 || levelOf(list[i].Bytes) > level
+			if ends || i > begin && !areNeighbours(list[i-1], list[i]) || i-begin == maxMergeInputs {
+				if exact >= compactFanout {
+					if c := x.merge(list[begin:i], reasonSimilar); c != nil {
+						return c
+					}
+				}
+				begin, exact = i, 0
+				if ends {
+					begin = i + 1
+					continue
+				}
+			}
+			if levelOf(list[i].Bytes) == level {
+				exact++
+			}
+		}
+	}
+	return nil
+}
+
+// cold applies the second rule.
+func (x *choice) cold() *compaction {
+	sorted := slices.SortedFunc(slices.Values(x.files), byTime)
+	for at := 0; at < len(sorted); at++ {
+		day := sorted[at].DayMin
+		if at > 0 && sorted[at-1].DayMin == day {
+			continue
+		}
+		if c := x.coldDay(sorted, day); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// coldDay merges what lies on a day, if that is worth it.
+func (x *choice) coldDay(sorted []*schema.File, day schema.Day) *compaction {
+	var on []*schema.File
+	total, last, overlap := uint64(0), int64(0), false
+	for _, f := range sorted {
+		if f.DayMin > day {
+			break
+		}
+		if f.DayMax < day {
+			continue
+		}
+		if !x.isCold(f) {
+			return nil
+		}
+		overlap = overlap || len(on) > 0 && f.Time.Min <= last
+		last = max(last, f.Time.Max)
+		if len(on) == 0 {
+			last = f.Time.Max
+		}
+		total += f.Bytes
+		on = append(on, f)
+	}
+	if len(on) < 2 || !overlap && total > targetBytes {
+		return nil
+	}
+	return x.merge(on, reasonCold)
+}
+
+// merge makes a merge of some files and of those without which it would not be sound, nil
+// if it is too large.
+func (x *choice) merge(files []*schema.File, reason compactionReason) *compaction {
+	inputs := slices.Clone(files)
+	slices.SortFunc(inputs, func(a, b *schema.File) int { return cmp.Compare(x.rank[a.ID], x.rank[b.ID]) })
+	for {
+		added := x.missing(inputs)
+		if len(added) == 0 {
+			break
+		}
+		inputs = append(inputs, added...)
+		if len(inputs) > maxMergeInputs {
+			return nil
+		}
+		slices.SortFunc(inputs, func(a, b *schema.File) int { return cmp.Compare(x.rank[a.ID], x.rank[b.ID]) })
+	}
+	total, isOne := uint64(0), true
+	for _, f := range inputs {
+		total += f.Bytes
+		isOne = isOne && f.DayMin == f.DayMax && f.DayMin == inputs[0].DayMin
+		if x.refused[f.ID] || f.Seq.Max == 0 || reason == reasonCold && !x.isCold(f) {
+			return nil
+		}
+	}
+	for _, f := range inputs {
+		if !isOne && f.Seq.Max > x.flushed {
+			return nil
+		}
+	}
+	if len(inputs) < 2 || total > maxMergeBytes || len(inputs) > maxMergeInputs || len(inputs) > 2 && !x.fits(inputs) {
+		return nil
+	}
+	c := &compaction{inputs: inputs, pieces: cutMerge(inputs, total, reason), reason: reason}
+	if len(c.pieces) >= len(inputs) && !overlap(inputs) {
+		return nil // nothing would be gained
+	}
+	return c
+}
+
+func overlap(files []*schema.File) bool {
+	sorted := slices.SortedFunc(slices.Values(files), byTime)
+	last := sorted[0].Time.Max
+	for _, f := range sorted[1:] {
+		if f.Time.Min <= last {
+			return true
+		}
+		last = f.Time.Max
+	}
+	return false
+}
+
+// missing returns the files that stand between the inputs.
+func (x *choice) missing(inputs []*schema.File) []*schema.File {
+	var added []*schema.File
+	for _, g := range x.files {
+		if !slices.Contains(inputs, g) && !isSound(inputs, g) {
+			added = append(added, g)
+		}
+	}
+	return added
+}
+
+// isSound reports whether a merge of inputs, which are by Order, may leave a file out.
+func isSound(inputs []*schema.File, g *schema.File) bool {
+	last := inputs[len(inputs)-1]
+	seq := inputs[0].Seq
+	days := [2]schema.Day{inputs[0].DayMin, inputs[0].DayMax}
+	for _, f := range inputs {
+		// The merge gets in front of what has the last Order, whatever its id.
+		if f.Time.Overlaps(g.Time) && (g.Order > f.Order || g.Order == f.Order && g.ID > f.ID) && g.Order <= last.Order {
+			return false
+		}
+		seq = schema.SeqRange{Min: min(seq.Min, f.Seq.Min), Max: max(seq.Max, f.Seq.Max)}
+		days = [2]schema.Day{min(days[0], f.DayMin), max(days[1], f.DayMax)}
+	}
+	onTheirDays := g.DayMin <= days[1] && g.DayMax >= days[0]
+	return !onTheirDays || g.Seq.Max < seq.Min || g.Seq.Min > seq.Max
+}
+
+// cutMerge returns the ranges of time of the files that a merge makes. The first begins and the last
+// ends where time does.
+func cutMerge(inputs []*schema.File, total uint64, reason compactionReason) []schema.TimeRange {
+	least := uint64(targetBytes)
+	if reason == reasonCold {
+		least = max(sparseBytes, total/maxMergePieces)
+	}
+	if total <= least {
+		return []schema.TimeRange{schema.MaxTimeRange}
+	}
+	var borders []int64 // a range begins at each
+	filled := uint64(0)
+	for _, d := range bytesByDay(inputs) {
+		if filled >= least || filled > 0 && filled+d.bytes > targetBytes {
+			borders = append(borders, startOf(d.day))
+			filled = 0
+		}
+		filled += d.bytes
+		if parts := int64(d.bytes / targetBytes); parts > 0 { // a day too large for one file
+			for i := int64(1); i <= parts; i++ {
+				borders = append(borders, startOf(d.day)+schema.NanosPerDay/(parts+1)*i)
+			}
+			filled = least
+		}
+	}
+	return rangesBetween(borders)
+}
+
+func rangesBetween(borders []int64) []schema.TimeRange {
+	ranges := []schema.TimeRange{schema.MaxTimeRange}
+	for _, at := range borders {
+		ranges[len(ranges)-1].Max = at - 1
+		ranges = append(ranges, schema.TimeRange{Min: at, Max: schema.MaxTimeRange.Max})
+	}
+	return ranges
+}
+
+// startOf returns the first instant of a day. Time begins within the first one.
+func startOf(d schema.Day) int64 {
+	if d <= schema.DayOf(schema.MaxTimeRange.Min) {
+		return schema.MaxTimeRange.Min
+	}
+	return int64(d) * schema.NanosPerDay
+}
+
+type dayBytes struct {
+	day   schema.Day
+	bytes uint64
+}
+
+// bytesByDay guesses how much there is of each day: a file's bytes lie evenly on its days.
+// A guess that is wrong makes files smaller or larger, and nothing else.
+func bytesByDay(files []*schema.File) []dayBytes {
+	first, last := files[0].DayMin, files[0].DayMax
+	for _, f := range files {
+		first, last = min(first, f.DayMin), max(last, f.DayMax)
+	}
+	step := max(1, (int64(last)-int64(first)+1)/1024) // centuries of sparse days are not counted one by one
+	var days []dayBytes
+	for at := int64(first); at <= int64(last); at += step {
+		d := dayBytes{day: schema.Day(at)}
+		for _, f := range files {
+			from, to := max(at, int64(f.DayMin)), min(at+step-1, int64(f.DayMax))
+			if from <= to {
+				d.bytes += f.Bytes / uint64(int64(f.DayMax)-int64(f.DayMin)+1) * uint64(to-from+1)
+			}
+		}
+		days = append(days, d)
+	}
+	return days
+}
