@@ -67,6 +67,8 @@
 //	applying       one record's batches; held to apply them, to freeze, and while the
 //	               catalog is reopened
 //	tables.mu      the map of tables; held for a lookup
+//	lastIndex.mu   a table's newest rows; held to read buffered rows and to swap files, not
+//	               while files are read
 //	table.mu       one table's buffers and files; held to append a batch, to make a
 //	               view and to swap, never across I/O
 //	Partition's    inside package partition

@@ -86,6 +86,9 @@ var newestQueries = []string{
 	"SELECT * FROM cpu WHERE host = 'h1' ORDER BY time DESC, region LIMIT 1",
 	"SELECT f, time FROM cpu WHERE host = 'h1' AND region IS NULL ORDER BY time DESC LIMIT 1",
 	"SELECT time, host, region FROM cpu ORDER BY time DESC, host, region LIMIT 1",
+	"SELECT DISTINCT ON (region) s AS text, cpu.host, u, b, f, time, region AS r FROM cpu WHERE host = 'h2' AND region = 'r1' ORDER BY region, time DESC",
+	"SELECT DISTINCT ON (region, host) * FROM cpu WHERE host = 'h4' ORDER BY host DESC, region DESC, time DESC",
+	"SELECT DISTINCT ON (host, region) * FROM cpu WHERE host = 'nobody' ORDER BY host, region, time DESC",
 	"SELECT host, max(time) AS newest FROM cpu GROUP BY host ORDER BY host",
 	"SELECT host AS h, region, max(time) FROM cpu GROUP BY 1, region HAVING max(time) > '2023-11-14' ORDER BY 1, 2",
 	"SELECT max(time), count(DISTINCT host) FROM cpu",
@@ -216,6 +219,9 @@ func TestNewestRowsAreUsedWhereTheySuffice(t *testing.T) {
 		if !s.usesNewest(sql) {
 			t.Errorf("reads the table: %s", sql)
 		}
+		if diff := cmp.Diff(layoutOf(t, s.slow, sql), layoutOf(t, s.fast, sql)); diff != "" {
+			t.Errorf("%s: columns (-whole table +newest rows)\n%s", sql, diff)
+		}
 	}
 	for _, sql := range append(otherQueries, maybeNewest[2]) {
 		if s.usesNewest(sql) {
@@ -229,6 +235,17 @@ func TestNewestRowsAreUsedWhereTheySuffice(t *testing.T) {
 		}
 	}
 	s.check(maybeNewest...)
+}
+
+// layoutOf is the schema of an answer, as text.
+func layoutOf(t *testing.T, q *Querier, sql string) string {
+	t.Helper()
+	r, err := q.Query(t.Context(), Request{Database: "db", SQL: sql})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	return r.Schema().String()
 }
 
 // What a reader has seen by any query the next one sees by the newest rows, and the other way around.

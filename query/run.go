@@ -27,7 +27,9 @@ type running struct {
 	reports  []*scanReport
 	columns  []shown // of the answer, if they can be told
 
-	ignoreNewest bool // tables are read, whether their newest rows are kept or not
+	ignoreNewest bool          // tables are read, whether their newest rows are kept or not
+	mayAnswer    bool          // plan may find the answer itself
+	answer       *directAnswer // that it has found
 
 	hadCompany atomic.Bool // another attempt was made at the same time
 }
@@ -66,7 +68,7 @@ func (r *running) fault() error {
 	return nil
 }
 
-// plan pins what a statement reads and returns the text that DuckDB runs.
+// plan pins what a statement reads and returns the text that DuckDB runs, unless it finds the answer.
 func (r *running) plan(ctx context.Context, database string, stmt *statement, used *columnNames) (string, error) {
 	r.ctx, r.ignoreNewest = ctx, r.querier.opts.ignoreNewest
 	for views := 1; ; views++ {
@@ -74,7 +76,16 @@ func (r *running) plan(ctx context.Context, database string, stmt *statement, us
 		if r.tables, err = r.pin(database, stmt); err != nil {
 			return "", err
 		}
-		scans, err := r.scans(stmt, r.tables, used)
+		if r.mayAnswer {
+			r.answer, err = r.direct(ctx, stmt)
+		}
+		if err == nil && r.answer != nil {
+			return "", nil
+		}
+		var scans []string
+		if err == nil {
+			scans, err = r.scans(stmt, r.tables, used)
+		}
 		if err == nil {
 			return stmt.text(ctx, r.querier.gate, scans)
 		}
@@ -87,11 +98,15 @@ func (r *running) plan(ctx context.Context, database string, stmt *statement, us
 }
 
 func (r *running) start(ctx context.Context, database string, stmt *statement, used *columnNames) (*Result, error) {
+	r.mayAnswer = true
 	text, err := r.plan(ctx, database, stmt, used)
 	if err != nil {
 		return nil, err
 	}
 	r.job.planned(r.reports)
+	if a := r.answer; a != nil {
+		return &Result{run: r, schema: a.schema, first: a.record, finished: true}, nil
+	}
 	if stmt.prefix != "" {
 		if text, err = r.explain(ctx, stmt.prefix, text); err != nil {
 			return nil, err
