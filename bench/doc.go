@@ -8,8 +8,10 @@
 //	go run -tags duckdb_arrow ./bench query     the TSBS queries, on files, buffers and overlapping files
 //	go run -tags duckdb_arrow ./bench mixed     all of it at once, and flushes
 //	go run -tags duckdb_arrow ./bench peers     the same work for other databases
+//	go run -tags duckdb_arrow ./bench tuning    two settings under a heavy load, in compressed time
+//	go run -tags duckdb_arrow ./bench docs      records rendered into the documentation
 //	go run -tags duckdb_arrow ./bench engine    bulk loads without HTTP, for profiles
-//	go run -tags duckdb_arrow ./bench all       all but engine and peers
+//	go run -tags duckdb_arrow ./bench all       ingest, ack, replay, start, query and mixed
 //
 // It promises:
 //
@@ -26,6 +28,6 @@
 //	    beside them, because it is what makes times noisy.
 //
 // It leaves the shape of data and queries to bench/tsbs. Nothing imports it, and it
-// keeps no bytes: directories go away with the run, --json writes a record of it.
+// keeps no bytes: directories go away with the run, --json and --record write a record of it.
 // Accounting needs Linux's /proc.
 package main

@@ -23,6 +23,8 @@ type cli struct {
 	Query  queryCmd  `cmd:"" help:"Run the TSBS queries: latency and CPU."`
 	Engine engineCmd `cmd:"" help:"Load without HTTP, in this process, for profiles."`
 	Mixed  mixedCmd  `cmd:"" help:"Bulk bodies, single lines, queries and flushes at once."`
+	Tuning tuningCmd `cmd:"" help:"What --gen1-duration and --exec-mem-pool-bytes do under a heavy load."`
+	Docs   docsCmd   `cmd:"" help:"Render the records of bench/results into docs."`
 	Peers  peersCmd  `cmd:"" help:"Give other databases the same work and print ratios."`
 	All    allCmd    `cmd:"" help:"ingest, ack, replay, start, query and mixed with their defaults."`
 }
@@ -32,6 +34,7 @@ type settings struct {
 	Server string `help:"The siltstone binary; built from ./cmd/siltstone when not given." placeholder:"BIN"`
 	Dir    string `help:"Where data directories are made; the temporary directory when not given. It should be on the disk to be measured." placeholder:"DIR"`
 	JSON   string `name:"json" help:"Also write a record of the run." placeholder:"FILE"`
+	Record bool   `help:"Write the records to bench/results and render them into docs; run it in the root of the repository."`
 	Repeat int    `help:"Run everything that often and show median and range." default:"1"`
 
 	Settle time.Duration `help:"Before each run wait, but no longer than this, until other processes leave the machine idle." default:"0s"`
@@ -74,7 +77,6 @@ type scenario struct {
 	name     string
 	settings any // for the record
 	run      func(context.Context, *bench) ([]caseResult, error)
-	base     string // the case that a second table relates the others to; empty is none
 }
 
 // run performs scenarios, prints their tables and writes the record.
@@ -91,8 +93,8 @@ func run(ctx context.Context, s *settings, scenarios ...scenario) error {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
 		fmt.Printf("\n## %s\n\n%s", sc.name, table(results))
-		if sc.base != "" {
-			fmt.Printf("\n%s", table(ratios(results, sc.base)))
+		if base := bases[sc.name]; base != "" {
+			fmt.Printf("\n%s", table(ratios(results, base)))
 		}
 		for _, note := range b.notes {
 			fmt.Printf("\n%s\n", note)
@@ -101,7 +103,13 @@ func run(ctx context.Context, s *settings, scenarios ...scenario) error {
 		b.notes = nil
 	}
 	record.Server = b.version // known only now when the server had to be built
-	return record.write(s.JSON)
+	if err := record.write(s.JSON); err != nil || !s.Record {
+		return err
+	}
+	if err := record.keep(resultsDir); err != nil {
+		return err
+	}
+	return docsCmd{}.Run(ctx, s)
 }
 
 // repeat runs a scenario as often as asked and joins the figures of each case.

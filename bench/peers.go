@@ -51,7 +51,7 @@ func peerKeys() string {
 func (c *peersCmd) Run(ctx context.Context, s *settings) error {
 	var all []scenario
 	if c.Write {
-		all = append(all, scenario{name: "peers-write", settings: c, run: c.writes, base: ourName})
+		all = append(all, scenario{name: "peers-write", settings: c, run: c.writes})
 	}
 	if c.Query {
 		all = append(all, scenario{name: "peers-query", settings: c, run: c.queries})

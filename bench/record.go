@@ -57,6 +57,26 @@ func (r *record) write(name string) error {
 	return nil
 }
 
+// keep writes the scenarios of each command to its file.
+func (r *record) keep(dir string) error {
+	byFile := make(map[string]*record)
+	for _, s := range r.Scenarios {
+		name := recordName(s.Name)
+		if byFile[name] == nil {
+			part := *r
+			part.Scenarios = nil
+			byFile[name] = &part
+		}
+		byFile[name].Scenarios = append(byFile[name].Scenarios, s)
+	}
+	for name, part := range byFile {
+		if err := part.write(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // thisMachine describes the machine and the file system that holds dir.
 func thisMachine(dir string) machine {
 	m := machine{

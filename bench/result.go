@@ -39,6 +39,14 @@ func (c *caseResult) value(name string) (float64, bool) {
 	return 0, false
 }
 
+// valueOrGap is value for plots.
+func (c *caseResult) valueOrGap(name string) float64 {
+	if v, ok := c.value(name); ok {
+		return v
+	}
+	return math.NaN()
+}
+
 // join appends the values of a repetition to those of the earlier ones. The cases and
 // their measures are the same each time, in the same order.
 func join(earlier, results []caseResult) []caseResult {
