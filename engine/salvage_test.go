@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -346,9 +347,12 @@ func TestSalvageMayBeKilledAnywhere(t *testing.T) {
 			syncAll(t, damaged, "data")
 			var killed []*vfs.MemFS
 			fs := damaged.CrashClone(vfs.CrashCloneCfg{})
+			var mu sync.Mutex // Pebble works in goroutines of its own
 			ops := 0
 			hooked := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
 				if op.Kind.ReadOrWrite() != errorfs.OpIsRead {
+					mu.Lock()
+					defer mu.Unlock()
 					if ops++; ops%*salvageStride == 0 {
 						unsynced := vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(uint64(ops), 1))}
 						killed = append(killed, fs.CrashClone(vfs.CrashCloneCfg{}), fs.CrashClone(unsynced))
