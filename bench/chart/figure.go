@@ -52,7 +52,7 @@ const style = `<style>
 @media(prefers-color-scheme:dark){:root{--ground:#0d1117;--ink:#e6edf3;--faint:#9198a1;--grid:#30363d}
 .s0{--c:#4aa3df}.s1{--c:#f08c42}.s2{--c:#2bc49a}.s3{--c:#e29cc4}.s4{--c:#e3b341}.s5{--c:#9bd3f5}}
 text{font:11px system-ui,sans-serif;fill:var(--ink)}.title{font-size:15px;font-weight:600}.head{font-size:12px;font-weight:600}
-.faint{fill:var(--faint)}.ground{fill:var(--ground)}.grid{stroke:var(--grid);stroke-width:1}
+.faint{fill:var(--faint)}.value{paint-order:stroke;stroke:var(--ground);stroke-width:3px}.ground{fill:var(--ground)}.grid{stroke:var(--grid);stroke-width:1}
 .bar{fill:var(--c)}.line{stroke:var(--c);stroke-width:2;fill:none}.dot{fill:var(--c)}
 </style>
 `
@@ -174,6 +174,7 @@ func (p Panel) drawLines(c *canvas, area box) {
 		c.text(at(i), plot.y+plot.h+textHeight+2, "", "middle", name)
 	}
 	c.text(plot.x+plot.w/2, plot.y+plot.h+2*textHeight+6, "faint", "middle", p.X)
+	var labels []label
 	for j, series := range p.Series {
 		var points []string
 		for i, v := range series.Values {
@@ -184,11 +185,20 @@ func (p Panel) drawLines(c *canvas, area box) {
 			points = append(points, fmt.Sprintf("%.1f,%.1f", x, y))
 			c.dot(class("dot", j), x, y)
 			if len(p.Series) == 1 {
-				c.text(x, y-7, "faint", "middle", number(v))
+				labels = append(labels, label{x, y - 7, number(v)})
 			}
 		}
 		c.polyline(class("line", j), points)
 	}
+	for _, l := range labels { // above the lines
+		c.text(l.x, l.y, "faint value", "middle", l.text)
+	}
+}
+
+// label is a value at its point.
+type label struct {
+	x, y float64
+	text string
 }
 
 // values are all that can be drawn.
