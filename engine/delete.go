@@ -103,6 +103,7 @@ func (e *Engine) dropFiles(t *table, files []*schema.File) error {
 // removed now is removed at the next start.
 func (e *Engine) removeDoomed(files []*schema.File) {
 	e.verifier.forget(files)
+	e.finders.forget(files)
 	if err := e.removeFiles(files); err != nil {
 		e.opts.Logger.Warn("a file that is not needed any more could not be removed; the next start tries again", "error", err)
 	}

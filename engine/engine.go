@@ -33,6 +33,7 @@ type Engine struct {
 	flusher     *flusher
 	compactor   *compactor
 	verifier    *verifier
+	finders     *finders
 	marker      marker
 	healer      *healer
 	space       space
@@ -82,6 +83,7 @@ func newEngine(opts Options) *Engine {
 	}
 	e.tables = newTables(e.buffers, newLasts(opts.FS, e.buffers))
 	e.verifier = newVerifier(e.opts.FS, e.metrics)
+	e.finders = newFinders(e.opts.FS)
 	e.ingesters.isStored = e.isStored
 	e.flusher = newFlusher(e)
 	e.healer = newHealer(e)

@@ -31,6 +31,7 @@ type TableView struct {
 	verify func(context.Context, FileRef, []schema.ColumnID) error // nil: Verify has nothing to do
 	table  *table                                                  // nil: it holds nothing
 	files  []*schema.File                                          // as the table has them
+	find   func(context.Context, *schema.Table, FileRef, *Wanted) (*partition.Snapshot, error)
 }
 
 // FileRef is a Parquet file that stays in place as long as the view is open. TableView.Verify
@@ -105,7 +106,7 @@ func tableDefs(db *schema.Database, names []string) ([]*schema.Table, error) {
 }
 
 func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
-	tv := &TableView{Table: def, verify: e.verifyFile}
+	tv := &TableView{Table: def, verify: e.verifyFile, find: e.findRows}
 	t := e.tables.find(def.ID)
 	if t == nil {
 		return tv, func() {}

@@ -228,7 +228,10 @@ func (scan *bufferScan) fill(output mapping.DataChunk) {
 	mapping.DataChunkSetSize(output, mapping.IdxT(piece.count))
 }
 
+// piecesPerThread is what is worth a thread of its own: to wake one takes as long as some pieces.
+const piecesPerThread = 8
+
 // threadCount is how many threads may work on the scan.
 func (scan *bufferScan) threadCount() int {
-	return max(1, min(scan.source.threads, len(scan.source.pieces)))
+	return max(1, min(scan.source.threads, len(scan.source.pieces)/piecesPerThread))
 }

@@ -214,6 +214,9 @@ func (s *scanReport) text() string {
 		return "pruned " + fileText(f.FileRef) + " " + why
 	})
 	list(&b, s.windows, maxListedWindows, func(w schema.TimeRange) string { return "window " + rangeText(w) })
+	if s.foundRows > 0 {
+		fmt.Fprintf(&b, "\n  found  %d rows of few series in files", s.foundRows)
+	}
 	if s.mergedRows > 0 {
 		fmt.Fprintf(&b, "\n  merge  %d buffered rows", s.mergedRows)
 	}

@@ -259,7 +259,10 @@ func TestOnlyTheKeyPrunesVersions(t *testing.T) {
 		c := constraintsOf(t, q, v.Table, sql)
 		got := [2]int{1 << 30, 1 << 30} // of the scan that reads least
 		for i := range c {
-			p := planScan(v, &c[i], &used)
+			p, err := planScan(t.Context(), v, &c[i], &used)
+			if err != nil {
+				t.Fatal(err)
+			}
 			n := 0
 			for _, run := range append(slices.Clone(p.rows.clean), p.rows.dirty...) {
 				n += run.count

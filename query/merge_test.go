@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -207,7 +208,10 @@ func TestLastWriteWinsInEveryPlan(t *testing.T) {
 func describePlan(view *engine.TableView) string {
 	all := columnNames{all: true}
 	c := constraint{time: schema.MaxTimeRange}
-	p := planScan(view, &c, &all)
+	p, err := planScan(context.Background(), view, &c, &all)
+	if err != nil {
+		return err.Error()
+	}
 	return fmt.Sprintf("windows %v clean %d partial %d dirty %d, rows clean %d dirty %d",
 		p.windows, len(p.clean), len(p.partial), len(p.dirty), len(p.rows.clean), len(p.rows.dirty))
 }

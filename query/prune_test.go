@@ -241,7 +241,10 @@ func TestOneLateRowMakesOneSmallWindow(t *testing.T) {
 	rows[250].at = epoch + 150*minute
 	s.addBuffer(v, rows, 1000)
 	c, used := constraint{time: schema.MaxTimeRange}, columnNames{all: true}
-	p := planScan(v, &c, &used)
+	p, err := planScan(t.Context(), v, &c, &used)
+	if err != nil {
+		t.Fatal(err)
+	}
 	late := schema.TimeRange{Min: epoch + 150*minute, Max: epoch + 150*minute}
 	if diff := cmp.Diff([]schema.TimeRange{late}, p.windows); diff != "" {
 		t.Error(diff)

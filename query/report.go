@@ -18,6 +18,7 @@ type scanReport struct {
 	windows                    []schema.TimeRange // where rows are merged
 	cleanRows, mergedRows      int                // from buffers
 	newest                     bool               // the newest row of each series was enough: the engine keeps it
+	foundRows                  int                // of files, if they were read here (few.go)
 }
 
 // prunedFile is a file that is left out.
@@ -30,8 +31,17 @@ type prunedFile struct {
 func (p *scanPlan) report(t *schema.Table, bounds schema.TimeRange) *scanReport {
 	r := &scanReport{
 		table: t, time: bounds, clean: p.clean, merged: p.dirty, pruned: p.pruned, windows: p.windows,
-		cleanRows: countRows(p.rows.clean), mergedRows: countRows(p.rows.dirty),
 	}
+	for _, f := range p.found.files {
+		if cover(p.windows, f.Time) == outside {
+			r.clean = append(r.clean, f)
+		} else {
+			r.merged = append(r.merged, f)
+		}
+	}
+	r.foundRows, r.cleanRows = p.found.count(p.rows.clean)
+	found, merged := p.found.count(p.rows.dirty)
+	r.foundRows, r.mergedRows = r.foundRows+found, merged
 	for _, f := range p.pruned {
 		if f.byTime {
 			r.prunedByTime++
@@ -40,14 +50,6 @@ func (p *scanPlan) report(t *schema.Table, bounds schema.TimeRange) *scanReport 
 		}
 	}
 	return r
-}
-
-func countRows(runs []rowRun) int {
-	n := 0
-	for i := range runs {
-		n += runs[i].count
-	}
-	return n
 }
 
 // files are those that are read.

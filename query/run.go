@@ -234,18 +234,21 @@ func (r *running) scan(system *systemTable, t *engine.TableView, c *constraint, 
 		return "", err
 	}
 	if rows != nil {
-		return r.newestScan(t, rows, c, used), nil
+		return r.newestScan(t, rows, c, used)
 	}
 	return r.tableScan(t, c, used)
 }
 
 // newestScan writes the scan of a table of which the newest row of each series is enough.
-func (r *running) newestScan(t *engine.TableView, rows *partition.Snapshot, c *constraint, used *columnNames) string {
-	plan := planScan(&engine.TableView{Table: t.Table, Buffers: []*partition.Snapshot{rows}}, c, used)
+func (r *running) newestScan(t *engine.TableView, rows *partition.Snapshot, c *constraint, used *columnNames) (string, error) {
+	plan, err := planScan(r.ctx, &engine.TableView{Table: t.Table, Buffers: []*partition.Snapshot{rows}}, c, used)
+	if err != nil {
+		return "", err
+	}
 	report := plan.report(t.Table, c.time)
 	report.newest = true
 	r.reports = append(r.reports, report)
-	return plan.sql(r.register)
+	return plan.sql(r.register), nil
 }
 
 func (r *running) tableScan(t *engine.TableView, c *constraint, used *columnNames) (string, error) {
@@ -253,8 +256,12 @@ func (r *running) tableScan(t *engine.TableView, c *constraint, used *columnName
 	if err != nil {
 		return "", err
 	}
-	pinned := engine.TableView{Table: t.Table, Files: files, Buffers: t.Buffers}
-	plan := planScan(&pinned, c, used)
+	pinned := *t
+	pinned.Files = files
+	plan, err := planScan(r.ctx, &pinned, c, used)
+	if err != nil {
+		return "", err
+	}
 	if err := plan.verify(r.ctx, t); err != nil {
 		return "", err
 	}

@@ -65,12 +65,14 @@ type scanPlan struct {
 	windows []schema.TimeRange
 
 	clean, partial, dirty []engine.FileRef
+	found                 foundRows // of files that DuckDB does not read
 	pruned                []prunedFile
 	rows                  bufferedRows
 }
 
-// planScan prunes a table's sources and finds what must be merged.
-func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
+// planScan prunes a table's sources and finds what must be merged. The errors are those of
+// reading rows of files (few.go).
+func planScan(ctx context.Context, t *engine.TableView, c *constraint, used *columnNames) (*scanPlan, error) {
 	p := &scanPlan{tags: t.Table.Tags(), columns: t.Table.ShownColumns()}
 	if !haveTwins(p.columns) { // their names depend on each other
 		p.columns = slices.DeleteFunc(p.columns, func(c schema.Column) bool { return c.ID != 0 && !used.has(c.Name) })
@@ -83,18 +85,36 @@ func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
 		p.wanted = p.latest.wanted(c)
 	}
 	var files []engine.FileRef
-	var ranges []ownedRange
-	var sources [][]schema.TimeRange
 	for _, f := range t.Files {
 		if c.allowsFile(f.File) {
 			files = append(files, f)
-			ranges = append(ranges, ownedRange{f.Time, aFile})
-			sources = append(sources, []schema.TimeRange{f.Time})
 		} else {
 			p.pruned = append(p.pruned, prunedFile{f, !c.allowsTime(f.Time)})
 		}
 	}
-	buffers := newBuffers(t.Buffers, c, int64(len(files)))
+	if err := p.findFew(ctx, t, c, files); err != nil {
+		return nil, err
+	}
+	if p.found.files != nil {
+		files = nil
+	}
+	buffers := newBuffers(append(p.found.rows, t.Buffers...), c, int64(len(files)))
+	p.findWindows(files, buffers)
+	for i := range buffers {
+		buffers[i].split(p.windows, &p.rows)
+	}
+	p.sortFiles(files)
+	return p, nil
+}
+
+// findWindows finds the windows of time in which sources overlap.
+func (p *scanPlan) findWindows(files []engine.FileRef, buffers []buffer) {
+	var ranges []ownedRange
+	var sources [][]schema.TimeRange
+	for _, f := range files {
+		ranges = append(ranges, ownedRange{f.Time, aFile})
+		sources = append(sources, []schema.TimeRange{f.Time})
+	}
 	for i := range buffers {
 		ranges = append(ranges, ownedRange{buffers[i].Time, i})
 	}
@@ -103,11 +123,6 @@ func planScan(t *engine.TableView, c *constraint, used *columnNames) *scanPlan {
 		sources = append(sources, buffers[i].ranges(index.others(buffers[i].Time, i)))
 	}
 	p.windows = representable(overlapWindows(sources))
-	for i := range buffers {
-		buffers[i].split(p.windows, &p.rows)
-	}
-	p.sortFiles(files)
-	return p
 }
 
 // aFile owns a range that is not a buffer's.

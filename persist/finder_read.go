@@ -1,0 +1,405 @@
+package persist
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+
+	"github.com/apache/arrow-go/v18/parquet"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// series finds the wanted series, by row group.
+func (f *Finder) series(w *Wanted) ([][]span, *Found, error) {
+	sets, some := f.sets(w)
+	spans := make([][]span, len(f.groups))
+	found := &Found{}
+	for _, t := range f.tags {
+		found.Tags = append(found.Tags, FoundTag{ID: t.id})
+	}
+	if !some || w.Time.IsEmpty() {
+		return spans, found, nil
+	}
+	places := make([]map[uint32]uint32, len(f.tags)) // by index in the file: position in the answer, plus 1
+	for i := range places {
+		places[i] = make(map[uint32]uint32)
+	}
+	rows := 0
+	for g := range f.groups {
+		group := &f.groups[g]
+		if !group.time.Overlaps(w.Time) {
+			continue
+		}
+		for s := group.first; s < group.next; s++ {
+			indices := f.indices[s*len(f.tags) : (s+1)*len(f.tags)]
+			if !meets(indices, sets) {
+				continue
+			}
+			one := span{int(f.starts[s]), group.rows, uint32(found.Series)}
+			if s+1 < group.next {
+				one.to = int(f.starts[s+1])
+			}
+			if rows += one.to - one.from; rows > w.MaxSeriesRows {
+				return nil, nil, fmt.Errorf("%w: the series have more than %d rows", ErrNotSupported, w.MaxSeriesRows)
+			}
+			spans[g] = append(spans[g], one)
+			found.Series++
+			for i, index := range indices {
+				found.Tags[i].add(index, f.tags[i].values, places[i])
+			}
+		}
+	}
+	return spans, found, nil
+}
+
+func (t *FoundTag) add(index uint32, values []string, places map[uint32]uint32) {
+	if index == 0 {
+		t.Indices = append(t.Indices, 0)
+		return
+	}
+	place, ok := places[index]
+	if !ok {
+		t.Values = append(t.Values, values[index-1])
+		place = uint32(len(t.Values))
+		places[index] = place
+	}
+	t.Indices = append(t.Indices, place)
+}
+
+// tagSet are the wanted values of the tag at a position, by index; 0, null, is never wanted.
+type tagSet struct {
+	tag    int
+	wanted []bool
+}
+
+// sets translates the wanted values; some is false if none of a tag's occurs in the file.
+func (f *Finder) sets(w *Wanted) (sets []tagSet, some bool) {
+	for id, values := range w.Tags {
+		tag := slices.IndexFunc(f.tags, func(t tagValues) bool { return t.id == id })
+		if tag < 0 {
+			return nil, false
+		}
+		set := tagSet{tag, make([]bool, len(f.tags[tag].values)+1)}
+		wanted := make(map[string]bool, len(values))
+		for _, v := range values {
+			wanted[v] = true
+		}
+		any := false
+		for i, v := range f.tags[tag].values {
+			set.wanted[i+1] = wanted[v]
+			any = any || wanted[v]
+		}
+		if !any {
+			return nil, false
+		}
+		sets = append(sets, set)
+	}
+	return sets, true
+}
+
+func meets(indices []uint32, sets []tagSet) bool {
+	for i := range sets {
+		if !sets[i].wanted[indices[sets[i].tag]] {
+			return false
+		}
+	}
+	return true
+}
+
+// fields returns the named columns that the file has and that are no tags.
+func (f *Finder) fields(ids []schema.ColumnID) []schema.Column {
+	var fields []schema.Column
+	for _, id := range ids {
+		i := slices.IndexFunc(f.columns, func(c schema.Column) bool { return c.ID == id })
+		if i >= 0 && f.columns[i].Type != schema.Tag {
+			fields = append(fields, f.columns[i])
+		}
+	}
+	return fields
+}
+
+// place returns a field's column chunk in a row group: tags, time and fields are in this order.
+func (f *Finder) place(g *finderGroup, field schema.Column) *chunkPlace {
+	_, fields := split(f.columns)
+	return &g.chunks[len(f.tags)+1+slices.Index(fields, field)]
+}
+
+// readTimes reads the times of spans, and returns what of them lies in a range.
+func (f *Finder) readTimes(g *finderGroup, src io.ReaderAt, spans []span, r schema.TimeRange, into *FoundPiece) ([]span, error) {
+	rows := countSpans(spans)
+	into.Times = make([]int64, 0, rows)
+	var trimmed []span
+	buffers := pagePool.Get().(*pageBuffers)
+	defer pagePool.Put(buffers)
+	times := make([]uint64, rows)
+	c := &g.chunks[len(f.tags)]
+	if err := c.readWords(src, spans, times, nil, buffers); err != nil {
+		return nil, fmt.Errorf("time: %w", err)
+	}
+	into.Range = schema.EmptyTimeRange
+	for _, s := range spans {
+		all := times[:s.to-s.from]
+		times = times[s.to-s.from:]
+		from := sort.Search(len(all), func(i int) bool { return int64(all[i]) >= r.Min })
+		to := from + sort.Search(len(all)-from, func(i int) bool { return int64(all[from+i]) > r.Max })
+		if from == to {
+			continue
+		}
+		trimmed = append(trimmed, span{s.from + from, s.from + to, s.series})
+		for _, t := range all[from:to] {
+			into.Times = append(into.Times, int64(t))
+			into.Series = append(into.Series, s.series)
+		}
+		into.Range = into.Range.Include(int64(all[from])).Include(int64(all[to-1]))
+	}
+	return trimmed, nil
+}
+
+func countSpans(spans []span) (rows int) {
+	for _, s := range spans {
+		rows += s.to - s.from
+	}
+	return rows
+}
+
+// readField reads a field of the rows in spans.
+func (f *Finder) readField(g *finderGroup, src io.ReaderAt, spans []span, column schema.Column, into *FoundField) error {
+	rows := countSpans(spans)
+	into.Column = column
+	if rows == 0 {
+		return nil
+	}
+	buffers := pagePool.Get().(*pageBuffers)
+	defer pagePool.Put(buffers)
+	c := f.place(g, column)
+	valid := make([]uint64, (rows+63)/64)
+	var err error
+	switch column.Type {
+	case schema.Bool:
+		into.Bools = make([]uint8, rows)
+		err = c.readBools(src, spans, into.Bools, valid, buffers)
+	case schema.String:
+		into.Offsets = make([]uint32, 1, rows+1)
+		err = c.readTexts(src, spans, into, valid, buffers)
+	default:
+		into.Words = make([]uint64, rows)
+		err = c.readWords(src, spans, into.Words, valid, buffers)
+	}
+	if err != nil {
+		return fmt.Errorf("column %q: %w", column.Name, err)
+	}
+	for i := range rows {
+		if valid[i/64]>>(i%64)&1 == 0 {
+			into.Valid = valid
+			break
+		}
+	}
+	return nil
+}
+
+// pageVisit is called for the part of a span that lies in a page: rows from to to of the page
+// become the rows from out on of the answer.
+type pageVisit func(p *page, present *presence, values []byte, from, to, out int) error
+
+// visit goes through the pages in which spans lie, in order; begin is called before a page.
+func (c *chunkPlace) visit(src io.ReaderAt, spans []span, buffers *pageBuffers, begin func(p *page, values []byte, count int) error, part pageVisit) error {
+	if err := c.scan(src); err != nil {
+		return err
+	}
+	out := 0
+	var open *page
+	var present presence
+	var values []byte
+	for _, s := range spans {
+		k := sort.Search(len(c.pages), func(i int) bool { return c.pages[i].first+c.pages[i].rows > s.from })
+		for row := s.from; row < s.to; k++ {
+			if k >= len(c.pages) {
+				return errShortPage
+			}
+			p := &c.pages[k]
+			if p != open {
+				body, err := buffers.read(src, p)
+				if err != nil {
+					return err
+				}
+				if present, values, err = c.split(body, p.rows); err != nil {
+					return err
+				}
+				if err := begin(p, values, present.rank(p.rows)); err != nil {
+					return err
+				}
+				open = p
+			}
+			to := min(s.to, p.first+p.rows)
+			if err := part(p, &present, values, row-p.first, to-p.first, out); err != nil {
+				return err
+			}
+			out += to - row
+			row = to
+		}
+	}
+	return nil
+}
+
+// setRange sets bits from, from+1, … to-1.
+func setRange(set []uint64, from, to int) {
+	for from < to && from%64 != 0 {
+		set[from/64] |= 1 << (from % 64)
+		from++
+	}
+	for ; from+64 <= to; from += 64 {
+		set[from/64] = ^uint64(0)
+	}
+	for ; from < to; from++ {
+		set[from/64] |= 1 << (from % 64)
+	}
+}
+
+// readWords reads numbers; valid is nil for a column that is not optional.
+func (c *chunkPlace) readWords(src io.ReaderAt, spans []span, dst, valid []uint64, buffers *pageBuffers) error {
+	dictionary, err := c.dictionaryWords(src, buffers)
+	if err != nil {
+		return err
+	}
+	var reader words
+	done := 0 // values of the page that were passed or read
+	begin := func(p *page, values []byte, count int) error {
+		done = 0
+		reader, err = newWords(p.encoding, values, count, dictionary)
+		return err
+	}
+	return c.visit(src, spans, buffers, begin, func(_ *page, present *presence, _ []byte, from, to, out int) error {
+		first, last := present.rank(from), present.rank(to)
+		if err := reader.skip(first - done); err != nil {
+			return err
+		}
+		done = last
+		if err := reader.read(dst[out : out+last-first]); err != nil {
+			return err
+		}
+		if valid == nil {
+			return nil
+		}
+		if last-first == to-from {
+			setRange(valid, out, out+to-from)
+			return nil
+		}
+		// Move the values to their rows, from the end.
+		for i, v := to-from-1, out+last-first; i >= 0; i-- {
+			if present.has(from + i) {
+				v--
+				dst[out+i] = dst[v]
+				valid[(out+i)/64] |= 1 << ((out + i) % 64)
+			} else {
+				dst[out+i] = 0
+			}
+		}
+		return nil
+	})
+}
+
+// dictionaryWords reads the dictionary of a column of numbers.
+func (c *chunkPlace) dictionaryWords(src io.ReaderAt, buffers *pageBuffers) ([]uint64, error) {
+	if err := c.scan(src); err != nil || c.dict == nil {
+		return nil, err
+	}
+	body, err := buffers.read(src, c.dict)
+	if err != nil {
+		return nil, err
+	}
+	if c.dict.rows > len(body)/8 {
+		return nil, errShortPage
+	}
+	values := make([]uint64, c.dict.rows)
+	return values, (&plainWords{body}).read(values)
+}
+
+func (c *chunkPlace) readBools(src io.ReaderAt, spans []span, dst []uint8, valid []uint64, buffers *pageBuffers) error {
+	begin := func(p *page, _ []byte, _ int) error {
+		if p.encoding != parquet.Encodings.Plain {
+			return fmt.Errorf("%w: booleans in encoding %v", ErrNotSupported, p.encoding)
+		}
+		return nil
+	}
+	return c.visit(src, spans, buffers, begin, func(_ *page, present *presence, values []byte, from, to, out int) error {
+		for row := from; row < to; row++ {
+			if !present.has(row) {
+				continue
+			}
+			bit, err := bitAt(values, present.rank(row))
+			if err != nil {
+				return err
+			}
+			at := out + row - from
+			dst[at] = bit
+			valid[at/64] |= 1 << (at % 64)
+		}
+		return nil
+	})
+}
+
+func (c *chunkPlace) readTexts(src io.ReaderAt, spans []span, into *FoundField, valid []uint64, buffers *pageBuffers) error {
+	if err := c.scan(src); err != nil {
+		return err
+	}
+	own := pagePool.Get().(*pageBuffers) // the dictionary's
+	defer pagePool.Put(own)
+	dictionary, err := c.texts(src, own)
+	if err != nil {
+		return err
+	}
+	var next func() ([]byte, error)
+	done := 0
+	begin := func(p *page, values []byte, _ int) error {
+		done = 0
+		next, err = textReader(p.encoding, values, dictionary)
+		return err
+	}
+	return c.visit(src, spans, buffers, begin, func(_ *page, present *presence, _ []byte, from, to, out int) error {
+		for ; done < present.rank(from); done++ {
+			if _, err := next(); err != nil {
+				return err
+			}
+		}
+		for row := from; row < to; row++ {
+			if present.has(row) {
+				text, err := next()
+				if err != nil {
+					return err
+				}
+				done++
+				into.Data = append(into.Data, text...)
+				at := out + row - from
+				valid[at/64] |= 1 << (at % 64)
+			}
+			into.Offsets = append(into.Offsets, uint32(len(into.Data)))
+		}
+		return nil
+	})
+}
+
+// textReader returns a function that gives the texts of a page, one after the other.
+func textReader(encoding parquet.Encoding, values []byte, dictionary [][]byte) (func() ([]byte, error), error) {
+	switch encoding {
+	case parquet.Encodings.Plain:
+		return func() (text []byte, err error) {
+			text, values, err = nextText(values)
+			return text, err
+		}, nil
+	case parquet.Encodings.RLEDict, parquet.Encodings.PlainDict:
+		h, err := newIndices(values)
+		return func() ([]byte, error) {
+			k, _, err := h.run(1)
+			if err == nil && int(k) >= len(dictionary) {
+				err = fmt.Errorf("index %d in a dictionary of %d values", k, len(dictionary))
+			}
+			if err != nil {
+				return nil, err
+			}
+			return dictionary[k], nil
+		}, err
+	}
+	return nil, fmt.Errorf("%w: texts in encoding %v", ErrNotSupported, encoding)
+}
