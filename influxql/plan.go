@@ -54,6 +54,8 @@ type Step struct {
 	// SQL selects the columns of the plan but for the measurement, in order of series and
 	// then of time. Empty means that Rows are the answer.
 	SQL string
+	// Newest is not nil if newest points suffice.
+	Newest *Newest
 	// Rows are text that the schema knows, by column.
 	Rows [][]string
 }

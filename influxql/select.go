@@ -128,12 +128,14 @@ func (c *compiler) plan(stmt *influxql.SelectStatement) (*Plan, error) {
 				return nil, err
 			}
 		}
-		sql, err := c.newLevel(stmt, nil, l).step()
+		level := c.newLevel(stmt, nil, l)
+		newest := level.newest()
+		sql, err := level.step()
 		if err != nil {
 			return nil, err
 		}
 		if sql != "" {
-			plan.Steps = append(plan.Steps, Step{Name: l.name, Database: l.database, SQL: sql})
+			plan.Steps = append(plan.Steps, Step{Name: l.name, Database: l.database, SQL: sql, Newest: newest})
 		}
 	}
 	return plan, nil

@@ -170,7 +170,7 @@ func (r *InfluxQLResult) start() bool {
 			return r.err == nil
 		}
 		var err error
-		r.step, err = r.job.sql(Request{Database: step.Database, SQL: step.SQL, compiled: true})
+		r.step, err = r.job.sql(Request{Database: step.Database, SQL: step.SQL, compiled: true, newest: step.Newest})
 		if isMissing(err) {
 			continue // dropped since the plan was made
 		}

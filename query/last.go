@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/influxql"
 	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -93,6 +94,31 @@ func (b *buffer) eachWanted(chunk *partition.Chunk, isGood func(row int) bool) b
 func hasValue(chunk *partition.Chunk, id schema.ColumnID, row int) bool {
 	i := slices.IndexFunc(chunk.Fields, func(f partition.Field) bool { return f.ID == id })
 	return i >= 0 && chunk.Fields[i].IsValid(row)
+}
+
+// compiledRules are what the compiler of InfluxQL knows of a step, whose scans are all of its measurement.
+func compiledRules(known *influxql.Newest, tables []*schema.Table) []*newestRule {
+	rules := make([]*newestRule, len(tables))
+	for i, t := range tables {
+		if t == nil {
+			continue
+		}
+		rule := &newestRule{until: math.MaxInt64, isDear: true}
+		isKnown := true
+		idsOf := func(names []string) (ids []schema.ColumnID) {
+			for _, name := range names {
+				c, ok := t.Column(name)
+				isKnown = isKnown && ok
+				ids = append(ids, c.ID)
+			}
+			return ids
+		}
+		rule.complete, rule.anyOf = idsOf(known.Complete), idsOf(known.AnyOf)
+		if isKnown {
+			rules[i] = rule
+		}
+	}
+	return rules
 }
 
 // newest returns the newest rows of a table, or nil where the query has to read all.

@@ -19,14 +19,18 @@ import (
 // the one with LIMIT 1, of the whole table or of given tags, are answered without DuckDB, which needs
 // several times as long to print, to plan and to run them as it takes to pick the rows.
 
-// maxDirectRows bounds the rows that are sorted and held here, where nobody counts them. It is also far
-// beyond what a person asks for at once.
-const maxDirectRows = 16 << 10
+// maxDirectRows bounds the rows that are sorted here, where nobody counts the 16 bytes that each takes.
+const maxDirectRows = 256 << 10
+
+// directRecordRows is the size of the records that are made of them.
+const directRecordRows = 4096
 
 // directAnswer is an answer that was made without DuckDB.
 type directAnswer struct {
-	schema *arrow.Schema
-	record arrow.RecordBatch
+	schema  *arrow.Schema
+	columns []schema.Column
+	newest  *partition.Snapshot
+	rows    []place // that are left
 }
 
 // directQuery is a plain question for newest rows.
@@ -235,31 +239,43 @@ func firstOfEach(rows []place, tags []*partition.TagColumn) []place {
 	})
 }
 
-// answer makes a record of rows, whose schema is that of an answer of DuckDB.
+// answer describes rows as DuckDB does.
 func (q *directQuery) answer(s *partition.Snapshot, rows []place, columns []shown) *directAnswer {
-	fields, arrays := make([]arrow.Field, len(columns)), make([]arrow.Array, len(columns))
+	fields := make([]arrow.Field, len(columns))
 	for i, c := range q.columns {
-		var kind arrow.DataType = instant
-		if c.ID != 0 {
-			kind = arrowType(c.Type)
-		}
-		fields[i] = arrow.Field{Name: columns[i].name, Type: kind, Nullable: true}
-		arrays[i] = directColumn(s, rows, c, kind)
+		fields[i] = arrow.Field{Name: columns[i].name, Type: directType(c), Nullable: true}
 	}
-	layout := arrow.NewSchema(fields, nil)
-	a := &directAnswer{schema: describeColumns(layout, columns)}
-	if len(rows) > 0 {
-		a.record = array.NewRecordBatch(a.schema, arrays, int64(len(rows)))
+	return &directAnswer{describeColumns(arrow.NewSchema(fields, nil), columns), q.columns, s, rows}
+}
+
+func directType(c schema.Column) arrow.DataType {
+	if c.ID == 0 {
+		return instant
 	}
+	return arrowType(c.Type)
+}
+
+// next returns the next rows, or nil at the end.
+func (a *directAnswer) next() arrow.RecordBatch {
+	n := min(len(a.rows), directRecordRows)
+	if n == 0 {
+		return nil
+	}
+	arrays := make([]arrow.Array, len(a.columns))
+	for i, c := range a.columns {
+		arrays[i] = directColumn(a.newest, a.rows[:n], c)
+	}
+	a.rows = a.rows[n:]
+	record := array.NewRecordBatch(a.schema, arrays, int64(n))
 	for _, column := range arrays {
 		column.Release()
 	}
-	return a
+	return record
 }
 
 // directColumn gathers one column.
-func directColumn(s *partition.Snapshot, rows []place, c schema.Column, kind arrow.DataType) arrow.Array {
-	builder := array.NewBuilder(memory.DefaultAllocator, kind)
+func directColumn(s *partition.Snapshot, rows []place, c schema.Column) arrow.Array {
+	builder := array.NewBuilder(memory.DefaultAllocator, directType(c))
 	defer builder.Release()
 	builder.Reserve(len(rows))
 	if c.ID == 0 {

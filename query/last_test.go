@@ -235,6 +235,12 @@ func TestNewestRowsAreUsedWhereTheySuffice(t *testing.T) {
 		}
 	}
 	s.check(maybeNewest...)
+	var many []string
+	for i := range 2*directRecordRows + 1 {
+		many = append(many, fmt.Sprintf("many,host=%d n=%di %d", i, i, epoch))
+	}
+	s.write(many...)
+	s.check("SELECT DISTINCT ON (host) * FROM many ORDER BY host, time DESC", "SELECT n FROM many WHERE host = '17' ORDER BY time DESC LIMIT 1")
 }
 
 // layoutOf is the schema of an answer, as text.

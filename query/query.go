@@ -12,6 +12,7 @@ import (
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
+	"github.com/siltstone-db/siltstone/influxql"
 	"github.com/siltstone-db/siltstone/internal/sqltext"
 )
 
@@ -166,7 +167,8 @@ type Request struct {
 	Params map[string]any
 	Origin Origin
 
-	compiled bool // from InfluxQL
+	compiled bool             // from InfluxQL
+	newest   *influxql.Newest // what the compiler knows of it
 }
 
 // Query starts a query and returns when its first rows are there. The caller must close
@@ -201,7 +203,7 @@ func (j *job) try(req Request) (result *Result, hadCompany bool, err error) {
 	if err := j.admit(); err != nil {
 		return nil, false, err
 	}
-	run := &running{querier: q, job: j}
+	run := &running{querier: q, job: j, compiled: req.newest}
 	q.attempts.add(run)
 	defer func() { // also when start panics: what is pinned would stay so for ever
 		if result == nil {

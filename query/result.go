@@ -22,6 +22,7 @@ type Result struct {
 	run        *running
 	schema     *arrow.Schema
 	converters []converter       // by column; nil for those that stay
+	direct     *directAnswer     // where the rows come from; nil: the run's stream
 	first      arrow.RecordBatch // fetched by Query, not yet handed out
 	current    arrow.RecordBatch
 	err        error
@@ -104,9 +105,9 @@ func (r *Result) Next() bool {
 	if r.finished || r.err != nil {
 		return false
 	}
-	batch, err := r.run.stream.next()
+	batch, err := r.fetch()
 	if err != nil {
-		r.err = r.explain(err)
+		r.err = err
 		return false
 	}
 	if batch == nil {
@@ -118,6 +119,21 @@ func (r *Result) Next() bool {
 	}
 	r.run.job.answered(r.current)
 	return true
+}
+
+// fetch returns the next rows, or nil at the end.
+func (r *Result) fetch() (arrow.RecordBatch, error) {
+	if r.direct != nil {
+		if err := r.run.job.ctx.Err(); err != nil {
+			return nil, r.run.job.explain(err)
+		}
+		return r.direct.next(), nil
+	}
+	batch, err := r.run.stream.next()
+	if err != nil {
+		return nil, r.explain(err)
+	}
+	return batch, nil
 }
 
 // Record is the current record. It is valid until the next call of Next, unless retained.

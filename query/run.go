@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/influxql"
 	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -27,9 +28,10 @@ type running struct {
 	reports  []*scanReport
 	columns  []shown // of the answer, if they can be told
 
-	ignoreNewest bool          // tables are read, whether their newest rows are kept or not
-	mayAnswer    bool          // plan may find the answer itself
-	answer       *directAnswer // that it has found
+	compiled     *influxql.Newest // what is known of a compiled statement
+	ignoreNewest bool             // tables are read, whether their newest rows are kept or not
+	mayAnswer    bool             // plan may find the answer itself
+	answer       *directAnswer    // that it has found
 
 	hadCompany atomic.Bool // another attempt was made at the same time
 }
@@ -105,7 +107,7 @@ func (r *running) start(ctx context.Context, database string, stmt *statement, u
 	}
 	r.job.planned(r.reports)
 	if a := r.answer; a != nil {
-		return &Result{run: r, schema: a.schema, first: a.record, finished: true}, nil
+		return &Result{run: r, schema: a.schema, direct: a, converters: make([]converter, len(a.columns)), first: a.next()}, nil
 	}
 	if stmt.prefix != "" {
 		if text, err = r.explain(ctx, stmt.prefix, text); err != nil {
@@ -213,6 +215,9 @@ func (r *running) scans(stmt *statement, tables []*engine.TableView, used *colum
 	r.columns = stmt.lineage(definitions)
 	constraints := stmt.constraints(definitions)
 	newest := stmt.newestRules(definitions)
+	if r.compiled != nil {
+		newest = compiledRules(r.compiled, definitions)
+	}
 	var scans []string
 	for i, t := range tables {
 		sql, err := r.scan(stmt.tables[i].system, t, &constraints[i], used, newest[i])
