@@ -56,7 +56,12 @@ const (
 // Refused: a goroutine that writes for all (two switches of context for a lone
 // writer, which then waits longer than for the disk); leaving the callbacks to each
 // committer (they must run in order, so all would queue at a lock); applying before
-// handing over (larger groups, but the disk waits for the slowest callback).
+// handing over (larger groups, but the disk waits for the slowest callback); a file opened
+// with O_DSYNC, or pwritev2 with RWF_DSYNC, in place of write and fdatasync (one system call less of
+// 150 µs that a sync of 288 bytes takes, of which nothing could be measured, and the file system
+// seam has neither); a leader that yields before it takes its group, so that those who are ready
+// to run join it (29 records a sync in place of 26 with 64 clients, but beside large requests
+// the scheduler may come back to it only after dozens of others).
 
 // commit is one record on its way. It is reused.
 type commit struct {
