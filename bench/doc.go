@@ -7,6 +7,7 @@
 //	go run -tags duckdb_arrow ./bench start     start-up on thousands of files
 //	go run -tags duckdb_arrow ./bench query     the TSBS queries, on files, buffers and overlapping files
 //	go run -tags duckdb_arrow ./bench mixed     all of it at once, and flushes
+//	go run -tags duckdb_arrow ./bench compact   files merged into fewer
 //	go run -tags duckdb_arrow ./bench peers     the same work for other databases
 //	go run -tags duckdb_arrow ./bench tuning    two settings under a heavy load, in compressed time
 //	go run -tags duckdb_arrow ./bench docs      records rendered into the documentation

@@ -145,6 +145,9 @@ const mib = 1 << 20
 // widestTable is the number of cases that still fit side by side.
 const widestTable = 4
 
+// manyMeasures, for each case, are easier to read below each other.
+const manyMeasures = 3
+
 // table prints results in Markdown, readable as it is: a column for each case, or for
 // each measure when there are many cases. A measure that a case does not have leaves its
 // cell empty.
@@ -164,7 +167,7 @@ func table(results []caseResult) string {
 		}
 		grid = append(grid, row)
 	}
-	if len(results) <= widestTable {
+	if len(results) <= widestTable || len(grid[0]) > manyMeasures*len(results) {
 		grid = transpose(grid)
 	}
 	return markdown(grid)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,7 +33,7 @@ func (b *bench) serve(ctx context.Context, dir string, flags ...string) (*server
 		return nil, fmt.Errorf("the server's old address: %w", err)
 	}
 	args := append([]string{"serve", "--data-dir", s.dataDir(), "--http-bind", "127.0.0.1:0", "--tcp-listener-file-path", addressFile}, flags...)
-	if s.child, err = startChild("the server", filepath.Join(dir, "log"), nil, binary, args...); err != nil {
+	if s.child, err = startChild("the server", filepath.Join(dir, "log"), serverEnvironment, binary, args...); err != nil {
 		return nil, err
 	}
 	err = s.await(ctx, func() bool {
@@ -42,6 +43,10 @@ func (b *bench) serve(ctx context.Context, dir string, flags ...string) (*server
 	})
 	return s, err
 }
+
+// serverEnvironment keeps the server from merging files at moments of its own, which would be
+// measured by chance.
+var serverEnvironment = []string{"SILTSTONE_COMPACTION=off"}
 
 func (s *server) dataDir() string { return filepath.Join(s.dir, "data") }
 
@@ -98,4 +103,22 @@ func (s *server) logBytes() (held, written float64, err error) {
 	}
 	written, err = s.metric("siltstone_wal_written_bytes_total")
 	return held, written, err
+}
+
+// storedFiles asks for the number of Parquet files of the database and their size. Files that
+// were merged may stay on the disk a while longer.
+func (s *server) storedFiles() (files, bytes float64, err error) {
+	const sql = "SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::BIGINT AS bytes FROM system.parquet_files"
+	text, err := s.once(queryRequest(sql), http.StatusOK)
+	if err != nil {
+		return 0, 0, fmt.Errorf("asking for the files: %w", err)
+	}
+	var held []struct{ Files, Bytes float64 }
+	if err := decode(text, &held); err != nil {
+		return 0, 0, fmt.Errorf("asking for the files: %w", err)
+	}
+	if len(held) != 1 {
+		return 0, 0, errors.New("asking for the files: no answer")
+	}
+	return held[0].Files, held[0].Bytes, nil
 }

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"time"
 )
@@ -131,16 +129,10 @@ func (s *server) reportFiles(result *caseResult, stood time.Duration) error {
 	if err != nil {
 		return err
 	}
-	// Those of the single lines are left out.
-	q := url.Values{"db": {database}, "q": {"SELECT count(*) AS files, sum(size_bytes)::BIGINT AS bytes FROM system.parquet_files"}, "format": {"json"}}
-	var held []struct{ Files, Bytes float64 }
-	if err := s.askOne("/api/v3/query_sql?"+q.Encode(), &held); err != nil {
-		return fmt.Errorf("asking for the files: %w", err)
+	n, total, err := s.storedFiles() // without those of the single lines
+	if err != nil {
+		return err
 	}
-	if len(held) != 1 {
-		return errors.New("asking for the files: no answer")
-	}
-	n, total := held[0].Files, held[0].Bytes
 	result.add(memoryMeasure, float64(memory)/mib)
 	result.add("flushes", flushes)
 	if flushes > 0 {

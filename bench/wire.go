@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -110,6 +111,31 @@ func (e endpoint) get(target string) ([]byte, error) {
 func (s *server) flush() error {
 	_, err := s.once(newRequest("POST", "/api/v3/flush", "", nil), http.StatusNoContent)
 	return err
+}
+
+// errNoCompaction occurs when the server is one that cannot merge files.
+var errNoCompaction = errors.New("the server does not know POST /api/v3/compact")
+
+// compact has the server merge files, and waits for it.
+func (e endpoint) compact() error {
+	c, err := e.dial()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	r := newRequest("POST", "/api/v3/compact?wait=true", "", nil)
+	status, answer, err := c.do(r)
+	switch {
+	case err != nil:
+		return err
+	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
+		return errNoCompaction
+	case status != http.StatusOK:
+		return statusError(r, status, answer)
+	case !bytes.Contains(answer, []byte(`"summary"`)):
+		return fmt.Errorf("the compaction was cut off: %.500s", answer)
+	}
+	return nil
 }
 
 // expectRows asks for the number of rows in some tables and compares (B3).
