@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/siltstone-db/siltstone/partition"
+	"github.com/siltstone-db/siltstone/persist"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -32,6 +35,17 @@ type TableView struct {
 	table  *table                                                  // nil: it holds nothing
 	files  []*schema.File                                          // as the table has them
 	find   func(context.Context, *schema.Table, FileRef, *Wanted) (*partition.Snapshot, error)
+	fs     vfs.FS // of the files; nil is the machine's
+}
+
+// Columns reads the footer of a file, whose columns may then be read one by one, those
+// that were verified. It stays valid as long as the file is in place.
+func (t *TableView) Columns(f FileRef) (*persist.Columns, error) {
+	fs := t.fs
+	if fs == nil {
+		fs = vfs.Default
+	}
+	return persist.OpenColumns(fs, f.Path)
 }
 
 // FileRef is a Parquet file that stays in place as long as the view is open. TableView.Verify
@@ -106,7 +120,7 @@ func tableDefs(db *schema.Database, names []string) ([]*schema.Table, error) {
 }
 
 func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
-	tv := &TableView{Table: def, verify: e.verifyFile, find: e.findRows}
+	tv := &TableView{Table: def, verify: e.verifyFile, find: e.findRows, fs: e.opts.FS}
 	t := e.tables.find(def.ID)
 	if t == nil {
 		return tv, func() {}

@@ -61,6 +61,7 @@ type Options struct {
 	Now func() time.Time
 
 	ignoreNewest bool // for tests: what the engine keeps of newest rows is not used
+	noFold       bool // for tests and comparisons: aggregates are all DuckDB's
 }
 
 // DefaultMaxSQLBytes bounds a query's text, because parsing and planning are not

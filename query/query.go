@@ -28,6 +28,7 @@ type Querier struct {
 	slots   chan struct{} // one token for each running query
 	queued  atomic.Int64  // those that wait for a slot
 	log     queryLog
+	footers footers
 
 	attempts *attempts
 

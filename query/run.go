@@ -220,7 +220,7 @@ func (r *running) scans(stmt *statement, tables []*engine.TableView, used *colum
 	}
 	var scans []string
 	for i, t := range tables {
-		sql, err := r.scan(stmt.tables[i].system, t, &constraints[i], used, newest[i])
+		sql, err := r.scan(stmt, i, t, &constraints[i], used, newest[i])
 		if err != nil {
 			return nil, err
 		}
@@ -230,8 +230,8 @@ func (r *running) scans(stmt *statement, tables []*engine.TableView, used *colum
 }
 
 // scan writes the scan of one table, pinned where it has rows.
-func (r *running) scan(system *systemTable, t *engine.TableView, c *constraint, used *columnNames, newest *newestRule) (string, error) {
-	if system != nil {
+func (r *running) scan(stmt *statement, i int, t *engine.TableView, c *constraint, used *columnNames, newest *newestRule) (string, error) {
+	if system := stmt.tables[i].system; system != nil {
 		return r.systemScan(system, t, c)
 	}
 	rows, err := r.newest(r.ctx, t, newest, c)
@@ -241,7 +241,11 @@ func (r *running) scan(system *systemTable, t *engine.TableView, c *constraint, 
 	if rows != nil {
 		return r.newestScan(t, rows, c, used)
 	}
-	return r.tableScan(t, c, used)
+	var f *fold
+	if stmt.prefix == "" && stmt.describes == "" && !r.querier.opts.noFold {
+		f = stmt.foldOf(r.ctx, r.querier.gate, i, t.Table)
+	}
+	return r.tableScan(stmt, f, t, c, used)
 }
 
 // newestScan writes the scan of a table of which the newest row of each series is enough.
@@ -256,7 +260,8 @@ func (r *running) newestScan(t *engine.TableView, rows *partition.Snapshot, c *c
 	return plan.sql(r.register), nil
 }
 
-func (r *running) tableScan(t *engine.TableView, c *constraint, used *columnNames) (string, error) {
+// tableScan writes the scan of a table, whose rows are folded where f is not nil and allows it.
+func (r *running) tableScan(stmt *statement, f *fold, t *engine.TableView, c *constraint, used *columnNames) (string, error) {
 	files, err := absolute(t.Files)
 	if err != nil {
 		return "", err
@@ -271,7 +276,30 @@ func (r *running) tableScan(t *engine.TableView, c *constraint, used *columnName
 		return "", err
 	}
 	r.reports = append(r.reports, plan.report(t.Table, c.time))
+	if f != nil {
+		if sql, err := r.foldedScan(stmt, f, plan, t); !errors.Is(err, errNoFold) {
+			return sql, err
+		}
+	}
 	return plan.sql(r.register), nil
+}
+
+// foldedScan writes the scan of folded rows and makes the statement ask for them. With
+// errNoFold, nothing has changed.
+func (r *running) foldedScan(stmt *statement, f *fold, plan *scanPlan, t *engine.TableView) (string, error) {
+	rows, err := r.foldRows(f, plan, t)
+	if err != nil {
+		return "", err
+	}
+	merged := ""
+	if len(plan.dirty) > 0 || len(plan.rows.dirty) > 0 {
+		merged = plan.merged(r.register)
+	}
+	if err := f.apply(stmt, &rewriter{ctx: r.ctx, gate: r.querier.gate}); err != nil {
+		return "", err
+	}
+	columns := append([]schema.Column{{Name: schema.TimeColumn}}, f.tags...)
+	return f.sql(r.register(rows, append(columns, f.columns()...), false), merged), nil
 }
 
 func (r *running) register(rows []rowRun, columns []schema.Column, withOrder bool) string {

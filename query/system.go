@@ -125,7 +125,7 @@ func (r *running) storedScan(t *systemTable, stored *engine.TableView, c *constr
 			own.narrowValues(tag.ID, []string{name})
 		}
 	}
-	from, err := r.tableScan(stored, &own, &columnNames{all: true})
+	from, err := r.tableScan(nil, nil, stored, &own, &columnNames{all: true})
 	if err != nil {
 		return "", err
 	}

@@ -25,7 +25,7 @@ var imports = map[string][]string{
 	"persist":      {},
 	"engine":       {"wal", "catalog", "partition", "persist", "lineprotocol"},
 	"influxql":     {},
-	"query":        {"engine", "influxql", "partition"}, // the snapshots in a view
+	"query":        {"engine", "influxql", "partition", "persist"}, // the snapshots and files in a view
 	"auth":         {},
 	"ingestapi":    {"auth", "engine", "query", "lineprotocol"},
 	"httpapi":      {"auth", "engine", "influxql", "ingestapi", "query"},
