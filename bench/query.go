@@ -145,8 +145,8 @@ func (s *server) ask(ctx context.Context, client *conn, queries []tsbs.Query, st
 	result.add(state+": median ms", percentile(a.latencies, 0.5))
 	result.add(state+": max ms", percentile(a.latencies, 1))
 	result.add(state+": CPU ms", a.cpu)
-	if clean, ok := result.value(inFiles + ": CPU ms"); ok && (state == overlapping || state == compacted) {
-		result.add("CPU of "+state+" / "+inFiles, a.cpu/clean)
+	if clean, ok := result.value(inFiles + ": median ms"); ok && (state == overlapping || state == compacted) {
+		result.add(state+" / "+inFiles, percentile(a.latencies, 0.5)/clean)
 	}
 	if state == inFiles {
 		result.add("rows", a.rows)

@@ -47,14 +47,19 @@ func (c *caseResult) valueOrGap(name string) float64 {
 	return math.NaN()
 }
 
-// join appends the values of a repetition to those of the earlier ones. The cases and
-// their measures are the same each time, in the same order.
+// join appends the values of a repetition to those of the earlier ones. The cases are the same
+// each time, in the same order; a measure may be missing where there was nothing to measure.
 func join(earlier, results []caseResult) []caseResult {
 	if earlier == nil {
 		return results
 	}
 	for i, r := range results {
-		for j, m := range r.Measures {
+		for _, m := range r.Measures {
+			j := slices.IndexFunc(earlier[i].Measures, func(e measure) bool { return e.Name == m.Name })
+			if j < 0 {
+				earlier[i].Measures = append(earlier[i].Measures, m)
+				continue
+			}
 			into := &earlier[i].Measures[j]
 			into.Values = append(into.Values, m.Values...)
 		}

@@ -68,6 +68,17 @@ func TestRepetitionsAreJoinedByCaseAndMeasure(t *testing.T) {
 	}
 }
 
+func TestARepetitionMayLackAMeasure(t *testing.T) {
+	with, without := caseResult{Name: "one"}, caseResult{Name: "one"}
+	with.add("flush", 1)
+	with.add("speed", 10)
+	without.add("speed", 20)
+	joined := join([]caseResult{without}, []caseResult{with})
+	if speed, flush := joined[0].valueOrGap("speed"), joined[0].valueOrGap("flush"); speed != 15 || flush != 1 {
+		t.Errorf("speed %g and flush %g, want 15 and 1", speed, flush)
+	}
+}
+
 func TestTableHasAColumnForEachOfAFewCases(t *testing.T) {
 	a, b := caseResult{Name: "small"}, caseResult{Name: "large"}
 	a.add("rows", 5)
