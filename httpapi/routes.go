@@ -67,6 +67,7 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/query", access: forKnown, handler: s.queryV1, answer: s.refuseV1},
 		{method: "POST", path: "/api/v3/flush", access: forAdmins, handler: s.flush},
 		{method: "POST", path: checkPath, access: forAdmins, handler: s.check},
+		{method: "POST", path: compactPath, access: forAdmins, handler: s.compact},
 
 		{method: "POST", path: tokenPath + "/admin", access: forBootstrap, handler: s.createOperatorToken},
 		{method: "POST", path: tokenPath + "/admin/regenerate", access: forAdmins, handler: s.regenerateOperatorToken},

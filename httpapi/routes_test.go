@@ -49,6 +49,7 @@ var examples = map[string]routeExample{
 	"POST /api/v2/query":                                   {body: `from(bucket: "db")`},
 	"POST /api/v3/flush":                                   {},
 	"POST " + checkPath:                                    {query: "?rate=0"},
+	"POST " + compactPath:                                  {query: "?db=db&wait=true"},
 	"GET /ping":                                            {},
 	"POST /ping":                                           {},
 	"GET /health":                                          {},

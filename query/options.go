@@ -25,6 +25,9 @@ type Options struct {
 	// Stats answers what the engine holds, for system.wal; Engine.Stats is one. With nil that
 	// is empty.
 	Stats func() engine.Stats
+	// Compactions answers which files were merged; Engine.Compactions is one. With nil
+	// system.compactions is empty.
+	Compactions func() []engine.Compaction
 	// DataDir is the directory below which all Parquet files lie. Required.
 	DataDir string
 	// TempDir holds the directory "query-spill" for what does not fit into memory;

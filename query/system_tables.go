@@ -98,6 +98,7 @@ var systemTables = append([]*systemTable{
 	queriesTable,
 	filesTable,
 	partitionsTable,
+	compactionsTable,
 	logTable,
 	generationsTable,
 	{

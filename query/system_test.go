@@ -234,7 +234,7 @@ func systemWorld(t *testing.T, change ...func(*engine.Options)) (*engine.Engine,
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := Open(Options{View: e.View, Schema: e.Schema, Tokens: e.Tokens, Stats: e.Stats, DataDir: dir, Threads: 2})
+	q, err := Open(Options{View: e.View, Schema: e.Schema, Tokens: e.Tokens, Stats: e.Stats, Compactions: e.Compactions, DataDir: dir, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ type cli struct {
 	Delete deleteCmd `cmd:"" group:"Administration:" help:"Delete a database, table or token."`
 	Kill   killCmd   `cmd:"" group:"Administration:" help:"End a query that runs or waits."`
 
+	Compact compactCmd `cmd:"" group:"Administration:" help:"Merge Parquet files into fewer now."`
 	Check   checkCmd   `cmd:"" group:"Administration:" help:"Verify a data directory, or that of a running server."`
 	Recover recoverCmd `cmd:"" group:"Administration:" help:"Recover a data directory without a server, or salvage a damaged one."`
 

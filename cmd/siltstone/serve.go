@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,14 +27,16 @@ import (
 )
 
 type serveCmd struct {
-	DataDir     string   `help:"Directory that holds everything. One server at a time uses it. Default: ${default}." default:"~/.siltstone/data" env:"SILTSTONE_DATA_DIR,INFLUXDB3_DATA_DIR,INFLUXDB3_DB_DIR" placeholder:"DIR"`
-	ObjectStore string   `help:"file keeps the data in --data-dir; memory keeps them in RAM and drops them at the end. Default: ${default}." default:"file" env:"SILTSTONE_OBJECT_STORE,INFLUXDB3_OBJECT_STORE" placeholder:"KIND"`
-	NodeID      string   `help:"Name of this server in its log." env:"SILTSTONE_NODE_ID,INFLUXDB3_NODE_ID,INFLUXDB3_NODE_IDENTIFIER_PREFIX" placeholder:"NAME"`
-	HTTPBind    string   `name:"http-bind" help:"Address to listen on; port 0 takes a free one. Default: ${default}." default:"127.0.0.1:8181" env:"SILTSTONE_HTTP_BIND,INFLUXDB3_HTTP_BIND_ADDR" placeholder:"ADDR"`
-	AddressFile string   `name:"tcp-listener-file-path" help:"File that receives the address in use once the server is ready." env:"SILTSTONE_TCP_LISTENER_FILE_PATH,INFLUXDB3_TCP_LISTENER_FILE_PATH,INFLUXDB3_TCP_LISTINER_FILE_PATH" placeholder:"FILE"`
-	Pool        poolSize `name:"exec-mem-pool-bytes" help:"Memory for buffered rows, for writing Parquet and for queries: a size, or a share of the memory there is. Default: ${default}." default:"20%" env:"SILTSTONE_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_SIZE" placeholder:"SIZE"`
-	Gen1        duration `name:"gen1-duration" help:"How long rows stay in memory before they become Parquet; at least 1s. They are durable from the start. Default: ${default}." default:"10m" env:"SILTSTONE_GEN1_DURATION,INFLUXDB3_GEN1_DURATION" placeholder:"DURATION"`
-	LogLevel    string   `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"SILTSTONE_LOG_LEVEL"`
+	DataDir     string    `help:"Directory that holds everything. One server at a time uses it. Default: ${default}." default:"~/.siltstone/data" env:"SILTSTONE_DATA_DIR,INFLUXDB3_DATA_DIR,INFLUXDB3_DB_DIR" placeholder:"DIR"`
+	ObjectStore string    `help:"file keeps the data in --data-dir; memory keeps them in RAM and drops them at the end. Default: ${default}." default:"file" env:"SILTSTONE_OBJECT_STORE,INFLUXDB3_OBJECT_STORE" placeholder:"KIND"`
+	NodeID      string    `help:"Name of this server in its log." env:"SILTSTONE_NODE_ID,INFLUXDB3_NODE_ID,INFLUXDB3_NODE_IDENTIFIER_PREFIX" placeholder:"NAME"`
+	HTTPBind    string    `name:"http-bind" help:"Address to listen on; port 0 takes a free one. Default: ${default}." default:"127.0.0.1:8181" env:"SILTSTONE_HTTP_BIND,INFLUXDB3_HTTP_BIND_ADDR" placeholder:"ADDR"`
+	AddressFile string    `name:"tcp-listener-file-path" help:"File that receives the address in use once the server is ready." env:"SILTSTONE_TCP_LISTENER_FILE_PATH,INFLUXDB3_TCP_LISTENER_FILE_PATH,INFLUXDB3_TCP_LISTINER_FILE_PATH" placeholder:"FILE"`
+	Pool        poolSize  `name:"exec-mem-pool-bytes" help:"Memory for buffered rows, for writing Parquet and for queries: a size, or a share of the memory there is. Default: ${default}." default:"20%" env:"SILTSTONE_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_BYTES,INFLUXDB3_EXEC_MEM_POOL_SIZE" placeholder:"SIZE"`
+	Gen1        duration  `name:"gen1-duration" help:"How long rows stay in memory before they become Parquet; at least 1s. They are durable from the start. Default: ${default}." default:"10m" env:"SILTSTONE_GEN1_DURATION,INFLUXDB3_GEN1_DURATION" placeholder:"DURATION"`
+	Compaction  string    `help:"on merges Parquet files into fewer in the background, off does not; siltstone compact works with both. Default: ${default}." enum:"on,off" default:"on" env:"SILTSTONE_COMPACTION"`
+	CompactRate quotaSize `name:"compaction-bandwidth" help:"Bytes of Parquet that compaction reads in a second; 0 is no bound. Default: ${default}." default:"32MiB" env:"SILTSTONE_COMPACTION_BANDWIDTH" placeholder:"SIZE"`
+	LogLevel    string    `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"SILTSTONE_LOG_LEVEL"`
 
 	AdminTokenFile string   `group:"Access:" help:"File that holds the first admin token, as the token alone or in InfluxDB 3's JSON, for a server that is to be closed from its first second. Ignored once there is such a token. Only its owner may have access to the file." env:"SILTSTONE_ADMIN_TOKEN_FILE,INFLUXDB3_ADMIN_TOKEN_FILE" placeholder:"FILE"`
 	WithoutAuth    bool     `group:"Access:" help:"Ask nobody for a token: everybody who reaches the address may do everything." env:"SILTSTONE_WITHOUT_AUTH,INFLUXDB3_WITHOUT_AUTH,INFLUXDB3_START_WITHOUT_AUTH"`
@@ -189,6 +192,7 @@ func (c *serveCmd) engineOptions(dir string, pool int64, s *server) engine.Optio
 		Limits:            catalog.Limits{Databases: c.MaxDatabases, Tables: tablesLimit(c.MaxTables, availableMemory(os.DirFS("/"))), Columns: c.MaxColumns},
 		RejectedRetention: time.Duration(c.RejectedRetention), RejectedMaxBytes: int64(c.RejectedMaxSize),
 		MinFreeDisk: engine.MinFreeDisk(c.MinFreeDisk),
+		Compaction:  c.Compaction == "on", CompactionBandwidth: cmp.Or(int64(c.CompactRate), -1),
 	}
 }
 
@@ -409,7 +413,7 @@ func openWithSpace(ctx context.Context, opts engine.Options) (*engine.Engine, er
 // queryOptions are those of the query engine on the recovered data directory.
 func (c *serveCmd) queryOptions(s *server, dir string) query.Options {
 	opts := query.Options{
-		View: s.engine.View, Schema: s.engine.Schema, Tokens: s.engine.Tokens, Stats: s.engine.Stats, DataDir: dir, TempDir: dir,
+		View: s.engine.View, Schema: s.engine.Schema, Tokens: s.engine.Tokens, Stats: s.engine.Stats, Compactions: s.engine.Compactions, DataDir: dir, TempDir: dir,
 		MemoryBytes:   max(s.engine.QueryMemoryBytes(), minQueryBytes),
 		MaxConcurrent: c.MaxQueries, Timeout: time.Duration(c.QueryTimeout),
 		ProcessBytes: processLimit(availableMemory(os.DirFS("/"))),

@@ -1,0 +1,69 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+
+	"github.com/siltstone-db/siltstone/engine"
+)
+
+const compactPath = "/api/v3/compact"
+
+// CompactLine is a line of the answer to a compaction that is waited for: one of its fields is
+// set. The summary is the last line; an answer without it was cut off.
+type CompactLine struct {
+	Merged  *engine.Compaction    `json:"merged,omitempty"`
+	Summary *engine.CompactReport `json:"summary,omitempty"`
+}
+
+// compact merges files now, in the background, or with wait=true while it answers.
+func (s *Server) compact(b *backend, w http.ResponseWriter, r *http.Request) error {
+	p, err := parseParams(r)
+	if err != nil {
+		return err
+	}
+	opts := engine.CompactOptions{Database: p.Get("db"), Table: p.Get("table")}
+	if opts.Database == "" && opts.Table != "" {
+		return badRequest("the table `%s` needs the parameter db", opts.Table)
+	}
+	switch wait := p.Get("wait"); wait {
+	case "", "false":
+		if err := b.engine.RequestCompaction(opts); err != nil {
+			return err
+		}
+		w.WriteHeader(http.StatusAccepted)
+		return nil
+	case "true":
+		return s.compactAndWait(b, w, r, opts)
+	default:
+		return badRequest("invalid wait `%s`, expected true or false", wait)
+	}
+}
+
+func (s *Server) compactAndWait(b *backend, w http.ResponseWriter, r *http.Request, opts engine.CompactOptions) error {
+	return stream(w, r, "application/jsonl", func(out io.Writer) error {
+		ctx, cancel := context.WithCancelCause(r.Context())
+		defer cancel(nil)
+		lines := json.NewEncoder(out)
+		send := func(line CompactLine) {
+			if err := lines.Encode(line); err != nil {
+				cancel(err)
+			}
+			if s.stopping.Load() {
+				cancel(errStopping)
+			}
+		}
+		opts.Done = func(c engine.Compaction) { send(CompactLine{Merged: &c}) }
+		report, err := b.engine.Compact(ctx, opts)
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			return err
+		}
+		send(CompactLine{Summary: &report})
+		return context.Cause(ctx)
+	})
+}
