@@ -45,6 +45,11 @@
 // touches is not flushed; the smallest such position is the catalog's Position, behind
 // which the log is trimmed.
 //
+// # Compaction
+//
+// The compactor (compact.go) merges files that the policy (compact_policy.go) chooses, and
+// puts the result in their place in one commit. It holds no lock while it reads and writes.
+//
 // # A full disk
 //
 // The healer (heal.go) looks at the disk once a second (space.go), rearms the log and
@@ -62,6 +67,7 @@
 //
 //	datasources    one datasource is created at a time
 //	firsts         a database with FirstByTag tables: from looking keys up to applying
+//	merging        one merge of files; across its I/O
 //	flusher.mu     one flush or purge at a time, or the reopening of the catalog with what
 //	               follows from it; held across file I/O; never by writers or views
 //	applying       one record's batches; held to apply them, to freeze, and while the
