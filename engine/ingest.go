@@ -44,6 +44,8 @@ type ingester struct {
 	stage    []staged
 	bits     []uint64       // values of the fields that were expected
 	texts    []byte         // string values of the staged line
+	tags     []tagValue     // of a series that is new
+	text     []byte         // likewise: memory to put texts together in
 	touched  []*ingestTable // tables with accepted lines, in order of first use
 	created  int            // tables among touched that do not exist yet
 	fresh    []*seriesEntry // entries without a key, made by this request
@@ -86,6 +88,7 @@ const maxCachedBytes = 32 << 20
 // Estimates of what remembering takes beside the texts.
 const (
 	entryOverhead = 240 // a seriesEntry and its place in the map
+	tagOverhead   = 48  // a tag of one that is taken apart, and the least that its value allocates
 	tableOverhead = 400 // an ingestTable with empty maps
 	slotOverhead  = 190 // a slot, its place in the map, a predicted key, an expected field
 )
@@ -152,6 +155,7 @@ func (in *ingester) end() {
 		in.forget()
 	}
 	in.touched, in.fresh = emptied(in.touched), emptied(in.fresh)
+	clear(in.tags) // their values are in the body
 	in.db, in.snapshot, in.schema, in.out, in.result = nil, nil, nil, nil, WriteResult{}
 	in.reader.Reset(nil)
 	in.rejected.end()

@@ -10,7 +10,7 @@ import (
 
 // seriesEntry is what a series text means.
 type seriesEntry struct {
-	raw   []byte // the text with the space behind it
+	raw   string // the text with the space behind it
 	table *ingestTable
 	tags  []tagValue
 	// key is the canonical series key; nil until all tags are defined.
@@ -19,7 +19,8 @@ type seriesEntry struct {
 	// isDead marks an entry whose tags were never defined; it is only reached by the
 	// next of others.
 	isDead bool
-	isKept bool // the entry can be found by its text
+	isKept bool  // the entry can be found by its text
+	bytes  int64 // that remembering it takes
 
 	// Where the series was put last, to be trusted only while the batch has that use.
 	batch *batchBuilder
@@ -63,24 +64,45 @@ func (in *ingester) newSeries(raw []byte) (*seriesEntry, *fault) {
 	if err := in.reader.ParseSeries(raw, &in.series); err != nil {
 		return nil, syntaxFault(err)
 	}
-	t := in.db.tables[string(in.series.Measurement)]
-	if t == nil {
-		t = newIngestTable(string(in.series.Measurement))
-		in.db.tables[t.name] = t
-		in.cached += tableOverhead + 2*int64(len(t.name))
-	}
+	t := in.tableOf(in.series.Measurement)
 	in.touch(t)
-	entry := &seriesEntry{raw: append(slices.Clone(raw), ' '), table: t}
-	for _, tag := range in.series.Tags {
-		slot, f := in.tagSlot(t, tag.Key)
+	in.tags = in.tags[:0]
+	isDefined := true
+	for i, tag := range in.series.Tags {
+		slot, f := in.tagSlot(t, i, tag.Key)
 		if f != nil {
 			t.dropSlots(in.slotsBefore)
 			return nil, f
 		}
-		entry.tags = append(entry.tags, tagValue{slot, slices.Clone(tag.Value)})
+		isDefined = isDefined && t.slots[slot].id != 0
+		in.tags = append(in.tags, tagValue{slot, tag.Value})
 	}
-	entry.resolve()
+	in.text = append(append(in.text[:0], raw...), ' ')
+	entry := &seriesEntry{raw: string(in.text), table: t}
+	if isDefined {
+		in.text = t.appendKey(in.text[:0], in.tags)
+		entry.key = append(make([]byte, 0, len(in.text)), in.text...)
+		return entry, nil
+	}
+	entry.tags = slices.Clone(in.tags)
+	for i := range entry.tags {
+		entry.tags[i].value = slices.Clone(entry.tags[i].value)
+	}
 	return entry, nil
+}
+
+// tableOf finds a table by name, or makes it. Most series are of the table of the line before.
+func (in *ingester) tableOf(name []byte) *ingestTable {
+	if last := in.db.last; last != nil && last.table.name == string(name) {
+		return last.table
+	}
+	t := in.db.tables[string(name)]
+	if t == nil {
+		t = newIngestTable(string(name))
+		in.db.tables[t.name] = t
+		in.cached += tableOverhead + 2*int64(len(t.name))
+	}
+	return t
 }
 
 // touch prepares a table for a line of the current request.
@@ -91,13 +113,20 @@ func (in *ingester) touch(t *ingestTable) {
 	in.slotsBefore = len(t.slots)
 }
 
-func (in *ingester) tagSlot(t *ingestTable, name []byte) (int32, *fault) {
+// tagSlot finds the slot of the i-th tag of a series: the one that stood there last time, or by name.
+func (in *ingester) tagSlot(t *ingestTable, i int, name []byte) (int32, *fault) {
+	if i < len(t.tagOrder) && t.slots[t.tagOrder[i]].name == string(name) {
+		return t.tagOrder[i], nil
+	}
 	slot, ok := t.byName[string(name)]
 	if !ok {
 		return in.addSlot(t, name, schema.Tag)
 	}
 	if s := &t.slots[slot]; s.kind != schema.Tag {
 		return 0, in.typeFault(t, s, schema.Tag)
+	}
+	if i <= len(t.tagOrder) {
+		t.tagOrder = append(t.tagOrder[:i], slot)
 	}
 	return slot, nil
 }
@@ -109,13 +138,20 @@ func (e *seriesEntry) resolve() {
 			return
 		}
 	}
-	slots := e.table.slots
-	slices.SortFunc(e.tags, func(a, b tagValue) int { return cmp.Compare(slots[a.slot].id, slots[b.slot].id) })
-	e.key = []byte{}
-	for _, t := range e.tags {
-		e.key = partition.AppendTag(e.key, slots[t.slot].id, t.value)
-	}
+	e.key = e.table.appendKey([]byte{}, e.tags)
 	e.tags = nil
+}
+
+// appendKey appends the canonical key of tags that are all defined, and sorts these.
+func (t *ingestTable) appendKey(key []byte, tags []tagValue) []byte {
+	byID := func(a, b tagValue) int { return cmp.Compare(t.slots[a.slot].id, t.slots[b.slot].id) }
+	if !slices.IsSortedFunc(tags, byID) {
+		slices.SortFunc(tags, byID)
+	}
+	for _, tag := range tags {
+		key = partition.AppendTag(key, t.slots[tag.slot].id, tag.value)
+	}
+	return key
 }
 
 // draft is what stands for the key of a series as long as not all of its tags are
@@ -149,9 +185,15 @@ func (t *ingestTable) keyOf(draft []byte) []byte {
 	return key
 }
 
-// bytes estimates what remembering the entry takes: its text is held as raw, as the
-// map's key and, taken apart, as key or tags.
-func (e *seriesEntry) bytes() int64 { return entryOverhead + 3*int64(len(e.raw)) }
+// estimate says what remembering the entry takes, in bytes: its text is held as raw, which the map's
+// key is part of, and taken apart, as key or tags.
+func (e *seriesEntry) estimate() int64 {
+	n := entryOverhead + 2*int64(len(e.raw))
+	if e.key == nil {
+		n += int64(len(e.tags)) * tagOverhead
+	}
+	return n
+}
 
 // keep remembers the series of an accepted line, and its place in the stream.
 func (in *ingester) keep(entry *seriesEntry) {
@@ -168,8 +210,9 @@ func (in *ingester) keep(entry *seriesEntry) {
 		return
 	}
 	entry.isKept = true
-	in.db.series[string(entry.raw[:len(entry.raw)-1])] = entry
-	in.cached += entry.bytes()
+	in.db.series[entry.raw[:len(entry.raw)-1]] = entry
+	entry.bytes = entry.estimate()
+	in.cached += entry.bytes
 	if entry.key == nil {
 		in.fresh = append(in.fresh, entry)
 	}

@@ -19,6 +19,7 @@ type ingestTable struct {
 	// predicted lists the field keys in the order in which the last lines had them.
 	predicted []predictedKey
 	expected  expected
+	tagOrder  []int32 // slots of tags in the order in which they came last
 
 	request uint64 // the last request that used the table
 	touched uint64 // the last request that accepted a line of it
@@ -82,6 +83,7 @@ func (t *ingestTable) dropSlots(n int) {
 		return
 	}
 	t.forgetExpected()
+	t.tagOrder = t.tagOrder[:0]
 	for _, s := range t.slots[n:] {
 		delete(t.byName, s.name)
 	}
@@ -222,8 +224,8 @@ func (in *ingester) settle(snapshot *schema.Snapshot, database string) error {
 func (in *ingester) abandon() {
 	for _, e := range in.fresh {
 		e.isDead = true
-		delete(in.db.series, string(e.raw[:len(e.raw)-1]))
-		in.cached -= e.bytes()
+		delete(in.db.series, e.raw[:len(e.raw)-1])
+		in.cached -= e.bytes
 	}
 	in.fresh, in.db.last = in.fresh[:0], nil
 	for _, t := range in.touched {

@@ -150,7 +150,7 @@ func TestRealDataReadsWithoutErrors(t *testing.T) {
 }
 
 // readPredicted reads a body whose series and fields come as they did before.
-func readPredicted(r *Reader, body []byte, series, keys [][]byte) (lines int) {
+func readPredicted(r *Reader, body []byte, series []string, keys [][]byte) (lines int) {
 	var v Value
 	r.Reset(body)
 	for ; r.Next(); lines++ {
@@ -171,7 +171,7 @@ func readPredicted(r *Reader, body []byte, series, keys [][]byte) (lines int) {
 }
 
 // readExpected reads a body whose series and fields come as they did before, the fields as a whole.
-func readExpected(r *Reader, body []byte, series [][]byte, e *Expectation) (lines int) {
+func readExpected(r *Reader, body []byte, series []string, e *Expectation) (lines int) {
 	values := make([]uint64, e.Len())
 	r.Reset(body)
 	for ; r.Next(); lines++ {
@@ -190,7 +190,7 @@ func readExpected(r *Reader, body []byte, series [][]byte, e *Expectation) (line
 }
 
 // shape returns the series texts in their cycle and the field keys of a TSBS body.
-func shape(body []byte) (series, keys [][]byte) {
+func shape(body []byte) (series []string, keys [][]byte) {
 	var r Reader
 	r.Reset(body)
 	seen := make(map[string]bool)
@@ -200,7 +200,7 @@ func shape(body []byte) (series, keys [][]byte) {
 			break
 		}
 		seen[string(raw)] = true
-		series = append(series, append(bytes.Clone(raw), ' '))
+		series = append(series, string(raw)+" ")
 		keys = keys[:0]
 		var v Value
 		for more := true; more; more = r.More() {

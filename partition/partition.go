@@ -29,6 +29,8 @@ type Partition struct {
 		// make it grow in between.
 		reported int64
 		series   map[string]uint32 // canonical key → number
+		keys     []string          // by series
+		next     []uint32          // by series: the one that came behind it last time
 		tags     []tagColumn
 		chunks   []Chunk  // all but the last are full
 		room     int      // rows that the last chunk has memory for
@@ -58,7 +60,7 @@ const (
 
 // Estimates of what the Go runtime needs beside the bytes themselves.
 const (
-	seriesOverhead   = 64 // map entry and string header of a series
+	seriesOverhead   = 84 // map entry, two string headers and successor of a series
 	tagValueOverhead = 80 // map entry, two string headers of a tag value
 	chunkOverhead    = 256
 	baseBytes        = 1024 // an empty partition
@@ -101,13 +103,24 @@ func (p *Partition) Append(b *Batch, seq schema.Seq) int64 {
 	return grown
 }
 
-// numberSeriesLocked maps the batch's series to the partition's numbers in mu.remap.
+// numberSeriesLocked maps the batch's series to the partition's numbers in mu.remap. Most
+// come in the same order each time, and to compare a key with the one that is due
+// costs a fifth of looking it up among many.
 func (p *Partition) numberSeriesLocked(b *Batch) {
 	p.mu.remap = p.mu.remap[:0]
-	for _, key := range b.Series {
+	for i, key := range b.Series {
+		if i > 0 {
+			if due := p.mu.next[p.mu.remap[i-1]]; int(due) < len(p.mu.keys) && p.mu.keys[due] == string(key) {
+				p.mu.remap = append(p.mu.remap, due)
+				continue
+			}
+		}
 		n, ok := p.mu.series[string(key)]
 		if !ok {
 			n = p.addSeriesLocked(key)
+		}
+		if i > 0 {
+			p.mu.next[p.mu.remap[i-1]] = n
 		}
 		p.mu.remap = append(p.mu.remap, n)
 	}
@@ -115,40 +128,63 @@ func (p *Partition) numberSeriesLocked(b *Batch) {
 
 func (p *Partition) addSeriesLocked(key []byte) uint32 {
 	n := uint32(len(p.mu.series))
-	p.mu.series[string(key)] = n
+	owned := string(key)
+	p.mu.series[owned] = n
+	p.mu.keys, p.mu.next = append(p.mu.keys, owned), append(p.mu.next, n+1)
 	p.mu.bytes += int64(len(key)) + seriesOverhead
-	for len(key) > 0 {
+	for i := 0; len(key) > 0; i++ {
 		id, value, rest, ok := nextTag(key)
 		if !ok {
 			panic("partition: series key is not canonical")
 		}
-		p.addTagLocked(n, id, value)
+		p.tagLocked(id, i).add(n, value, &p.mu.bytes)
 		key = rest
 	}
 	return n
 }
 
-func (p *Partition) addTagLocked(series uint32, id schema.ColumnID, value []byte) {
+// tagLocked returns the column of a tag, made if need be. Mostly it is at position due.
+func (p *Partition) tagLocked(id schema.ColumnID, due int) *tagColumn {
+	if due < len(p.mu.tags) && p.mu.tags[due].ID == id {
+		return &p.mu.tags[due]
+	}
 	i := slices.IndexFunc(p.mu.tags, func(t tagColumn) bool { return t.ID == id })
 	if i < 0 {
 		i = len(p.mu.tags)
 		p.mu.tags = append(p.mu.tags, tagColumn{TagColumn{ID: id}, make(map[string]uint32)})
 	}
-	t := &p.mu.tags[i]
+	return &p.mu.tags[i]
+}
+
+// add sets the tag of a series, which comes after all that have it, and counts the bytes that
+// this takes. Many tags have the value that they had in the series before.
+func (t *tagColumn) add(series uint32, value []byte, bytes *int64) {
+	v := uint32(0)
+	if n := len(t.Index); n > 0 {
+		v = t.Index[n-1]
+	}
+	if v == 0 || t.Values[v-1] != string(value) {
+		v = t.find(value, bytes)
+	}
+	for len(t.Index) < int(series) {
+		t.Index = append(t.Index, 0)
+		*bytes += 4
+	}
+	t.Index = append(t.Index, v)
+	*bytes += 4
+}
+
+// find returns 1 + the position of a value, which is added if need be.
+func (t *tagColumn) find(value []byte, bytes *int64) uint32 {
 	v, ok := t.byValue[string(value)]
 	if !ok {
 		s := string(value)
 		t.Values = append(t.Values, s)
 		v = uint32(len(t.Values))
 		t.byValue[s] = v
-		p.mu.bytes += int64(len(s)) + tagValueOverhead
+		*bytes += int64(len(s)) + tagValueOverhead
 	}
-	for len(t.Index) < int(series) {
-		t.Index = append(t.Index, 0)
-		p.mu.bytes += 4
-	}
-	t.Index = append(t.Index, v)
-	p.mu.bytes += 4
+	return v
 }
 
 // roomLocked makes sure that the last chunk can take rows of b, and returns up to
