@@ -61,6 +61,14 @@ func TestGoMemoryLimitLeavesRoomForQueries(t *testing.T) {
 	}
 }
 
+func TestSmallPoolsHoldLessGarbage(t *testing.T) {
+	for pool, want := range map[int64]int{32 << 20: 40, 256e6: 40, 512 << 20: 100, 16 << 30: 100} {
+		if got := gcPercent(pool); got != want {
+			t.Errorf("pool of %d bytes: %d percent, want %d", pool, got, want)
+		}
+	}
+}
+
 func TestTablesLimitFollowsTheMemory(t *testing.T) {
 	for _, c := range []struct {
 		asked int

@@ -153,6 +153,9 @@ func (c *serveCmd) Run(ctx context.Context, env environment) error {
 	total := availableMemory(os.DirFS("/"))
 	pool := min(c.Pool.of(total), total)
 	limitGoMemory(total, 0)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent(pool))
+	}
 	s, err := c.listen(log, pool)
 	if err != nil {
 		return err
