@@ -59,7 +59,7 @@ tools:
 
 check: lint test
 
-# bench runs every scenario against the binary, some five minutes.
+# bench runs the scenarios of bench/doc.go that need no other database, some five minutes.
 bench: build
 	go run -tags $(TAGS) ./bench all --server bin/siltstone
 
