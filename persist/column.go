@@ -2,28 +2,24 @@ package persist
 
 import (
 	"context"
-	"errors"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 )
 
-// writeColumn writes the next column of a row group as it came in.
-func writeColumn(group file.SerialRowGroupWriter, field arrow.Field, chunks []arrow.Array, l *levels) error {
-	column, err := group.NextColumn()
+// writeColumn has the library write the next column of a row group, which is one of
+// strings or booleans.
+func writeColumn(to *container, props *parquet.WriterProperties, chunks []arrow.Array, l *levels) error {
+	pages, about, err := to.nextColumn()
 	if err != nil {
 		return err
 	}
+	column := file.NewColumnChunkWriter(about, pages, props)
 	ctx := pqarrow.NewArrowWriteContext(context.Background(), nil)
 	for _, a := range chunks {
-		var definition []int16
-		if field.Nullable {
-			definition = l.of(a)
-		}
-		if err := pqarrow.WriteArrowToColumn(ctx, column, a, definition, nil, field.Nullable); err != nil {
+		if err := pqarrow.WriteArrowToColumn(ctx, column, a, l.of(a), nil, true); err != nil {
 			return err
 		}
 	}
@@ -53,52 +49,4 @@ func (l *levels) of(a arrow.Array) []int16 {
 		}
 	}
 	return l.mixed
-}
-
-// dictionaryEncoder is the part of the library's encoder that writeTag needs; its own
-// type is internal to the library.
-type dictionaryEncoder interface {
-	PutDictionary(values arrow.Array) error
-}
-
-// writeTag writes the next column of a row group from indices. The library's own way
-// from an Arrow dictionary to a column hashes every index to find out which values
-// occur, which took a third of the time of writing a table with ten tags; here every
-// value of the dictionary is known to occur. The library counts no bytes for indices,
-// so the column has one page, and the statistics of that page are those of the column.
-func writeTag(group file.SerialRowGroupWriter, tag *tagColumn, l *levels) error {
-	column, err := group.NextColumn()
-	if err != nil {
-		return err
-	}
-	a := tag.array()
-	defer a.Release()
-	encoder, ok := column.CurrentEncoder().(dictionaryEncoder)
-	if !ok {
-		return errors.New("the encoder takes no dictionary")
-	}
-	if err := encoder.PutDictionary(a.Dictionary()); err != nil {
-		return err
-	}
-	stats := column.PageStatistics()
-	stats.IncNulls(int64(tag.nulls))
-	stats.IncNumValues(int64(a.Len() - tag.nulls))
-	if err := stats.UpdateFromArrow(a.Dictionary(), false); err != nil {
-		return err
-	}
-	if _, ok := tag.known[""]; ok {
-		includeEmpty(stats)
-	}
-	if err := column.WriteDictIndices(a.Indices(), l.of(a), nil); err != nil {
-		return err
-	}
-	return column.Close()
-}
-
-// includeEmpty makes the empty string the lower bound. The library passes over it where it
-// takes values from Arrow, so that readers would leave out the row group when they look for it.
-func includeEmpty(stats metadata.TypedStatistics) {
-	if s, ok := stats.(*metadata.ByteArrayStatistics); ok {
-		s.SetMinMax(parquet.ByteArray{}, s.Max())
-	}
 }

@@ -23,8 +23,7 @@ const zstdLevel = 1
 // DuckDB twice the time; 1 MiB gains 1 %.
 const dataPageBytes = 256 << 10
 
-// The encoding of a column is chosen once for the file, from the values of its first
-// row group, since the Parquet writer knows no choice by row group. Compressed bytes
+// The encoding of a column is chosen for each row group, from some of its values. Compressed bytes
 // per value, zstd level 1, row groups of 122,880 rows, pages of 1 MiB:
 //
 //	                                   plain   dict  delta    bss
@@ -51,13 +50,13 @@ func chooseEncoding(chunks []arrow.Array, rows int) encoding {
 		s := sampleOf(chunks, int64Bits)
 		return encoding{
 			dictionary: s.dictionaryBits(rows, 64) < s.deltaBits()*float64(rows),
-			otherwise:  parquet.Encodings.DeltaBinaryPacked,
+			otherwise:  plainOf(schema.Int64),
 		}
 	case arrow.FLOAT64:
 		s := sampleOf(chunks, float64Bits)
 		return encoding{
 			dictionary: s.dictionaryBits(rows, 64) < s.splitBits()*float64(rows),
-			otherwise:  parquet.Encodings.ByteStreamSplit,
+			otherwise:  plainOf(schema.Float64),
 		}
 	case arrow.STRING:
 		s, length := sampleStrings(chunks)
@@ -77,15 +76,21 @@ type encoding struct {
 	otherwise  parquet.Encoding
 }
 
-func (e encoding) properties(column string) []parquet.WriterProperty {
-	if e.dictionary {
-		return []parquet.WriterProperty{parquet.WithDictionaryFor(column, true)}
+// plainOf returns the encoding of a type where no dictionary is used.
+func plainOf(t schema.ColumnType) parquet.Encoding {
+	switch t {
+	case schema.Int64, schema.Uint64:
+		return parquet.Encodings.DeltaBinaryPacked
+	case schema.Float64:
+		return parquet.Encodings.ByteStreamSplit
 	}
-	return []parquet.WriterProperty{parquet.WithEncodingFor(column, e.otherwise)}
+	return parquet.Encodings.Plain
 }
 
-// fileProperties returns what does not depend on the values.
-func fileProperties(rowGroupRows int, tags []schema.Column) []parquet.WriterProperty {
+// fileProperties returns the properties of a file's columns. Whether a column has a
+// dictionary is said by each of its chunks, and by whatever writes it.
+func fileProperties(rowGroupRows int, columns []schema.Column, dictionaries bool) *parquet.WriterProperties {
+	tags, fields := split(columns)
 	props := []parquet.WriterProperty{
 		parquet.WithCreatedBy(createdBy),
 		parquet.WithCompression(compress.Codecs.Zstd),
@@ -94,13 +99,13 @@ func fileProperties(rowGroupRows int, tags []schema.Column) []parquet.WriterProp
 		parquet.WithDataPageSize(dataPageBytes),
 		parquet.WithPageIndexEnabled(true),
 		parquet.WithSortingColumns(sortingColumns(len(tags))),
-		parquet.WithDictionaryDefault(false),
+		parquet.WithDictionaryDefault(dictionaries),
 		parquet.WithEncodingFor(schema.TimeColumn, parquet.Encodings.DeltaBinaryPacked),
 	}
-	for _, tag := range tags {
-		props = append(props, parquet.WithDictionaryFor(tag.Name, true))
+	for _, c := range fields {
+		props = append(props, parquet.WithEncodingFor(c.Name, plainOf(c.Type)))
 	}
-	return props
+	return parquet.NewWriterProperties(props...)
 }
 
 // sortingColumns names the tags and the time, which come first in the file.
@@ -184,12 +189,10 @@ func (s sample) dictionaryBits(rows int, width float64) float64 {
 // distinct estimates the number of distinct values among all rows from those in the
 // sample: n values drawn from d equally frequent ones show d(1-exp(-n/d)) of them.
 func (s sample) distinct(rows int) float64 {
-	seen := make(map[uint64]struct{}, len(s.values))
-	for _, v := range s.values {
-		seen[v] = struct{}{}
-	}
-	n, shown := float64(len(s.values)), float64(len(seen))
-	lo, hi := shown, float64(max(rows, len(seen)))
+	var seen numberDictionary
+	seen.build(s.values)
+	n, shown := float64(len(s.values)), float64(len(seen.values))
+	lo, hi := shown, float64(max(rows, len(seen.values)))
 	for hi-lo > 1 {
 		if mid := (lo + hi) / 2; mid*(1-math.Exp(-n/mid)) < shown {
 			lo = mid

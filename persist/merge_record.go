@@ -108,20 +108,47 @@ func (out *mergeRecord) record() arrow.RecordBatch {
 
 // tagArray makes a column of a tag with a dictionary of the values that occur.
 func (out *mergeRecord) tagArray(i int, tag *mergedTag) arrow.Array {
-	column := tagColumn{indices: make([]int32, 0, out.rows)}
+	indices, nulls, values := make([]int32, 0, out.rows), 0, []string(nil)
 	for _, p := range out.pieces {
 		index := int32(nullIndex)
 		if number := p.batch.number(i, p.from, tag); number != nullIndex {
-			index = tag.place(number, &column.values)
+			index = tag.place(number, &values)
 		} else {
-			column.nulls += p.to - p.from
+			nulls += p.to - p.from
 		}
 		for range p.to - p.from {
-			column.indices = append(column.indices, index)
+			indices = append(indices, index)
 		}
 	}
 	tag.clearPlaces()
-	return column.array()
+	return newTagArray(values, indices, nulls)
+}
+
+// newTagArray makes a column of a tag; it changes the indices, of which so many are nullIndex.
+func newTagArray(values []string, indices []int32, nulls int) *array.Dictionary {
+	builder := array.NewStringBuilder(memory.DefaultAllocator)
+	defer builder.Release()
+	builder.AppendValues(values, nil)
+	dict := builder.NewArray()
+	defer dict.Release()
+
+	buffers := []*memory.Buffer{nil, memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(indices))}
+	if nulls > 0 {
+		bits := make([]byte, bitutil.BytesForBits(int64(len(indices))))
+		for r, index := range indices {
+			if index != nullIndex {
+				bitutil.SetBit(bits, r)
+			} else {
+				indices[r] = 0 // an index under a null still has to be within the dictionary
+			}
+		}
+		buffers[0] = memory.NewBufferBytes(bits)
+	}
+	data := array.NewData(arrow.PrimitiveTypes.Int32, len(indices), buffers, nil, nulls, 0)
+	defer data.Release()
+	places := array.NewInt32Data(data)
+	defer places.Release()
+	return array.NewDictionaryArray(tagType, places, dict)
 }
 
 func (out *mergeRecord) timeArray() arrow.Array {

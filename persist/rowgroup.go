@@ -2,12 +2,11 @@ package persist
 
 import (
 	"fmt"
-	"io"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/siltstone-db/siltstone/schema"
@@ -30,9 +29,9 @@ type writer struct {
 	out    *pendingFile
 	head   section   // the bytes before the first column chunk
 	sums   []section // of the column chunks, in file order
-	// parquet is made when the first row group is complete, because the choice of
-	// encodings looks at its values.
-	parquet *file.Writer
+	frame  *container
+	// strings are the properties of columns of strings without and with a dictionary.
+	strings [2]*parquet.WriterProperties
 
 	pending      []arrow.RecordBatch // retained
 	pendingRows  int
@@ -45,9 +44,13 @@ type writer struct {
 
 	// later[i] says of row i of those being taken that some tag puts it after the row
 	// before, so that the tags and the time behind it no longer matter.
-	later  []bool
-	levels levels
+	later   []bool
+	levels  levels
+	encoder *numberEncoder
 }
+
+// encoders keeps the memory of encoders for the next file.
+var encoders = sync.Pool{New: func() any { return new(numberEncoder) }}
 
 func newWriter(spec Spec, out *pendingFile) *writer {
 	w := &writer{
@@ -157,13 +160,19 @@ func (w *writer) finish() error {
 	if between := w.out.endSection(w.head.crc); between.bytes > 0 {
 		return fmt.Errorf("%d bytes lie between the last column chunk and the footer", between.bytes)
 	}
-	if err := w.parquet.AppendKeyValueMetadata(sumsKey, encodeSums(w.sums)); err != nil {
+	if err := w.frame.meta.AppendKeyValueMetadata(sumsKey, encodeSums(w.sums)); err != nil {
 		return fmt.Errorf("writing metadata %s: %w", sumsKey, err)
 	}
-	if err := w.parquet.Close(); err != nil {
-		return fmt.Errorf("writing footer: %w", err)
+	return w.frame.finish()
+}
+
+// close gives back what the writer holds.
+func (w *writer) close() {
+	w.release()
+	if w.encoder != nil {
+		w.encoder.column = numbers{}
+		encoders.Put(w.encoder)
 	}
-	return nil
 }
 
 // release gives back the pending records.
@@ -176,44 +185,73 @@ func (w *writer) release() {
 
 func (w *writer) writeRowGroup() error {
 	defer w.release()
-	if w.parquet == nil {
+	if w.frame == nil {
 		if err := w.start(); err != nil {
 			return err
 		}
 		w.head = w.out.endSection(0)
 	}
-	group, err := w.parquet.AppendRowGroupChecked()
-	if err != nil {
-		return fmt.Errorf("starting row group: %w", err)
+	if err := w.frame.startGroup(); err != nil {
+		return err
 	}
 	for _, tag := range w.tags {
-		if err := writeTag(group, tag, &w.levels); err != nil {
-			return fmt.Errorf("writing column %q: %w", tag.column.Name, err)
+		tag.encode(w.encoder)
+		if err := w.endColumn(tag.column.Name, w.encoder.chunk.emit(w.frame)); err != nil {
+			return err
 		}
 		tag.endGroup()
-		w.sums = append(w.sums, w.out.endSection(0))
 	}
-	for i := len(w.tags); i < w.schema.NumFields(); i++ {
-		if err := writeColumn(group, w.schema.Field(i), w.chunks(i), &w.levels); err != nil {
-			return fmt.Errorf("writing column %q: %w", w.schema.Field(i).Name, err)
+	w.encoder.load(w.chunks(len(w.tags)))
+	encodeNumbers(w.encoder, encoding{otherwise: parquet.Encodings.DeltaBinaryPacked}, new(numberStats[int64]), false)
+	if err := w.endColumn(schema.TimeColumn, w.encoder.chunk.emit(w.frame)); err != nil {
+		return err
+	}
+	for i, stats := range w.fields {
+		at := len(w.tags) + 1 + i
+		if err := w.endColumn(w.schema.Field(at).Name, w.writeField(stats, w.chunks(at))); err != nil {
+			return err
 		}
-		w.sums = append(w.sums, w.out.endSection(0))
 	}
-	if err := group.Close(); err != nil {
-		return fmt.Errorf("ending row group: %w", err)
+	if err := w.frame.endGroup(w.pendingRows); err != nil {
+		return err
 	}
-	w.includeFields()
 	w.rows += uint64(w.pendingRows)
 	return nil
 }
 
-// includeFields takes the fields into their statistics.
-func (w *writer) includeFields() {
-	for i, stats := range w.fields {
-		for _, a := range w.chunks(len(w.tags) + 1 + i) {
+// endColumn notes the checksum of the column chunk that was written, unless that failed.
+func (w *writer) endColumn(name string, err error) error {
+	if err != nil {
+		return fmt.Errorf("writing column %q: %w", name, err)
+	}
+	w.sums = append(w.sums, w.out.endSection(0))
+	return nil
+}
+
+// writeField writes the next column of the row group, and takes it into the statistics.
+func (w *writer) writeField(stats fieldStats, chunks []arrow.Array) error {
+	how := chooseEncoding(chunks, w.pendingRows)
+	switch stats := stats.(type) {
+	case *numberStats[int64]:
+		w.encoder.load(chunks)
+		encodeNumbers(w.encoder, how, stats, true)
+	case *numberStats[uint64]:
+		w.encoder.load(chunks)
+		encodeNumbers(w.encoder, how, stats, true)
+	case *floatStats:
+		w.encoder.load(chunks)
+		encodeNumbers(w.encoder, how, &stats.numberStats, true)
+	default:
+		for _, a := range chunks {
 			stats.include(a)
 		}
+		props := w.strings[0]
+		if how.dictionary {
+			props = w.strings[1]
+		}
+		return writeColumn(w.frame, props, chunks, &w.levels)
 	}
+	return w.encoder.chunk.emit(w.frame)
 }
 
 func (w *writer) chunks(column int) []arrow.Array {
@@ -226,16 +264,18 @@ func (w *writer) chunks(column int) []arrow.Array {
 
 // start writes the file's first bytes.
 func (w *writer) start() error {
-	props := w.properties()
-	// The writer closes what can be closed; the file is not its to close.
-	layout, err := pqarrow.ToParquet(w.schema, props, pqarrow.DefaultWriterProps())
+	for i := range w.strings {
+		w.strings[i] = fileProperties(w.spec.RowGroupRows, w.spec.Columns, i > 0)
+	}
+	layout, err := pqarrow.ToParquet(w.schema, w.strings[0], pqarrow.DefaultWriterProps())
 	if err != nil {
 		return fmt.Errorf("translating schema: %w", err)
 	}
-	w.parquet, err = file.NewParquetWriterWithError(struct{ io.Writer }{w.out}, layout.Root(), file.WithWriterProps(props))
+	w.frame, err = startContainer(w.out, layout, w.strings[0])
 	if err != nil {
-		return fmt.Errorf("starting file: %w", err)
+		return err
 	}
+	w.encoder = encoders.Get().(*numberEncoder)
 	about := [][2]string{{formatKey, formatVersion}, {databaseKey, w.spec.Database}, {tableKey, w.spec.Table}}
 	if !w.spec.Origin.isZero() {
 		text, err := w.spec.Origin.encode()
@@ -245,7 +285,7 @@ func (w *writer) start() error {
 		about = append(about, [2]string{originKey, text})
 	}
 	for _, kv := range about {
-		if err := w.parquet.AppendKeyValueMetadata(kv[0], kv[1]); err != nil {
+		if err := w.frame.meta.AppendKeyValueMetadata(kv[0], kv[1]); err != nil {
 			return fmt.Errorf("writing metadata %s: %w", kv[0], err)
 		}
 	}
@@ -266,14 +306,4 @@ func (w *writer) describe() schema.File {
 		}
 	}
 	return f
-}
-
-// properties returns how the file is to be encoded, judging by the pending row group.
-func (w *writer) properties() *parquet.WriterProperties {
-	tags, fields := split(w.spec.Columns)
-	props := fileProperties(w.spec.RowGroupRows, tags)
-	for i, c := range fields {
-		props = append(props, chooseEncoding(w.chunks(len(tags)+1+i), w.pendingRows).properties(c.Name)...)
-	}
-	return parquet.NewWriterProperties(props...)
 }

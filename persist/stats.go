@@ -1,7 +1,6 @@
 package persist
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -45,11 +44,12 @@ type values[T any] interface {
 }
 
 // numberStats bounds the values of a column of numbers.
-type numberStats[T cmp.Ordered] struct {
+type numberStats[T number] struct {
 	id     schema.ColumnID
 	nulls  uint64
 	any    bool
 	lo, hi T
+	nan    bool // merged values had one
 	encode func(T) []byte
 }
 
@@ -78,6 +78,18 @@ func (s *numberStats[T]) include(a arrow.Array) {
 	s.lo, s.hi = lo, hi
 }
 
+// merge takes the bounds of values that were not included.
+func (s *numberStats[T]) merge(b *pageBounds[T]) {
+	s.nulls += uint64(b.nulls)
+	if b.any {
+		if !s.any {
+			s.lo, s.hi, s.any = b.lo, b.hi, true
+		}
+		s.lo, s.hi = min(s.lo, b.lo), max(s.hi, b.hi)
+	}
+	s.nan = s.nan || b.nan
+}
+
 func (s *numberStats[T]) result() schema.ColumnStats {
 	stats := schema.ColumnStats{Column: s.id, Nulls: s.nulls}
 	if s.any {
@@ -102,7 +114,7 @@ type floatStats struct{ numberStats[float64] }
 
 func (s *floatStats) result() schema.ColumnStats {
 	stats := schema.ColumnStats{Column: s.id, Nulls: s.nulls}
-	if s.any && !math.IsNaN(s.lo) {
+	if s.any && !s.nan && !math.IsNaN(s.lo) {
 		// Zeros compare equal whatever their sign, but their encodings do not: the
 		// bounds include both.
 		stats.Min, stats.Max = schema.SortableFloat64(s.lo), schema.SortableFloat64(s.hi)

@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,7 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
-	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -26,12 +28,13 @@ type tagColumn struct {
 	column schema.Column
 	stats  stringStats
 
-	// The row group: an index for each row, nullIndex for null.
-	indices []int32
-	nulls   int
-	values  []string         // by index
-	known   map[string]int32 // the index of each value
-	bytes   int              // of the values
+	// The row group.
+	runs   []tagRun
+	rows   int
+	nulls  int
+	values []string         // by index
+	known  map[string]int32 // the index of each value
+	bytes  int              // of the values
 
 	// translation gives the index in values for each index in the dictionary of the
 	// last record; that of the next one is mostly the same.
@@ -42,6 +45,13 @@ type tagColumn struct {
 	last    string
 	hasLast bool // last is not null
 	started bool // there is such a row
+}
+
+// tagRun is rows one after the other that have the same value: since the rows are sorted,
+// mostly all rows of a series.
+type tagRun struct {
+	index int32 // nullIndex for null
+	rows  int32
 }
 
 const (
@@ -63,9 +73,8 @@ func (t *tagColumn) take(a *array.Dictionary, from, to int, later []bool) error 
 	}
 	t.prepareTranslation(a.Data().Dictionary())
 	at := indicesOf(a)
-	previous := int32(unknownIndex)
-	for r := from; r < to; r++ {
-		index := int32(nullIndex)
+	for r := from; r < to; {
+		index, next := int32(nullIndex), at.endOfRun(r, to)
 		if at.valid(r) {
 			d := at.index(r)
 			if d < 0 || d >= len(t.translation) {
@@ -76,18 +85,26 @@ func (t *tagColumn) take(a *array.Dictionary, from, to int, later []bool) error 
 			}
 			index = t.translation[d]
 		}
-		if index != previous {
-			if err := t.step(index, &later[r-from]); err != nil {
-				return err
-			}
-			previous = index
+		if err := t.step(index, &later[r-from]); err != nil {
+			return err
 		}
-		if index == nullIndex {
-			t.nulls++
-		}
-		t.indices = append(t.indices, index)
+		t.append(index, next-r)
+		r = next
 	}
 	return nil
+}
+
+// append adds rows of the same value to the row group.
+func (t *tagColumn) append(index int32, rows int) {
+	t.rows += rows
+	if index == nullIndex {
+		t.nulls += rows
+	}
+	if n := len(t.runs); n > 0 && t.runs[n-1].index == index {
+		t.runs[n-1].rows += int32(rows)
+		return
+	}
+	t.runs = append(t.runs, tagRun{index, int32(rows)})
 }
 
 // prepareTranslation forgets the translation unless the dictionary is the one it is for.
@@ -110,7 +127,7 @@ func (t *tagColumn) endGroup() {
 	}
 	t.stats.nulls += uint64(t.nulls)
 	t.last = strings.Clone(t.last)
-	t.indices, t.nulls, t.bytes = t.indices[:0], 0, 0
+	t.runs, t.rows, t.nulls, t.bytes = t.runs[:0], 0, 0, 0
 	clear(t.values)
 	t.values = t.values[:0]
 	clear(t.known)
@@ -156,43 +173,57 @@ func show(value string, has bool) string {
 	return fmt.Sprintf("%q", value)
 }
 
-// array returns the row group's column. It stays valid until endGroup.
-func (t *tagColumn) array() *array.Dictionary {
-	values := array.NewStringBuilder(memory.DefaultAllocator)
-	defer values.Release()
-	values.AppendValues(t.values, nil)
-	dict := values.NewArray()
-	defer dict.Release()
-
-	buffers := []*memory.Buffer{nil, memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(t.indices))}
-	if t.nulls > 0 {
-		buffers[0] = memory.NewBufferBytes(t.validity())
+// encode encodes the row group's column. The statistics are those of its values, each of
+// which occurs. Its page is one: its indices take two bytes a row at most.
+func (t *tagColumn) encode(e *numberEncoder) {
+	c := &e.chunk
+	c.reset(parquet.Encodings.RLEDict)
+	c.dictionary, c.entries = make([]byte, 0, t.bytes+4*len(t.values)), len(t.values)
+	for _, v := range t.values {
+		c.dictionary = append(binary.LittleEndian.AppendUint32(c.dictionary, uint32(len(v))), v...)
 	}
-	data := array.NewData(arrow.PrimitiveTypes.Int32, len(t.indices), buffers, nil, t.nulls, 0)
-	defer data.Release()
-	indices := array.NewInt32Data(data)
-	defer indices.Release()
-	return array.NewDictionaryArray(tagType, indices, dict)
-}
-
-func (t *tagColumn) validity() []byte {
-	bits := make([]byte, bitutil.BytesForBits(int64(len(t.indices))))
-	for r, index := range t.indices {
-		if index != nullIndex {
-			bitutil.SetBit(bits, r)
-		} else {
-			t.indices[r] = 0 // an index under a null still has to be within the dictionary
+	e.raw = appendLevels(e.raw[:0], t.validity(e), 0, t.rows, t.rows-t.nulls)
+	width := bitWidth(len(t.values) - 1)
+	e.hybrid.reset(append(e.raw, byte(width)), width)
+	for _, r := range t.runs {
+		if r.index != nullIndex {
+			e.hybrid.run(uint64(r.index), int(r.rows))
 		}
 	}
-	return bits
+	e.hybrid.flush()
+	e.raw = e.hybrid.dst
+	c.stats = t.bounds()
+	c.add(e.raw, 0, t.rows, c.stats)
 }
 
-// indices reads the indices of a dictionary array, signed or not.
+// validity returns a bit for each row, nil when none is null.
+func (t *tagColumn) validity(e *numberEncoder) []byte {
+	if t.nulls == 0 {
+		return nil
+	}
+	e.valid = append(e.valid[:0], make([]byte, bitutil.BytesForBits(int64(t.rows)))...)
+	row := int64(0)
+	for _, r := range t.runs {
+		bitutil.SetBitsTo(e.valid, row, int64(r.rows), r.index != nullIndex)
+		row += int64(r.rows)
+	}
+	return e.valid
+}
+
+func (t *tagColumn) bounds() metadata.EncodedStatistics {
+	s := metadata.EncodedStatistics{HasNullCount: true, NullCount: int64(t.nulls), AllNullValue: t.nulls == t.rows}
+	if len(t.values) > 0 {
+		s.SetMin([]byte(slices.Min(t.values)))
+		s.SetMax([]byte(slices.Max(t.values)))
+	}
+	return s
+}
+
+// indices reads the indices of a dictionary array.
 type indices struct {
-	bits     []byte // nil when all are valid
-	offset   int
-	signed   []int32
-	unsigned []uint32
+	bits   []byte // nil when all are valid
+	offset int
+	values []int32 // unsigned ones above the largest signed one are negative
 }
 
 func indicesOf(a *array.Dictionary) indices {
@@ -202,20 +233,30 @@ func indicesOf(a *array.Dictionary) indices {
 	}
 	switch x := a.Indices().(type) {
 	case *array.Int32:
-		at.signed = x.Int32Values()
+		at.values = x.Int32Values()
 	case *array.Uint32:
-		at.unsigned = x.Uint32Values()
+		at.values = arrow.Int32Traits.CastFromBytes(arrow.Uint32Traits.CastToBytes(x.Uint32Values()))
 	}
 	return at
 }
 
 func (x *indices) valid(r int) bool { return x.bits == nil || bitutil.BitIsSet(x.bits, x.offset+r) }
 
-func (x *indices) index(r int) int {
-	if x.signed != nil {
-		return int(x.signed[r])
+func (x *indices) index(r int) int { return int(x.values[r]) }
+
+// endOfRun returns the first row behind r, to at most, that has another value than r.
+func (x *indices) endOfRun(r, to int) int {
+	next := r + 1
+	if x.bits == nil {
+		for v := x.values[r]; next < to && x.values[next] == v; {
+			next++
+		}
+		return next
 	}
-	return int(x.unsigned[r])
+	for valid := x.valid(r); next < to && x.valid(next) == valid && (!valid || x.values[next] == x.values[r]); {
+		next++
+	}
+	return next
 }
 
 // timeColumn checks and bounds the time column.

@@ -56,7 +56,7 @@ func Write(spec Spec, records iter.Seq2[arrow.RecordBatch, error]) (schema.File,
 // caller can still remove the file.
 func writeRecords(spec Spec, out *pendingFile, records iter.Seq2[arrow.RecordBatch, error]) (file schema.File, err error) {
 	w := newWriter(spec, out)
-	defer w.release()
+	defer w.close()
 	defer recoverTo(&err, out.final)
 	for rec, err := range records {
 		if err != nil {
