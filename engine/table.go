@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
@@ -76,6 +77,8 @@ type table struct {
 	id       schema.TableID
 	buffers  *share
 	last     lastIndex
+
+	shown atomic.Pointer[references]
 
 	mu struct {
 		sync.Mutex
@@ -212,6 +215,30 @@ func (t *table) newViewLocked() uint64 {
 	t.mu.lastView++
 	t.mu.views = append(t.mu.views, t.mu.lastView)
 	return t.mu.lastView
+}
+
+// references are a table's files as views show them. To write a path takes a microsecond, and a
+// query that needs one file of 10,000 should not write them all.
+type references struct {
+	files []*schema.File
+	refs  []FileRef
+}
+
+// references returns files, as pin gave them, with their paths below the data directory.
+func (t *table) references(files []*schema.File, path func(name string) string) []FileRef {
+	if len(files) == 0 {
+		return nil
+	}
+	// The table's list is replaced, never changed, and what is known holds on to its own.
+	if known := t.shown.Load(); known != nil && len(known.files) == len(files) && &known.files[0] == &files[0] {
+		return known.refs
+	}
+	made := &references{files: files, refs: make([]FileRef, len(files))}
+	for i, f := range files {
+		made.refs[i] = FileRef{f, path(filePath(f))}
+	}
+	t.shown.Store(made)
+	return made.refs
 }
 
 // snapshots returns the rows that are buffered. They stay readable, but are accounted for

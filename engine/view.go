@@ -25,7 +25,8 @@ type View struct {
 // TableView is one table of a View.
 type TableView struct {
 	Table *schema.Table
-	// Files are ordered by Order: of two that hold the same point, the later one wins.
+	// Files are ordered by Order: of two that hold the same point, the later one wins. They are
+	// not to be changed: other views have them too.
 	Files []FileRef
 	// Buffers are in the order in which their rows were accepted, all of them later
 	// than every file that holds rows of the same partition.
@@ -131,9 +132,7 @@ func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
 	if now, ok := e.catalog.Schema().TableByID(def.ID); ok {
 		tv.Table = now
 	}
-	for _, f := range files {
-		tv.Files = append(tv.Files, FileRef{f, e.path(filePath(f))})
-	}
+	tv.Files = t.references(files, e.path)
 	tv.Buffers, tv.table, tv.files = snapshots, t, files
 	return tv, func() { e.removeDoomed(t.unpin(held)) }
 }

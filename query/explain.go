@@ -211,6 +211,9 @@ func (s *scanReport) text() string {
 		if f.byTime {
 			why = "by time"
 		}
+		if path, err := filepath.Abs(f.Path); err == nil { // as those of the others are
+			f.Path = path
+		}
 		return "pruned " + fileText(f.FileRef) + " " + why
 	})
 	list(&b, s.windows, maxListedWindows, func(w schema.TimeRange) string { return "window " + rangeText(w) })

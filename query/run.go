@@ -262,13 +262,7 @@ func (r *running) newestScan(t *engine.TableView, rows *partition.Snapshot, c *c
 
 // tableScan writes the scan of a table, whose rows are folded where f is not nil and allows it.
 func (r *running) tableScan(stmt *statement, f *fold, t *engine.TableView, c *constraint, used *columnNames) (string, error) {
-	files, err := absolute(t.Files)
-	if err != nil {
-		return "", err
-	}
-	pinned := *t
-	pinned.Files = files
-	plan, err := planScan(r.ctx, &pinned, c, used)
+	plan, err := planScan(r.ctx, t, c, used)
 	if err != nil {
 		return "", err
 	}

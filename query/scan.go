@@ -92,6 +92,10 @@ func planScan(ctx context.Context, t *engine.TableView, c *constraint, used *col
 			p.pruned = append(p.pruned, prunedFile{f, !c.allowsTime(f.Time)})
 		}
 	}
+	files, err := absolute(files)
+	if err != nil {
+		return nil, err
+	}
 	if err := p.findFew(ctx, t, c, files); err != nil {
 		return nil, err
 	}
