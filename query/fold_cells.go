@@ -27,7 +27,6 @@ type foldCells struct {
 
 	sets   map[string]int32
 	values [][]foldTag // by set
-	last   string      // the key of the set that was looked for last
 	set    int32
 	key    []byte
 
