@@ -31,6 +31,12 @@ type numbers struct {
 // these take dataPageBytes.
 const pageRows = dataPageBytes / 8
 
+// deltaPageRows is the number of rows of a page of differences. They take so few bytes that a
+// page of dataPageBytes would be the whole row group, all of which had to be decoded for a
+// few rows of a series. With 16,384 rows eight series of 8,640 rows are read in half the time,
+// and files are 2 % larger; with 8,192 DuckDB takes a third longer to read all rows.
+const deltaPageRows = 16 << 10
+
 // numberEncoder encodes columns of numbers, one after the other, in memory of its own.
 type numberEncoder struct {
 	chunk      chunk
@@ -99,22 +105,9 @@ func encodeNumbers[T number](e *numberEncoder, how encoding, stats *numberStats[
 	e.chunk.reset(how.otherwise)
 	rows := pageRows
 	if how.otherwise == parquet.Encodings.DeltaBinaryPacked {
-		rows = e.deltaPageRows()
+		rows = deltaPageRows
 	}
 	encodePages(e, how, stats, nullable, rows)
-}
-
-// deltaPageRows returns the number of rows whose differences take about dataPageBytes,
-// judging by some of them.
-func (e *numberEncoder) deltaPageRows() int {
-	const few = 16 * deltaBlock
-	values := e.column.values
-	if len(values) <= few {
-		return pageRows
-	}
-	middle := (len(values) - few) / 2
-	e.raw = appendDelta(e.raw[:0], values[middle:middle+few])
-	return max(pageRows, min(maxRowGroupRows, dataPageBytes*few/len(e.raw))) &^ 7
 }
 
 // encodePages cuts the column into pages of so many rows, a multiple of eight.
