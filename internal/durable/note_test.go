@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,7 +23,7 @@ func TestTornNoteLeavesTheOneBefore(t *testing.T) {
 				t.Fatalf("set %d, read %d", number, got)
 			}
 			for at := range whole {
-				flipped := append([]byte(nil), whole...)
+				flipped := slices.Clone(whole)
 				flipped[at] ^= 0x10
 				for _, damaged := range [][]byte{flipped, whole[:at]} {
 					fs := vfs.NewMem()
@@ -65,7 +66,7 @@ func writeAll(t *testing.T, fs vfs.FS, name string, b []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(b); err != nil {
+	if _, err := f.Write(slices.Clone(b)); err != nil { // which this file system may spoil
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
