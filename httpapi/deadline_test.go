@@ -64,8 +64,10 @@ func deadlineHistory(t *testing.T, seed uint64, wrap func(net.Conn) net.Conn) (h
 				n, err := c.Write(b)
 				note("written %d, time-out %t", n, errors.Is(err, os.ErrDeadlineExceeded))
 			}()
+			synctest.Wait() // so that each deadline takes effect before the next thing happens
 			pause()
 			setRandomDeadline(random, c) // while it waits
+			synctest.Wait()
 			pause()
 			if isRead { // the other side does a part of it, and perhaps the rest
 				_ = far.SetWriteDeadline(time.Now().Add(time.Second))
@@ -74,6 +76,7 @@ func deadlineHistory(t *testing.T, seed uint64, wrap func(net.Conn) net.Conn) (h
 				_ = far.SetReadDeadline(time.Now().Add(3 * time.Second))
 				_, _ = io.CopyN(io.Discard, far, int64(random.IntN(bytes+1)))
 			}
+			synctest.Wait()
 			pause()
 			_ = c.SetDeadline(time.Now().Add(-time.Second))
 			<-done
