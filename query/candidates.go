@@ -16,6 +16,8 @@ func (r *running) withCandidates(ctx context.Context, stmt *statement, used *col
 	if used.all || !errors.Is(err, errUnbound) {
 		return err
 	}
+	r.unfold()
+	r.noFold = true // the columns of folded rows are nobody's
 	scans, fault := r.scans(stmt, r.tables, &columnNames{all: true})
 	if fault != nil {
 		return err

@@ -1,7 +1,9 @@
 package query
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,8 +63,9 @@ func (f *foldField) parts() []foldPart {
 	return all
 }
 
-// apply makes the aggregates in the tree those of folded rows.
-func (f *fold) apply(s *statement, r *rewriter) error {
+// apply makes the aggregates in the tree those of folded rows. It calls keep before it changes
+// a node.
+func (f *fold) apply(s *statement, r *rewriter, keep func(node)) error {
 	isItem := make(map[uintptr]bool)
 	walk(s.query, func(n node) {
 		for _, item := range nodes(n.list("select_list")) {
@@ -79,7 +82,7 @@ func (f *fold) apply(s *statement, r *rewriter) error {
 			names[i] = text
 		}
 	}
-	if err := f.nameItems(s, r, isItem); err != nil {
+	if err := f.nameItems(s, r, isItem, keep); err != nil {
 		return err
 	}
 	for i, c := range f.calls {
@@ -91,6 +94,7 @@ func (f *fold) apply(s *statement, r *rewriter) error {
 		if names[i] != "" {
 			alias = names[i]
 		}
+		keep(c.n)
 		clear(c.n)
 		for key, v := range replacement {
 			c.n[key] = v
@@ -102,7 +106,7 @@ func (f *fold) apply(s *statement, r *rewriter) error {
 
 // nameItems gives the items of a SELECT with an aggregate inside the name that they have without
 // folding.
-func (f *fold) nameItems(s *statement, r *rewriter, isItem map[uintptr]bool) error {
+func (f *fold) nameItems(s *statement, r *rewriter, isItem map[uintptr]bool, keep func(node)) error {
 	inside := make(map[uintptr]bool)
 	for _, c := range f.calls {
 		inside[reflect.ValueOf(c.n).Pointer()] = true
@@ -124,9 +128,23 @@ func (f *fold) nameItems(s *statement, r *rewriter, isItem map[uintptr]bool) err
 		if err != nil {
 			return err
 		}
+		keep(n)
 		n["alias"] = text
 	}
 	return nil
+}
+
+// keptNode is a node as it was before folding changed it.
+type keptNode struct{ n, was node }
+
+// unfold makes the tree what it was before its aggregates became those of folded rows, for a
+// plan without them.
+func (r *running) unfold() {
+	for _, k := range slices.Backward(r.folded) {
+		clear(k.n)
+		maps.Copy(k.n, k.was)
+	}
+	r.folded = nil
 }
 
 // template is the aggregate of folded rows: $1 is the count, and $2 what else is needed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -32,6 +33,8 @@ type running struct {
 	ignoreNewest bool             // tables are read, whether their newest rows are kept or not
 	mayAnswer    bool             // plan may find the answer itself
 	answer       *directAnswer    // that it has found
+	noFold       bool             // rows are not folded
+	folded       []keptNode       // what folding has changed of the statement
 
 	hadCompany atomic.Bool // another attempt was made at the same time
 }
@@ -95,6 +98,7 @@ func (r *running) plan(ctx context.Context, database string, stmt *statement, us
 			return "", err
 		}
 		r.ignoreNewest = r.ignoreNewest || views == maxViews
+		r.unfold()
 		r.unpin()
 	}
 }
@@ -242,7 +246,7 @@ func (r *running) scan(stmt *statement, i int, t *engine.TableView, c *constrain
 		return r.newestScan(t, rows, c, used)
 	}
 	var f *fold
-	if stmt.prefix == "" && stmt.describes == "" && !r.querier.opts.noFold {
+	if stmt.prefix == "" && stmt.describes == "" && !r.querier.opts.noFold && !r.noFold {
 		f = stmt.foldOf(r.ctx, r.querier.gate, i, t.Table)
 	}
 	return r.tableScan(stmt, f, t, c, used)
@@ -289,7 +293,8 @@ func (r *running) foldedScan(stmt *statement, f *fold, plan *scanPlan, t *engine
 	if len(plan.dirty) > 0 || len(plan.rows.dirty) > 0 {
 		merged = plan.merged(r.register)
 	}
-	if err := f.apply(stmt, &rewriter{ctx: r.ctx, gate: r.querier.gate}); err != nil {
+	keep := func(n node) { r.folded = append(r.folded, keptNode{n, maps.Clone(n)}) }
+	if err := f.apply(stmt, &rewriter{ctx: r.ctx, gate: r.querier.gate}, keep); err != nil {
 		return "", err
 	}
 	columns := append([]schema.Column{{Name: schema.TimeColumn}}, f.tags...)
