@@ -51,16 +51,11 @@ func (c *ackCmd) measureClients(ctx context.Context, b *bench, clients int) (cas
 	if clients == 1 {
 		result.Name = "1 client"
 	}
-	dir, remove, err := b.fresh()
+	s, err := b.serveFresh(ctx, neverFlush)
 	if err != nil {
 		return result, err
 	}
-	defer remove()
-	s, err := b.serve(ctx, dir, neverFlush)
-	if err != nil {
-		return result, err
-	}
-	defer s.kill()
+	defer s.discard()
 	writers, err := s.writers(clients, writeTarget, time.Unix(0, firstDay))
 	if err != nil {
 		return result, err
@@ -74,7 +69,7 @@ func (c *ackCmd) measureClients(ctx context.Context, b *bench, clients int) (cas
 		return result, err
 	}
 	b.progress("the disk alone: %d bytes a sync", size)
-	disk, err := measureDisk(dir, size, c.Duration/2)
+	disk, err := measureDisk(s.dir, size, c.Duration/2)
 	if err != nil {
 		return result, err
 	}

@@ -50,16 +50,11 @@ func (c *compactCmd) measure(ctx context.Context, b *bench) ([]caseResult, error
 
 // one measures one compaction on a server of its own.
 func (c *compactCmd) one(ctx context.Context, b *bench, data *dataset, again int, result *caseResult) error {
-	dir, remove, err := b.fresh()
+	s, err := b.serveFresh(ctx, neverFlush)
 	if err != nil {
 		return err
 	}
-	defer remove()
-	s, err := b.serve(ctx, dir, neverFlush)
-	if err != nil {
-		return err
-	}
-	defer s.kill()
+	defer s.discard()
 	b.progress("loading %s, %s", data.name, result.Name)
 	if err := c.fill(ctx, s, data.requests(), again); err != nil {
 		return err

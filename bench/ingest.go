@@ -135,16 +135,11 @@ func repeated(set datasets.Set, divisor int64, step time.Duration) func(*ingestC
 // is in Parquet.
 func (c *ingestCmd) load(ctx context.Context, b *bench, data *dataset, requests []request, flags ...string) (caseResult, error) {
 	result := caseResult{Name: data.name}
-	dir, remove, err := b.fresh()
+	s, err := b.serveFresh(ctx, flags...)
 	if err != nil {
 		return result, err
 	}
-	defer remove()
-	s, err := b.serve(ctx, dir, flags...)
-	if err != nil {
-		return result, err
-	}
-	defer s.kill()
+	defer s.discard()
 	b.progress("loading %s", data.name)
 	begin, err := account(s.pid())
 	if err != nil {

@@ -23,16 +23,11 @@ func (c *mixedCmd) scenario() scenario {
 
 // measure starts the flushes itself, so that it knows which acknowledgements fell into one.
 func (c *mixedCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) {
-	dir, remove, err := b.fresh()
+	s, err := b.serveFresh(ctx, neverFlush)
 	if err != nil {
 		return nil, err
 	}
-	defer remove()
-	s, err := b.serve(ctx, dir, neverFlush)
-	if err != nil {
-		return nil, err
-	}
-	defer s.kill()
+	defer s.discard()
 	load, err := newSteady(&c.steadyFlags, s)
 	if err != nil {
 		return nil, err

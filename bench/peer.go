@@ -3,15 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 
 	"github.com/siltstone-db/siltstone/bench/tsbs"
+	"github.com/siltstone-db/siltstone/internal/thirdparty"
 )
 
 // peer is a database that the same work is given to.
@@ -19,9 +17,9 @@ type peer struct {
 	key, name string
 	// durable says when an answer to a write means that the rows survive a power cut.
 	durable string
-	// get makes the programs available that launch needs. An *unavailableError is no fault: the
+	// get makes the programs available that launch needs. A *thirdparty.UnavailableError is no fault: the
 	// comparison goes on without it.
-	get func(context.Context, cache) (programs, error)
+	get func(context.Context, thirdparty.Cache) (programs, error)
 	// launch starts a server that keeps its data in dir.
 	launch func(ctx context.Context, b *bench, p programs, dir string) (*running, error)
 }
@@ -48,62 +46,6 @@ type dialect struct {
 	request func(tsbs.Query) (r request, ok bool)
 	// rows counts those of an answer.
 	rows func([]byte) (int, error)
-}
-
-// unavailableError occurs when a peer cannot be had on this machine.
-type unavailableError struct{ reason string }
-
-func (e *unavailableError) Error() string { return e.reason }
-
-// need returns an error that names the first program that is missing.
-func need(names ...string) error {
-	for _, name := range names {
-		if _, err := exec.LookPath(name); err != nil {
-			return &unavailableError{fmt.Sprintf("the program %s is not on this machine", name)}
-		}
-	}
-	return nil
-}
-
-// cache is the directory that keeps programs between runs.
-type cache string
-
-func newCache(parts ...string) (cache, error) {
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("a directory for other databases: %w", err)
-	}
-	return cache(filepath.Join(append([]string{base}, parts...)...)), nil
-}
-
-// install returns a path below a directory of the cache, which it makes, whole or not at all, with
-// the commands if it is not there. Each is run by the shell in the new directory.
-func (c cache) install(ctx context.Context, name, path string, commands ...string) (string, error) {
-	home := filepath.Join(string(c), name)
-	whole := filepath.Join(home, path)
-	if _, err := os.Stat(whole); err == nil {
-		return whole, nil
-	}
-	if err := os.MkdirAll(string(c), 0o755); err != nil {
-		return "", err
-	}
-	unfinished, err := os.MkdirTemp(string(c), "unfinished-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(unfinished)
-	for _, command := range commands {
-		cmd := exec.CommandContext(ctx, "sh", "-c", command)
-		cmd.Dir = unfinished
-		cmd.Env = append(os.Environ(), "HOME_OF_PEER="+home)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", &unavailableError{fmt.Sprintf("%q failed: %v: %s", command, err, lastLine(out))}
-		}
-	}
-	if err := os.Rename(unfinished, home); err != nil {
-		return "", err
-	}
-	return whole, nil
 }
 
 // freePort returns a port of loopback that was free a moment ago, for servers that cannot be told

@@ -3,68 +3,36 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"github.com/siltstone-db/siltstone/bench/tsbs"
+	"github.com/siltstone-db/siltstone/internal/thirdparty"
 )
-
-const influx1Version = "1.6.7"
 
 // influx1Peer is InfluxDB 1.6, from Debian's package.
 var influx1Peer = peer{
-	key: "influx1", name: "InfluxDB " + influx1Version, durable: "yes", get: getInflux1, launch: launchInflux1,
+	key: "influx1", name: "InfluxDB " + thirdparty.InfluxdVersion, durable: "yes", get: getInflux1, launch: launchInflux1,
 }
 
 // getInflux1 shares what it gets with the tests of internal/influx1.
-func getInflux1(ctx context.Context, _ cache) (programs, error) {
-	if err := need("apt-get", "dpkg-deb"); err != nil {
-		return nil, err
-	}
-	shared, err := newCache("siltstone-clients")
-	if err != nil {
-		return nil, err
-	}
-	influxd, err := shared.install(ctx, "influxd-"+influx1Version, "usr/bin/influxd",
-		"apt-get download influxdb", "dpkg-deb -x influxdb_"+influx1Version+"*.deb .")
+func getInflux1(ctx context.Context, _ thirdparty.Cache) (programs, error) {
+	influxd, err := thirdparty.Influxd(ctx)
 	return programs{"influxd": influxd}, err
 }
 
-// influx1Config keeps it to loopback and to its directory. Its log is synced for each write, as by
-// default; rows leave it soon after the last write, so that they are at rest when their bytes are
-// counted.
-const influx1Config = `
-reporting-disabled = true
-bind-address = "127.0.0.1:0"
-[meta]
-  dir = "%[1]s/meta"
-[data]
-  dir = "%[1]s/data"
-  wal-dir = "%[1]s/wal"
-  query-log-enabled = false
-  cache-snapshot-write-cold-duration = "2s"
-[http]
-  bind-address = "127.0.0.1:0"
-  log-enabled = false
-[monitor]
-  store-enabled = false
-[continuous_queries]
-  enabled = false
-[subscriber]
-  enabled = false
-`
-
-var influx1Listening = regexp.MustCompile(`msg="Listening on HTTP".* addr=(\S+)`)
+// influx1Settings has rows leave the log soon after the last write, so that they are at rest when their
+// bytes are counted. The log is synced for each write, as by default.
+const influx1Settings = `  query-log-enabled = false
+  cache-snapshot-write-cold-duration = "2s"`
 
 func launchInflux1(ctx context.Context, _ *bench, p programs, dir string) (*running, error) {
 	data := filepath.Join(dir, "data")
 	config := filepath.Join(dir, "influxdb.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, influx1Config, data), 0o600); err != nil {
+	if err := os.WriteFile(config, thirdparty.InfluxdConfig(data, influx1Settings), 0o600); err != nil {
 		return nil, err
 	}
 	c, err := startChild("InfluxDB", filepath.Join(dir, "log"), nil, p["influxd"], "run", "-config", config)
@@ -91,12 +59,9 @@ func launchInflux1(ctx context.Context, _ *bench, p programs, dir string) (*runn
 		}
 		return a.Results[0].Series[0].Values[0][1], nil
 	}
-	err = c.await(ctx, func() bool {
-		match := influx1Listening.FindStringSubmatch(c.log())
-		if match != nil {
-			r.address = match[1]
-		}
-		return match != nil
+	err = c.await(ctx, func() (ok bool) {
+		r.address, ok = thirdparty.InfluxdAddress(c.log())
+		return ok
 	})
 	if err != nil {
 		return nil, err

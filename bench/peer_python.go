@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/siltstone-db/siltstone/bench/tsbs"
+	"github.com/siltstone-db/siltstone/internal/thirdparty"
 )
 
 // reader is a library for Python that queries Parquet files. It is given those that Siltstone has written.
@@ -33,12 +34,12 @@ var readers = []reader{
 var readerScript string
 
 // getPython makes an environment with all readers.
-func getPython(ctx context.Context, c cache) (string, error) {
-	if err := need("python3"); err != nil {
+func getPython(ctx context.Context, c thirdparty.Cache) (string, error) {
+	if err := thirdparty.Need("python3"); err != nil {
 		return "", err
 	}
 	// The paths inside do not outlive a rename, so that the environment is made where it stays.
-	if _, err := c.install(ctx, "python-duckdb-2.0.0-chdb-4.4.0", "made",
+	if _, err := c.Install(ctx, "python-duckdb-2.0.0-chdb-4.4.0", "made",
 		`python3 -m venv "$HOME_OF_PEER.environment"`,
 		`"$HOME_OF_PEER.environment/bin/pip" install --quiet duckdb==2.0.0 chdb==4.4.0`,
 		"touch made"); err != nil {
@@ -80,7 +81,7 @@ func (r reader) run(ctx context.Context, python string, files []string, shapes [
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", r.name, err, lastLine(stderr.Bytes()))
+		return nil, fmt.Errorf("%s: %w: %s", r.name, err, thirdparty.LastLine(stderr.Bytes()))
 	}
 	return r.collect(out, shapes)
 }
@@ -140,10 +141,4 @@ func parquetFiles(dir string) (files []string, err error) {
 		return err
 	})
 	return files, err
-}
-
-// lastLine is what a failed command says at the end.
-func lastLine(out []byte) []byte {
-	out = bytes.TrimSpace(out)
-	return out[bytes.LastIndexByte(out, '\n')+1:]
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/siltstone-db/siltstone/bench/tsbs"
+	"github.com/siltstone-db/siltstone/internal/thirdparty"
 )
 
 const questDBVersion = "9.3.4"
@@ -25,11 +26,11 @@ func questDB(key, mode, durable string) peer {
 	}
 }
 
-func getQuestDB(ctx context.Context, c cache) (programs, error) {
-	if err := need("java", "mvn"); err != nil {
+func getQuestDB(ctx context.Context, c thirdparty.Cache) (programs, error) {
+	if err := thirdparty.Need("java", "mvn"); err != nil {
 		return nil, err
 	}
-	jar, err := c.install(ctx, "questdb-"+questDBVersion, "questdb-"+questDBVersion+".jar",
+	jar, err := c.Install(ctx, "questdb-"+questDBVersion, "questdb-"+questDBVersion+".jar",
 		"mvn --quiet --batch-mode dependency:copy -Dartifact=org.questdb:questdb:"+questDBVersion+" -DoutputDirectory=.")
 	return programs{"jar": jar}, err
 }

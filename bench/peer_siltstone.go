@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/siltstone-db/siltstone/bench/tsbs"
+	"github.com/siltstone-db/siltstone/internal/thirdparty"
 )
 
 // ourName is the name of the case that the others are related to.
@@ -15,7 +16,7 @@ const ourName = "Siltstone"
 
 var siltstonePeer = peer{
 	key: "siltstone", name: ourName, durable: "yes",
-	get: func(context.Context, cache) (programs, error) { return nil, nil },
+	get: func(context.Context, thirdparty.Cache) (programs, error) { return nil, nil },
 	launch: func(ctx context.Context, b *bench, _ programs, dir string) (*running, error) {
 		s, err := b.serve(ctx, dir, neverFlush)
 		if err != nil {

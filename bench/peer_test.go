@@ -6,13 +6,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/siltstone-db/siltstone/bench/tsbs"
+	"github.com/siltstone-db/siltstone/internal/thirdparty"
 )
 
 func TestAnswersOfPeersAreCounted(t *testing.T) {
@@ -119,30 +118,9 @@ func TestATableHasGapsWhereACaseHasNoMeasure(t *testing.T) {
 	}
 }
 
-func TestProgramsAreInstalledOnceAndWhole(t *testing.T) {
-	c := cache(t.TempDir())
-	for range 2 {
-		path, err := c.install(t.Context(), "thing-1", "bin/thing", "mkdir bin", "echo x >> bin/thing")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if text, err := os.ReadFile(path); err != nil || string(text) != "x\n" {
-			t.Errorf("the program is %q, %v", text, err)
-		}
-	}
-	_, err := c.install(t.Context(), "thing-2", "bin/thing", "mkdir bin", "echo no network >&2; exit 1")
-	var missing *unavailableError
-	if !errors.As(err, &missing) || !strings.Contains(err.Error(), "no network") {
-		t.Errorf("the error is %v", err)
-	}
-	if left, _ := filepath.Glob(filepath.Join(string(c), "*")); len(left) != 1 {
-		t.Errorf("a failure leaves %v", left)
-	}
-}
-
 func TestAMissingProgramIsNamed(t *testing.T) {
 	b := &bench{}
-	if !b.skips("QuestDB", need("sh", "there-is-no-such-program")) || len(b.notes) != 1 || !strings.Contains(b.notes[0], "there-is-no-such-program") {
+	if !b.skips("QuestDB", thirdparty.Need("sh", "there-is-no-such-program")) || len(b.notes) != 1 || !strings.Contains(b.notes[0], "there-is-no-such-program") {
 		t.Errorf("the notes are %q", b.notes)
 	}
 	if b.skips("QuestDB", nil) || b.skips("QuestDB", io.EOF) {

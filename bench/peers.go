@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/siltstone-db/siltstone/bench/tsbs"
+	"github.com/siltstone-db/siltstone/internal/thirdparty"
 )
 
 // peersCmd gives other databases the same work in the same run. What cannot be had on this machine
@@ -61,7 +62,7 @@ func (c *peersCmd) Run(ctx context.Context, s *settings) error {
 
 // each calls do for ours and each peer that was asked for and can be had.
 func (c *peersCmd) each(ctx context.Context, b *bench, do func(peer, programs) error) error {
-	home, err := newCache("siltstone-bench")
+	home, err := thirdparty.NewCache("siltstone-bench")
 	if err != nil {
 		return err
 	}
@@ -85,11 +86,11 @@ func (c *peersCmd) each(ctx context.Context, b *bench, do func(peer, programs) e
 
 // skips notes that a peer cannot be had, if that is what an error says.
 func (b *bench) skips(name string, err error) bool {
-	var missing *unavailableError
+	var missing *thirdparty.UnavailableError
 	if !errors.As(err, &missing) {
 		return false
 	}
-	b.notes = append(b.notes, fmt.Sprintf("%s is left out: %s.", name, missing.reason))
+	b.notes = append(b.notes, fmt.Sprintf("%s is left out: %s.", name, missing.Reason))
 	return true
 }
 
@@ -305,7 +306,7 @@ func (r *running) askShapes(ctx context.Context, name string, shapes [][]tsbs.Qu
 
 // readers has libraries read the files that Siltstone has just written.
 func (c *peersCmd) readers(ctx context.Context, b *bench, dir string, shapes [][]tsbs.Query, results []caseResult) error {
-	home, err := newCache("siltstone-bench")
+	home, err := thirdparty.NewCache("siltstone-bench")
 	if err != nil {
 		return err
 	}

@@ -62,16 +62,11 @@ func (c *queryCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 
 // inState asks all queries of a server of its own.
 func (c *queryCmd) inState(ctx context.Context, b *bench, data *dataset, state string, results []caseResult) error {
-	dir, remove, err := b.fresh()
+	s, err := b.serveFresh(ctx, neverFlush)
 	if err != nil {
 		return err
 	}
-	defer remove()
-	s, err := b.serve(ctx, dir, neverFlush)
-	if err != nil {
-		return err
-	}
-	defer s.kill()
+	defer s.discard()
 	b.progress("loading %s: %s", data.name, state)
 	if err := s.fill(ctx, data.requests(), c.Workers, state); err != nil {
 		return err

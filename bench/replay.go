@@ -29,16 +29,11 @@ func (c *replayCmd) measure(ctx context.Context, b *bench) ([]caseResult, error)
 	if err != nil {
 		return nil, err
 	}
-	dir, remove, err := b.fresh()
+	s, err := b.serveFresh(ctx, neverFlush)
 	if err != nil {
 		return nil, err
 	}
-	defer remove()
-	s, err := b.serve(ctx, dir, neverFlush)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { s.kill() }() // whichever runs then
+	defer func() { s.discard() }() // whichever runs then
 	b.progress("loading %s, then kill -9", data.name)
 	if _, err := s.load(ctx, data.requests(), c.Workers); err != nil {
 		return nil, err
@@ -51,7 +46,7 @@ func (c *replayCmd) measure(ctx context.Context, b *bench) ([]caseResult, error)
 	for _, name := range []string{"after kill -9", "after a second one"} {
 		s.kill()
 		begin := time.Now()
-		next, err := b.serve(ctx, dir, neverFlush)
+		next, err := b.serve(ctx, s.dir, neverFlush)
 		if err != nil {
 			return nil, err
 		}

@@ -44,6 +44,25 @@ func (b *bench) serve(ctx context.Context, dir string, flags ...string) (*server
 	return s, err
 }
 
+// serveFresh starts the server on a new directory. What it has written stays until discard is called.
+func (b *bench) serveFresh(ctx context.Context, flags ...string) (*server, error) {
+	dir, remove, err := b.fresh()
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.serve(ctx, dir, flags...)
+	if err != nil {
+		remove()
+	}
+	return s, err
+}
+
+// discard kills the server and removes its directory.
+func (s *server) discard() {
+	s.kill()
+	_ = os.RemoveAll(s.dir)
+}
+
 // serverEnvironment keeps the server from merging files at moments of its own, which would be
 // measured by chance.
 var serverEnvironment = []string{"SILTSTONE_COMPACTION=off"}

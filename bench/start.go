@@ -23,16 +23,11 @@ const filesOfTable = 100
 
 // measure makes the files and starts the server on them after an orderly stop and after a kill.
 func (c *startCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) {
-	dir, remove, err := b.fresh()
+	s, err := b.serveFresh(ctx, neverFlush)
 	if err != nil {
 		return nil, err
 	}
-	defer remove()
-	s, err := b.serve(ctx, dir, neverFlush)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { s.kill() }() // whichever runs then
+	defer func() { s.discard() }() // whichever runs then
 	b.progress("making %d files", c.Files)
 	rows, tables, err := s.makeFiles(ctx, c.Files)
 	if err != nil {
@@ -50,7 +45,7 @@ func (c *startCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 			return nil, err
 		}
 		begin := time.Now()
-		next, err := b.serve(ctx, dir, neverFlush)
+		next, err := b.serve(ctx, s.dir, neverFlush)
 		if err != nil {
 			return nil, err
 		}

@@ -71,17 +71,12 @@ const (
 // one measures one setting.
 func (c *tuningCmd) one(ctx context.Context, b *bench, gen1 time.Duration, pool int) (caseResult, error) {
 	result := caseResult{Name: fmt.Sprintf("%s, %d %%", span(gen1), pool)}
-	dir, remove, err := b.fresh()
-	if err != nil {
-		return result, err
-	}
-	defer remove()
 	compressed := gen1 / time.Duration(c.Factor)
-	s, err := b.serve(ctx, dir, "--gen1-duration="+compressed.String(), fmt.Sprintf("--exec-mem-pool-bytes=%d", c.Memory<<20/100*int64(pool)))
+	s, err := b.serveFresh(ctx, "--gen1-duration="+compressed.String(), fmt.Sprintf("--exec-mem-pool-bytes=%d", c.Memory<<20/100*int64(pool)))
 	if err != nil {
 		return result, err
 	}
-	defer s.kill()
+	defer s.discard()
 	load, err := newSteady(&c.steadyFlags, s)
 	if err != nil {
 		return result, err

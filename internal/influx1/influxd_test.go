@@ -2,16 +2,16 @@ package influx1
 
 import (
 	"bufio"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/siltstone-db/siltstone/internal/thirdparty"
 )
 
 const (
@@ -28,76 +28,22 @@ func influxd(t *testing.T) string {
 	if path := os.Getenv(influxdVariable); path != "" {
 		return path
 	}
-	for _, program := range []string{"apt-get", "dpkg-deb"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("%s names no influxd, and %s is not there to get it", influxdVariable, program)
-		}
+	if err := thirdparty.Need("apt-get", "dpkg-deb"); err != nil {
+		t.Skipf("%s names no influxd: %v", influxdVariable, err)
 	}
-	cache, err := os.UserCacheDir()
+	path, err := thirdparty.Influxd(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	home := filepath.Join(cache, "siltstone-clients", "influxd-1.6.7")
-	path := filepath.Join(home, "usr", "bin", "influxd")
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	unpackInfluxd(t, home)
 	return path
 }
-
-// unpackInfluxd makes home whole or not at all.
-func unpackInfluxd(t *testing.T, home string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(home), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	unfinished, err := os.MkdirTemp(filepath.Dir(home), "influxd-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(unfinished)
-	for _, command := range []string{"apt-get download influxdb", "dpkg-deb -x influxdb_1.6.7*.deb ."} {
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-		cmd.Dir = unfinished
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", command, err, out)
-		}
-	}
-	if err := os.Rename(unfinished, home); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// config keeps influxd to loopback and to its directory, and silent.
-const config = `
-reporting-disabled = true
-bind-address = "127.0.0.1:0"
-[meta]
-  dir = "%[1]s/meta"
-[data]
-  dir = "%[1]s/data"
-  wal-dir = "%[1]s/wal"
-[http]
-  bind-address = "127.0.0.1:0"
-  log-enabled = false
-[monitor]
-  store-enabled = false
-[continuous_queries]
-  enabled = false
-[subscriber]
-  enabled = false
-`
-
-// listening is what influxd logs when it can be asked.
-var listening = regexp.MustCompile(`msg="Listening on HTTP".* addr=(\S+)`)
 
 // startInfluxd runs InfluxDB over an empty directory until the test ends.
 func startInfluxd(t *testing.T) *server {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "influxdb.conf")
-	if err := os.WriteFile(path, fmt.Appendf(nil, config, dir), 0o600); err != nil {
+	if err := os.WriteFile(path, thirdparty.InfluxdConfig(dir, ""), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(influxd(t), "run", "-config", path)
@@ -117,9 +63,7 @@ func startInfluxd(t *testing.T) *server {
 	})
 	address := ""
 	for address == "" && lines.Scan() {
-		if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-			address = m[1]
-		}
+		address, _ = thirdparty.InfluxdAddress(lines.Text())
 	}
 	go func() {
 		defer close(drained)
