@@ -15,7 +15,7 @@ func (c *Catalog) CreateDatabase(name string, retention time.Duration) error {
 	if err := c.usableLocked(); err != nil {
 		return err
 	}
-	if err := checkRetention(name, retention); err != nil {
+	if err := checkRetention("database", name, retention); err != nil {
 		return err
 	}
 	p := c.newPlanLocked()
@@ -39,7 +39,7 @@ func (c *Catalog) SetRetention(name string, retention time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if err := checkRetention(name, retention); err != nil {
+	if err := checkRetention("database", name, retention); err != nil {
 		return err
 	}
 	if d.Retention == retention {
@@ -52,6 +52,32 @@ func (c *Catalog) SetRetention(name string, retention time.Duration) error {
 		return err
 	}
 	c.schema.Store(c.schema.Load().With([]*schema.Database{d}, nil))
+	return nil
+}
+
+// SetTableRetention gives a table a retention period of its own; 0 takes it away, so that the
+// database's holds. The errors are *NotFoundError, for either name, ErrInvalidChange,
+// ErrFailed and ErrClosed.
+func (c *Catalog) SetTableRetention(database, table string, retention time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, err := c.tableLocked(database, table)
+	if err != nil {
+		return err
+	}
+	if err := checkRetention("table", table, retention); err != nil {
+		return err
+	}
+	if t.Retention == retention {
+		return nil
+	}
+	t = t.WithRetention(retention)
+	b := c.store.newBatch()
+	b.put(tableStateKey(t.ID), appendTableState(nil, stateOfTable(t, nil)))
+	if err := c.commitLocked(b, "set the retention period of table %q of database %q", table, database); err != nil {
+		return err
+	}
+	c.schema.Store(c.schema.Load().With(nil, []*schema.Table{t}))
 	return nil
 }
 
@@ -80,13 +106,9 @@ func (c *Catalog) DeleteDatabase(name string, purgeAt int64) error {
 func (c *Catalog) DeleteTable(database, table string, purgeAt int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	d, err := c.databaseLocked(database)
+	t, err := c.tableLocked(database, table)
 	if err != nil {
 		return err
-	}
-	t, ok := d.Table(table)
-	if !ok {
-		return &NotFoundError{ObjectTable, table}
 	}
 	deletion := c.deletion(purgeAt)
 	b := c.store.newBatch()
@@ -110,13 +132,26 @@ func (c *Catalog) databaseLocked(name string) (*schema.Database, error) {
 	return d, nil
 }
 
+// tableLocked finds a table that is about to be changed; mu is held.
+func (c *Catalog) tableLocked(database, table string) (*schema.Table, error) {
+	d, err := c.databaseLocked(database)
+	if err != nil {
+		return nil, err
+	}
+	t, ok := d.Table(table)
+	if !ok {
+		return nil, &NotFoundError{ObjectTable, table}
+	}
+	return t, nil
+}
+
 func (c *Catalog) deletion(purgeAt int64) schema.Deletion {
 	return schema.Deletion{At: c.nowNanoseconds(), PurgeAt: purgeAt}
 }
 
-func checkRetention(database string, retention time.Duration) error {
+func checkRetention(what, name string, retention time.Duration) error {
 	if retention < 0 {
-		return fmt.Errorf("%w: the retention period of database %q is negative: %s", ErrInvalidChange, database, retention)
+		return fmt.Errorf("%w: the retention period of %s %q is negative: %s", ErrInvalidChange, what, name, retention)
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ func TestDatabaseCallsNameWhatIsWrong(t *testing.T) {
 	c := mustOpen(t, fs)
 	defer mustClose(t, c)
 	mustDefine(t, c, table("db", "t"))
+	mustDefine(t, c, table("db", "live"))
 	mustDefine(t, c, table("gone", "t"))
 	mustDo(t, c.DeleteTable("db", "t", 0))
 	mustDo(t, c.DeleteDatabase("gone", 0))
@@ -63,6 +64,8 @@ func TestDatabaseCallsNameWhatIsWrong(t *testing.T) {
 		"negative retention":    {c.CreateDatabase("other", -1), ErrInvalidChange, ""},
 		"negative new period":   {c.SetRetention("db", -1), ErrInvalidChange, ""},
 		"period of nothing":     {c.SetRetention("gone", 1), ErrNotFound, `database "gone" does not exist`},
+		"table of nothing":      {c.SetTableRetention("db", "t", 1), ErrNotFound, `table "t" does not exist`},
+		"negative of a table":   {c.SetTableRetention("db", "live", -1), ErrInvalidChange, ""},
 		"delete nothing":        {c.DeleteDatabase("gone", 0), ErrNotFound, `database "gone" does not exist`},
 		"delete table twice":    {c.DeleteTable("db", "t", 0), ErrNotFound, `table "t" does not exist`},
 		"delete table nowhere":  {c.DeleteTable("gone", "t", 0), ErrNotFound, `database "gone" does not exist`},
@@ -105,8 +108,11 @@ func TestSameRetentionWritesNothing(t *testing.T) {
 	c := mustOpen(t, hookFS(vfs.NewMem(), countWrites(&writes)))
 	defer mustClose(t, c)
 	mustDo(t, c.CreateDatabase("db", time.Hour))
+	mustDefine(t, c, table("db", "t"))
+	mustDo(t, c.SetTableRetention("db", "t", time.Minute))
 	before := writes
 	mustDo(t, c.SetRetention("db", time.Hour))
+	mustDo(t, c.SetTableRetention("db", "t", time.Minute))
 	if writes != before {
 		t.Errorf("%d writes", writes-before)
 	}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -25,6 +26,8 @@ type TableChange struct {
 	// Key is given to a table that is new; its tag must then be among Columns. For one
 	// that exists the zero Key asks for nothing, and another must be the one it has.
 	Key schema.TableKey
+	// Retention is the retention period of its own that a table that is new gets; 0 is none.
+	Retention time.Duration
 }
 
 // NewColumn is a column that shall exist. Its id follows from the order of acceptance.
@@ -151,6 +154,12 @@ func (p *plan) addTable(change *TableChange) error {
 		}
 	}
 	isKnown := p.byName[change.Name] != nil
+	if t.isNew && !isKnown {
+		if err := checkRetention("table", change.Name, change.Retention); err != nil {
+			return err
+		}
+		t.base.Retention = change.Retention
+	}
 	if err := t.setKey(change.Key, t.isNew && !isKnown); err != nil {
 		return err
 	}

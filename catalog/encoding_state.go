@@ -15,6 +15,8 @@ import (
 const (
 	stateDeleted = 1 << 0
 	statePurged  = 1 << 1
+	// stateRetention is of tables with a retention period of their own.
+	stateRetention = 1 << 2
 )
 
 type databaseState struct {
@@ -36,7 +38,7 @@ func appendDatabaseState(b []byte, s *databaseState) []byte {
 
 func decodeDatabaseState(value []byte) (databaseState, error) {
 	d := newDecoder(value)
-	flags := d.stateFlags()
+	flags := d.stateFlags(0)
 	s := databaseState{purged: flags == statePurged}
 	if !s.purged {
 		s.created = d.varint()
@@ -51,11 +53,17 @@ type tableState struct {
 	created int64
 	rule    schema.KeyRule
 	tag     schema.ColumnID // 0 if the rule is PointKey
-	deleted *schema.Deletion
+	// retention is the table's own, 0 if it has none.
+	retention time.Duration
+	deleted   *schema.Deletion
 }
 
 func appendTableState(b []byte, s *tableState) []byte {
-	b = append(b, recordVersion, stateFlags(s.purged, s.deleted))
+	flags := stateFlags(s.purged, s.deleted)
+	if s.retention != 0 {
+		flags |= stateRetention
+	}
+	b = append(b, recordVersion, flags)
 	if s.purged {
 		return b
 	}
@@ -64,12 +72,15 @@ func appendTableState(b []byte, s *tableState) []byte {
 	if s.rule != schema.PointKey {
 		b = binary.AppendUvarint(b, uint64(s.tag))
 	}
+	if s.retention != 0 {
+		b = binary.AppendUvarint(b, uint64(s.retention))
+	}
 	return appendDeletion(b, s.deleted)
 }
 
 func decodeTableState(value []byte) (tableState, error) {
 	d := newDecoder(value)
-	flags := d.stateFlags()
+	flags := d.stateFlags(stateRetention)
 	s := tableState{purged: flags == statePurged}
 	if !s.purged {
 		s.created = d.varint()
@@ -79,6 +90,12 @@ func decodeTableState(value []byte) (tableState, error) {
 		}
 		if s.rule != schema.PointKey {
 			s.tag = schema.ColumnID(d.uvarint(math.MaxUint32))
+		}
+		if flags&stateRetention != 0 {
+			s.retention = time.Duration(d.uvarint(math.MaxInt64))
+			if d.err == nil && s.retention == 0 {
+				d.err = errFlags
+			}
 		}
 		s.deleted = d.deletion(flags)
 	}
@@ -92,7 +109,7 @@ func stateOfDatabase(d *schema.Database, deleted *schema.Deletion) *databaseStat
 // stateOfTable takes the table's own deletion, not that of its database.
 func stateOfTable(t *schema.Table, deleted *schema.Deletion) *tableState {
 	tag, _ := t.Column(t.Key.Tag)
-	return &tableState{created: t.Created, rule: t.Key.Rule, tag: tag.ID, deleted: deleted}
+	return &tableState{created: t.Created, rule: t.Key.Rule, tag: tag.ID, retention: t.Retention, deleted: deleted}
 }
 
 func stateFlags(purged bool, deleted *schema.Deletion) byte {
@@ -105,9 +122,10 @@ func stateFlags(purged bool, deleted *schema.Deletion) byte {
 	return 0
 }
 
-func (d *decoder) stateFlags() byte {
-	flags := d.flags(stateDeleted | statePurged)
-	if d.err == nil && flags == stateDeleted|statePurged {
+// stateFlags reads the flags of a state, of which some may be those of its kind alone.
+func (d *decoder) stateFlags(own byte) byte {
+	flags := d.flags(stateDeleted | statePurged | own)
+	if d.err == nil && flags&statePurged != 0 && flags != statePurged {
 		d.err = errFlags
 	}
 	return flags
@@ -122,7 +140,7 @@ func appendDeletion(b []byte, deleted *schema.Deletion) []byte {
 }
 
 func (d *decoder) deletion(flags byte) *schema.Deletion {
-	if flags != stateDeleted {
+	if flags&stateDeleted == 0 {
 		return nil
 	}
 	return &schema.Deletion{At: d.varint(), PurgeAt: d.varint()}

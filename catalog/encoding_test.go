@@ -41,8 +41,10 @@ func recordSamples() []recordSample {
 		{"database", databaseKey(3), appendDatabase(nil, "purged")},
 		{"table", tableKey(2), appendTable(nil, 1, "température")},
 		{"table", tableKey(3), appendTable(nil, 3, "purged")},
+		{"table", tableKey(4), appendTable(nil, 1, "events")},
 		{"column", columnKey(2, 258), appendColumn(nil, schema.Column{Name: "host", Type: schema.Tag})},
 		{"column", columnKey(2, 259), appendColumn(nil, schema.Column{Name: "rack", Type: schema.Tag, Created: 1 << 60})},
+		{"column", columnKey(4, 1), appendColumn(nil, schema.Column{Name: "_event_id", Type: schema.Tag})},
 		{"database-state", databaseStateKey(1), appendDatabaseState(nil, &databaseState{
 			created: 1 << 60, retention: 24 * time.Hour,
 		})},
@@ -53,6 +55,9 @@ func recordSamples() []recordSample {
 			created: 1 << 60, rule: schema.LatestByTag, tag: 259, deleted: deletion,
 		})},
 		{"table-state", tableStateKey(3), appendTableState(nil, &tableState{purged: true})},
+		{"table-state", tableStateKey(4), appendTableState(nil, &tableState{
+			created: 1 << 60, rule: schema.FirstByTag, tag: 1, retention: 36 * time.Hour, deleted: deletion,
+		})},
 		{"file", fileKey(1<<runShift + 7), appendFile(nil, goldenFile())},
 		{"file", fileKey(1<<runShift + 8), appendFile(nil, goldenFileWithFooter())},
 		{"flushed", flushedKey(before1970), appendNumber(nil, 1_000_005)},
@@ -99,9 +104,9 @@ func goldenFileWithFooter() *schema.File {
 	return f
 }
 
-// TestRecordsMatchGolden pins the bytes of format 3; see docs/format/catalog.md.
+// TestRecordsMatchGolden pins the bytes of format 4; see docs/format/catalog.md.
 func TestRecordsMatchGolden(t *testing.T) {
-	const path = "testdata/format3.txt"
+	const path = "testdata/format4.txt"
 	var b strings.Builder
 	for _, s := range recordSamples() {
 		fmt.Fprintf(&b, "%s %x %x\n", s.name, s.key, sealed(s.key, s.value))
@@ -125,7 +130,7 @@ func TestRecordsMatchGolden(t *testing.T) {
 // TestGoldenRecordsLoad reads the golden bytes of each format, which have to stay
 // readable when the encoder has moved on.
 func TestGoldenRecordsLoad(t *testing.T) {
-	for _, format := range []string{"testdata/format1.txt", "testdata/format2.txt", "testdata/format3.txt"} {
+	for _, format := range []string{"testdata/format1.txt", "testdata/format2.txt", "testdata/format3.txt", "testdata/format4.txt"} {
 		t.Run(format, func(t *testing.T) {
 			l := loadGolden(t, format)
 			if got := l.header.instance.String(); got != "f0e1d2c3-b4a5-4687-9869-5a4b3c2d1e0f" {
@@ -143,7 +148,7 @@ func TestGoldenRecordsLoad(t *testing.T) {
 			if diff := cmp.Diff(goldenFile(), l.files[0]); diff != "" {
 				t.Errorf("file (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff([]*schema.File{goldenFileWithFooter()}, l.files[1:]); diff != "" && format == "testdata/format3.txt" {
+			if diff := cmp.Diff([]*schema.File{goldenFileWithFooter()}, l.files[1:]); diff != "" && format >= "testdata/format3.txt" {
 				t.Errorf("file with a footer (-want +got):\n%s", diff)
 			}
 			want := map[schema.PartitionKey]schema.Seq{{Database: 1, Table: 2, Day: -3}: 1_000_005}
@@ -151,6 +156,14 @@ func TestGoldenRecordsLoad(t *testing.T) {
 				t.Errorf("flushed (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestGoldenRetentionOfTableLoads(t *testing.T) {
+	l := loadGolden(t, "testdata/format4.txt")
+	events, ok := l.snapshot.TableByID(4)
+	if !ok || events.Retention != 36*time.Hour || events.Key.Rule != schema.FirstByTag || events.Deleted == nil {
+		t.Errorf("table 4 is %+v", events)
 	}
 }
 
@@ -347,7 +360,9 @@ func TestOneValueHasOneForm(t *testing.T) {
 		"a column of version 3":              {kindColumn, []byte{columnVersion + 1, byte(schema.Tag), 1, 'x', 2}, errVersion},
 		"a column of version 0":              {kindColumn, []byte{0, byte(schema.Tag), 1, 'x'}, errVersion},
 		"deleted and purged":                 {kindDatabaseState, []byte{recordVersion, stateDeleted | statePurged}, errFlags},
-		"an unknown state":                   {kindTableState, []byte{recordVersion, 1 << 2, 0, 0}, errFlags},
+		"an unknown state":                   {kindTableState, []byte{recordVersion, 1 << 3, 0, 0}, errFlags},
+		"a retention period of a database":   {kindDatabaseState, []byte{recordVersion, stateRetention, 0, 0}, errFlags},
+		"a retention period of zero":         {kindTableState, []byte{recordVersion, stateRetention, 0, 0, 0}, errFlags},
 		"a purged table that was created":    {kindTableState, []byte{recordVersion, statePurged, 0}, errTrailing},
 		"an unknown key rule":                {kindTableState, []byte{recordVersion, 0, 0, 3, 1}, errKeyRule},
 		"an unknown permission":              {kindToken, token, errFlags},

@@ -154,6 +154,9 @@ var everyCall = map[string]func(*Catalog) error{
 	},
 	"Commit":         func(c *Catalog) error { return c.Commit(Edit{Position: 1_000}) },
 	"CreateDatabase": func(c *Catalog) error { return c.CreateDatabase("another db", 0) },
+	"SetTableRetention": func(c *Catalog) error {
+		return c.SetTableRetention("db", "t", time.Hour)
+	},
 	"SetRetention":   func(c *Catalog) error { return c.SetRetention("db", time.Hour) },
 	"DeleteDatabase": func(c *Catalog) error { return c.DeleteDatabase("db", 0) },
 	"DeleteTable":    func(c *Catalog) error { return c.DeleteTable("db", "t", 0) },

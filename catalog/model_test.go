@@ -44,8 +44,10 @@ type tableModel struct {
 	Name     string
 	Columns  []schema.Column
 	Key      schema.TableKey
-	Created  int64
-	Deleted  *schema.Deletion
+	// Retention is the table's own.
+	Retention time.Duration
+	Created   int64
+	Deleted   *schema.Deletion
 }
 
 // testClock is the clock of the catalogs under test and of the model, in nanoseconds.
@@ -98,7 +100,7 @@ func observe(c *Catalog) *state {
 	c.mu.Unlock()
 	for id := schema.TableID(1); id <= s.LastTable; id++ {
 		if t, ok := snapshot.TableByID(id); ok {
-			s.Tables[id] = tableModel{t.Database, t.Name, t.Columns, t.Key, t.Created, t.Deleted}
+			s.Tables[id] = tableModel{t.Database, t.Name, t.Columns, t.Key, t.Retention, t.Created, t.Deleted}
 		}
 		if snapshot.IsPurged(id) {
 			s.Purged[id] = true
@@ -204,7 +206,7 @@ func (s *state) define(change Change, limits Limits) (*state, error) {
 		if !ok {
 			next.LastTable++
 			id = next.LastTable
-			next.Tables[id] = tableModel{Database: db, Name: tc.Name, Created: testClock.Load(), Key: tc.Key}
+			next.Tables[id] = tableModel{Database: db, Name: tc.Name, Created: testClock.Load(), Key: tc.Key, Retention: tc.Retention}
 			if next.exceeds(limits) {
 				return s, errUndefinable
 			}
@@ -240,6 +242,19 @@ func (s *state) setRetention(name string, retention time.Duration) (*state, erro
 	d := next.Databases[id]
 	d.Retention = retention
 	next.Databases[id] = d
+	return next, nil
+}
+
+func (s *state) setTableRetention(name, table string, retention time.Duration) (*state, error) {
+	db, _ := s.database(name)
+	id, ok := s.table(db, table)
+	if !ok {
+		return s, ErrNotFound
+	}
+	next := s.clone()
+	t := next.Tables[id]
+	t.Retention = retention
+	next.Tables[id] = t
 	return next, nil
 }
 
@@ -411,7 +426,12 @@ func defineOperation(s *state, change Change, limits Limits) *operation {
 func randomDatabaseOperation(rng *rand.Rand, s *state, limits Limits) *operation {
 	name, table := randomDatabase(rng), randomTable(rng)
 	retention, purgeAt := time.Duration(rng.IntN(3))*time.Hour, rng.Int64N(2)*rng.Int64()
-	switch rng.IntN(6) {
+	switch rng.IntN(7) {
+	case 6:
+		next, want := s.setTableRetention(name, table, retention)
+		return &operation{"retain " + table + " of " + name, func(c *Catalog) error {
+			return c.SetTableRetention(name, table, retention)
+		}, next, want}
 	case 0:
 		next, want := s.createDatabase(name, retention, limits)
 		return &operation{"create " + name, func(c *Catalog) error { return c.CreateDatabase(name, retention) }, next, want}

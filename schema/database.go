@@ -38,6 +38,10 @@ func (d *Database) WithRetention(retention time.Duration) *Database {
 	return &next
 }
 
+// RetentionOf is how long the rows of a table are kept: the table's own period, which may be
+// longer than the database's as well as shorter, or else the database's; 0 is for ever.
+func (d *Database) RetentionOf(t *Table) time.Duration { return cmp.Or(t.Retention, d.Retention) }
+
 // Delete returns the database as it is after its deletion.
 func (d *Database) Delete(deletion Deletion) *DeletedDatabase {
 	tables := slices.Clone(d.deleted)

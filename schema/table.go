@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // TimeColumn is the name of the column that every table has besides its tags and
@@ -66,6 +67,9 @@ type Table struct {
 	Columns []Column
 	// Key says what identifies a row.
 	Key TableKey
+	// Retention is how long its rows are kept, counted from their time, whatever the database
+	// says; 0 is as the database says. See Database.RetentionOf.
+	Retention time.Duration
 	// Created is when the table was defined, in nanoseconds since the Unix epoch; 0
 	// where that is not known.
 	Created int64
@@ -168,8 +172,15 @@ func (t *Table) With(columns []Column) *Table {
 		all = append(all, c)
 	}
 	next := NewTable(t.ID, t.Database, t.Name, all)
-	next.Key, next.Created, next.Deleted = t.Key, t.Created, t.Deleted
+	next.Key, next.Created, next.Deleted, next.Retention = t.Key, t.Created, t.Deleted, t.Retention
 	return next
+}
+
+// WithRetention returns the table with another retention period of its own.
+func (t *Table) WithRetention(retention time.Duration) *Table {
+	next := *t
+	next.Retention = retention
+	return &next
 }
 
 // Delete returns the table as it is after its deletion. One that is deleted already
