@@ -1,7 +1,6 @@
 package persist
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,9 +13,6 @@ import (
 
 	"github.com/siltstone-db/siltstone/schema"
 )
-
-// ErrNotPlain: a column chunk is written in a way that ColumnReader does not know. Others do.
-var ErrNotPlain = errors.New("persist: the column chunk is written in another way")
 
 // Columns is what is known of a file before its rows are read. It does not change, and any
 // number of goroutines may use it.
@@ -108,7 +104,8 @@ type Numbers struct {
 	// Valid says by row whether there is a value; nil where all rows have one.
 	Valid []bool
 
-	valid []bool // to work in
+	words []uint64 // of either
+	valid []bool   // to work in
 }
 
 // Runs are the values of a tag of a row group, as runs of equal ones.
@@ -119,7 +116,7 @@ type Runs struct {
 }
 
 // ReadNumbers replaces dst by an int64, uint64, float64 or time column of a row group. An
-// error may be ErrNotPlain.
+// error may be ErrNotSupported.
 func (r *ColumnReader) ReadNumbers(group int, id schema.ColumnID, dst *Numbers) (err error) {
 	defer recoverTo(&err, r.columns.path)
 	at := r.columns.at(id)
@@ -128,15 +125,16 @@ func (r *ColumnReader) ReadNumbers(group int, id schema.ColumnID, dst *Numbers) 
 	}
 	n := r.columns.GroupRows(group)
 	d := numberDecoder{n: n, out: dst, nullable: id != 0}
+	dst.words = slices.Grow(dst.words[:0], n)[:n]
+	dst.Ints, dst.Floats, dst.Valid = nil, nil, nil
 	switch r.columns.meta.Schema.Column(at).PhysicalType() {
 	case parquet.Types.Int64:
-		dst.Ints = resize(dst.Ints, n)
+		dst.Ints = castNumbers[int64](dst.words)
 	case parquet.Types.Double:
-		dst.Floats, d.floats = resize(dst.Floats, n), true
+		dst.Floats, d.floats = castNumbers[float64](dst.words), true
 	default:
-		return ErrNotPlain
+		return ErrNotSupported
 	}
-	dst.Valid = nil
 	if err := r.pages(group, at, d.dictionary, func(p *file.DataPageV1) error { return d.page(r, p) }); err != nil {
 		return err
 	}
@@ -145,8 +143,6 @@ func (r *ColumnReader) ReadNumbers(group int, id schema.ColumnID, dst *Numbers) 
 	}
 	return nil
 }
-
-func resize[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
 
 // pages visits the pages of a column chunk.
 func (r *ColumnReader) pages(group, at int, dictionary func([]byte, int) error, page func(*file.DataPageV1) error) error {
@@ -162,7 +158,7 @@ func (r *ColumnReader) pages(group, at int, dictionary func([]byte, int) error, 
 		case *file.DataPageV1:
 			err = page(p)
 		default:
-			err = ErrNotPlain
+			err = ErrNotSupported
 		}
 		if err != nil {
 			return err
@@ -177,19 +173,12 @@ type numberDecoder struct {
 	floats   bool
 	nullable bool
 	out      *Numbers
-	words    []uint64 // the dictionary
-	hasWords bool
+	known    []uint64 // the dictionary
 }
 
-func (d *numberDecoder) dictionary(data []byte, n int) error {
-	if len(data) < 8*n {
-		return errShort
-	}
-	d.words, d.hasWords = make([]uint64, n), true
-	for i := range d.words {
-		d.words[i] = binary.LittleEndian.Uint64(data[8*i:])
-	}
-	return nil
+func (d *numberDecoder) dictionary(data []byte, n int) (err error) {
+	d.known, err = wordsOf(data, n)
+	return err
 }
 
 func (d *numberDecoder) page(r *ColumnReader, p *file.DataPageV1) error {
@@ -218,32 +207,11 @@ func (d *numberDecoder) page(r *ColumnReader, p *file.DataPageV1) error {
 
 // values reads the values that are there, one behind the other.
 func (d *numberDecoder) values(e parquet.Encoding, data []byte, present int) error {
-	if d.floats {
-		out := d.out.Floats[d.done : d.done+present]
-		switch {
-		case isDictionary(e) && d.hasWords:
-			return lookUpFloats(out, d.words, data)
-		case e == parquet.Encodings.Plain:
-			return plainFloats(out, data)
-		case e == parquet.Encodings.ByteStreamSplit:
-			return splitFloats(out, data)
-		}
-		return ErrNotPlain
+	reader, err := newWords(e, d.floats, data, present, d.known)
+	if err != nil {
+		return err
 	}
-	out := d.out.Ints[d.done : d.done+present]
-	switch {
-	case isDictionary(e) && d.hasWords:
-		return lookUpInts(out, d.words, data)
-	case e == parquet.Encodings.Plain:
-		return plainInts(out, data)
-	case e == parquet.Encodings.DeltaBinaryPacked:
-		return deltaInts(out, data)
-	}
-	return ErrNotPlain
-}
-
-func isDictionary(e parquet.Encoding) bool {
-	return e == parquet.Encodings.RLEDict || e == parquet.Encodings.PlainDict
+	return reader.read(d.out.words[d.done : d.done+present])
 }
 
 // place moves the values of a page to their rows and notes which rows have none.
@@ -257,7 +225,7 @@ func (d *numberDecoder) place(levels []run, n, present int) {
 		return
 	}
 	if d.out.Valid == nil {
-		d.out.valid = resize(d.out.valid, d.n)
+		d.out.valid = slices.Grow(d.out.valid[:0], d.n)[:d.n]
 		d.out.Valid = d.out.valid
 		for i := range d.done {
 			d.out.Valid[i] = true
@@ -275,15 +243,11 @@ func (d *numberDecoder) place(levels []run, n, present int) {
 			continue
 		}
 		from -= length
-		if d.floats {
-			copy(d.out.Floats[d.done+row:d.done+row+length], d.out.Floats[d.done+from:d.done+from+length])
-		} else {
-			copy(d.out.Ints[d.done+row:d.done+row+length], d.out.Ints[d.done+from:d.done+from+length])
-		}
+		copy(d.out.words[d.done+row:], d.out.words[d.done+from:d.done+from+length])
 	}
 }
 
-// ReadRuns replaces dst by a tag of a row group. An error may be ErrNotPlain.
+// ReadRuns replaces dst by a tag of a row group. An error may be ErrNotSupported.
 func (r *ColumnReader) ReadRuns(group int, id schema.ColumnID, dst *Runs) (err error) {
 	defer recoverTo(&err, r.columns.path)
 	at := r.columns.at(id)
@@ -294,7 +258,10 @@ func (r *ColumnReader) ReadRuns(group int, id schema.ColumnID, dst *Runs) (err e
 	rows := 0
 	var codes []run
 	dictionary := func(data []byte, n int) error {
-		dst.Values, err = plainStrings(data, n)
+		texts, err := textsOf(data, n)
+		for _, text := range texts {
+			dst.Values = append(dst.Values, string(text))
+		}
 		return err
 	}
 	page := func(p *file.DataPageV1) error {
@@ -308,7 +275,7 @@ func (r *ColumnReader) ReadRuns(group int, id schema.ColumnID, dst *Runs) (err e
 		}
 		if present > 0 {
 			if !isDictionary(parquet.Encoding(p.Encoding())) {
-				return ErrNotPlain
+				return ErrNotSupported
 			}
 			if codes, err = codeRuns(codes[:0], data, present, len(dst.Values)); err != nil {
 				return err

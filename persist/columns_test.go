@@ -1,9 +1,12 @@
 package persist
 
 import (
+	"errors"
 	"math"
+	"slices"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
@@ -102,11 +105,13 @@ func FuzzDecoders(f *testing.F) {
 	f.Add([]byte{128, 1, 4, 3, 0, 2, 0, 0, 0, 0}, 3)
 	f.Fuzz(func(t *testing.T, data []byte, n int) {
 		n = min(max(n, 0), 1000)
-		ints := make([]int64, n)
-		_ = deltaInts(ints, data)
-		_ = lookUpInts(ints, []uint64{1, 2, 3}, data)
-		_, _ = plainStrings(data, n)
-		_ = splitFloats(make([]float64, n), data)
+		read := make([]uint64, n)
+		for _, e := range []parquet.Encoding{parquet.Encodings.Plain, parquet.Encodings.DeltaBinaryPacked, parquet.Encodings.ByteStreamSplit, parquet.Encodings.RLEDict} {
+			for _, floats := range []bool{false, true} {
+				checkSkip(t, read, func() (words, error) { return newWords(e, floats, data, n, []uint64{1, 2, 3}) })
+			}
+		}
+		_, _ = textsOf(data, n)
 		if runs, _, err := levelRuns(nil, data, n); err == nil {
 			sum := 0
 			for _, r := range runs {
@@ -119,16 +124,36 @@ func FuzzDecoders(f *testing.F) {
 	})
 }
 
+// checkSkip reads a page at once and in part: whoever passes over values gets the others as they are.
+func checkSkip(t *testing.T, read []uint64, open func() (words, error)) {
+	all, err := open()
+	if err != nil || all.read(read) != nil {
+		return
+	}
+	for _, skip := range []int{1, 5, 31, 64, len(read) / 2} {
+		part, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]uint64, 7)
+		for at := 0; at+skip+len(got) <= len(read); at += skip + len(got) {
+			if err := errors.Join(part.skip(skip), part.read(got)); err != nil || !slices.Equal(got, read[at+skip:][:len(got)]) {
+				t.Fatalf("%d values behind %d that were passed: %v (%v), want %v", len(got), at+skip, got, err, read[at+skip:][:len(got)])
+			}
+		}
+	}
+}
+
 func BenchmarkDeltas(b *testing.B) {
 	for _, width := range []uint{0, 2, 3, 7, 12} {
 		b.Run(string(rune('0'+width/10))+string(rune('0'+width%10)), func(b *testing.B) {
-			out, packed := make([]int64, 32), make([]byte, 32*width/8)
+			out, packed := make([]uint64, 32), make([]byte, 32*width/8)
 			for i := range packed {
 				packed[i] = byte(i * 37)
 			}
 			b.SetBytes(32 * 8)
 			for b.Loop() {
-				unpackDeltas(out, packed, width, 5, -3)
+				unpackDeltas(out, packed, 0, width, 5, ^uint64(2))
 			}
 		})
 	}

@@ -1,12 +1,6 @@
 package persist
 
-import (
-	"encoding/binary"
-	"errors"
-)
-
-// errShortPage says that a page ends before its values do.
-var errShortPage = errors.New("a page ends before its values")
+import "encoding/binary"
 
 // hybrid reads Parquet's mixture of repeated and bit-packed small numbers: definition
 // levels and dictionary indices.
@@ -27,14 +21,14 @@ func (h *hybrid) load() error {
 	for h.left == 0 {
 		header, n := binary.Uvarint(h.data)
 		if n <= 0 || header>>1 > 1<<31 {
-			return errShortPage
+			return errShort
 		}
 		h.data = h.data[n:]
 		count := int(header >> 1)
 		if header&1 == 0 {
 			bytes := int(h.width+7) / 8
 			if len(h.data) < bytes {
-				return errShortPage
+				return errShort
 			}
 			h.repeated = 0
 			for i := range bytes {
@@ -90,21 +84,74 @@ func (h *hybrid) run(limit int) (value uint32, n int, err error) {
 
 // unpack returns number i of the packed ones.
 func (h *hybrid) unpack(i int) (uint32, error) {
-	bit := uint(i) * h.width
-	first := int(bit / 8)
-	last := int((bit + h.width + 7) / 8)
-	if last > len(h.packed) {
-		return 0, errShortPage
+	if h.width == 0 {
+		return 0, nil
 	}
-	var word uint64
-	if first+8 <= len(h.packed) {
-		word = binary.LittleEndian.Uint64(h.packed[first:])
-	} else {
-		for k, b := range h.packed[first:last] {
-			word |= uint64(b) << (8 * k)
+	bit := uint(i) * h.width
+	if bit+h.width > 8*uint(len(h.packed)) {
+		return 0, errShort
+	}
+	return uint32(bitsAt(h.packed, bit, h.width)), nil
+}
+
+// run is a value that occurs so many times in a row.
+type run struct {
+	value  uint32
+	length int32
+}
+
+// codeRuns reads n indices of a dictionary of so many values.
+func codeRuns(dst []run, data []byte, n, values int) ([]run, error) {
+	h, err := newIndices(data)
+	if err == nil {
+		dst, err = h.runs(dst, n)
+	}
+	for _, r := range dst {
+		if int64(r.value) >= int64(values) {
+			return dst, errCode
 		}
 	}
-	return uint32(word >> (bit & 7) & (1<<h.width - 1)), nil
+	return dst, err
+}
+
+// runs appends the next n numbers as runs.
+func (h *hybrid) runs(dst []run, n int) ([]run, error) {
+	for n > 0 {
+		value, length, err := h.run(n)
+		if err != nil {
+			return dst, err
+		}
+		if last := len(dst) - 1; last >= 0 && dst[last].value == value {
+			dst[last].length += int32(length)
+		} else {
+			dst = append(dst, run{value, int32(length)})
+		}
+		n -= length
+	}
+	return dst, nil
+}
+
+// cutLevels cuts the definition levels off a page of an optional column.
+func cutLevels(body []byte) (levels, values []byte, err error) {
+	if len(body) < 4 {
+		return nil, nil, errShort
+	}
+	n := binary.LittleEndian.Uint32(body)
+	if uint64(n) > uint64(len(body)-4) {
+		return nil, nil, errShort
+	}
+	return body[4 : 4+n], body[4+n:], nil
+}
+
+// levelRuns reads the definition levels in front of a page's values, which it returns too.
+func levelRuns(dst []run, data []byte, n int) ([]run, []byte, error) {
+	levels, values, err := cutLevels(data)
+	if err != nil {
+		return dst, nil, err
+	}
+	h := newHybrid(levels, 1)
+	dst, err = h.runs(dst, n)
+	return dst, values, err
 }
 
 // presence says which rows of a page have a value.

@@ -114,6 +114,7 @@ func (f *Finder) addGroup(meta *metadata.RowGroupMetaData, time schema.TimeRange
 		}
 		c := &g.chunks[i]
 		c.offset, c.length, c.values, c.optional = m.DataPageOffset(), m.TotalCompressedSize(), g.rows, i != tags
+		c.floats = m.Type() == parquet.Types.Double
 		if m.HasDictionaryPage() {
 			c.offset = min(c.offset, m.DictionaryPageOffset())
 		}
@@ -186,7 +187,7 @@ func (t *tagValues) changes(c *chunkPlace, src io.ReaderAt, limit int) ([]change
 	}
 	for i := range c.pages {
 		p := &c.pages[i]
-		if p.encoding != parquet.Encodings.RLEDict && p.encoding != parquet.Encodings.PlainDict {
+		if !isDictionary(p.encoding) {
 			return nil, fmt.Errorf("%w: tags in encoding %v", ErrNotSupported, p.encoding)
 		}
 		body, err := buffers.read(src, p)
@@ -216,7 +217,7 @@ func (t *tagValues) changes(c *chunkPlace, src io.ReaderAt, limit int) ([]change
 				return nil, err
 			}
 			if int(k) >= len(indices) {
-				return nil, fmt.Errorf("index %d in a dictionary of %d values", k, len(indices))
+				return nil, errCode
 			}
 			note(p.first+row, indices[k]+1)
 			row += n
@@ -253,13 +254,7 @@ func (c *chunkPlace) texts(src io.ReaderAt, buffers *pageBuffers) ([][]byte, err
 	if err != nil {
 		return nil, err
 	}
-	texts := make([][]byte, c.dict.rows)
-	for i := range texts {
-		if texts[i], body, err = nextText(body); err != nil {
-			return nil, err
-		}
-	}
-	return texts, nil
+	return textsOf(body, c.dict.rows)
 }
 
 // Wanted says which rows a Finder finds: those of the range of time whose tags, as far as they

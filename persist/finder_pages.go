@@ -3,7 +3,6 @@ package persist
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 type chunkPlace struct {
 	offset, length int64
 	optional       bool
+	floats         bool
 	values         int // rows
 
 	once  sync.Once // guards what follows
@@ -184,13 +184,10 @@ func (c *chunkPlace) split(body []byte, rows int) (presence, []byte, error) {
 	if !c.optional {
 		return presence{all: true}, body, nil
 	}
-	if len(body) < 4 {
-		return presence{}, nil, errShortPage
+	levels, values, err := cutLevels(body)
+	if err != nil {
+		return presence{}, nil, err
 	}
-	n := int(binary.LittleEndian.Uint32(body))
-	if n > len(body)-4 {
-		return presence{}, nil, errShortPage
-	}
-	p, err := readPresence(body[4:4+n], rows)
-	return p, body[4+n:], err
+	p, err := readPresence(levels, rows)
+	return p, values, err
 }

@@ -216,7 +216,7 @@ func (c *chunkPlace) visit(src io.ReaderAt, spans []span, buffers *pageBuffers, 
 		k := sort.Search(len(c.pages), func(i int) bool { return c.pages[i].first+c.pages[i].rows > s.from })
 		for row := s.from; row < s.to; k++ {
 			if k >= len(c.pages) {
-				return errShortPage
+				return errShort
 			}
 			p := &c.pages[k]
 			if p != open {
@@ -267,7 +267,7 @@ func (c *chunkPlace) readWords(src io.ReaderAt, spans []span, dst, valid []uint6
 	done := 0 // values of the page that were passed or read
 	begin := func(p *page, values []byte, count int) error {
 		done = 0
-		reader, err = newWords(p.encoding, values, count, dictionary)
+		reader, err = newWords(p.encoding, c.floats, values, count, dictionary)
 		return err
 	}
 	return c.visit(src, spans, buffers, begin, func(_ *page, present *presence, _ []byte, from, to, out int) error {
@@ -309,11 +309,7 @@ func (c *chunkPlace) dictionaryWords(src io.ReaderAt, buffers *pageBuffers) ([]u
 	if err != nil {
 		return nil, err
 	}
-	if c.dict.rows > len(body)/8 {
-		return nil, errShortPage
-	}
-	values := make([]uint64, c.dict.rows)
-	return values, (&plainWords{body}).read(values)
+	return wordsOf(body, c.dict.rows)
 }
 
 func (c *chunkPlace) readBools(src io.ReaderAt, spans []span, dst []uint8, valid []uint64, buffers *pageBuffers) error {
@@ -382,18 +378,18 @@ func (c *chunkPlace) readTexts(src io.ReaderAt, spans []span, into *FoundField, 
 
 // textReader returns a function that gives the texts of a page, one after the other.
 func textReader(encoding parquet.Encoding, values []byte, dictionary [][]byte) (func() ([]byte, error), error) {
-	switch encoding {
-	case parquet.Encodings.Plain:
+	switch {
+	case encoding == parquet.Encodings.Plain:
 		return func() (text []byte, err error) {
 			text, values, err = nextText(values)
 			return text, err
 		}, nil
-	case parquet.Encodings.RLEDict, parquet.Encodings.PlainDict:
+	case isDictionary(encoding):
 		h, err := newIndices(values)
 		return func() ([]byte, error) {
 			k, _, err := h.run(1)
 			if err == nil && int(k) >= len(dictionary) {
-				err = fmt.Errorf("index %d in a dictionary of %d values", k, len(dictionary))
+				err = errCode
 			}
 			if err != nil {
 				return nil, err
