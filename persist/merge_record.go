@@ -303,11 +303,18 @@ func (v *validity) take(a arrow.Array, from, to int) {
 	v.rows += n
 }
 
-func (v *validity) buffer() *memory.Buffer {
-	if v.nulls == 0 {
-		return nil
+// array makes an array of the rows, whose values lie in the given buffers.
+func (v *validity) array(typ arrow.DataType, values ...[]byte) arrow.Array {
+	buffers := []*memory.Buffer{nil}
+	if v.nulls > 0 {
+		buffers[0] = memory.NewBufferBytes(v.bits)
 	}
-	return memory.NewBufferBytes(v.bits)
+	for _, b := range values {
+		buffers = append(buffers, memory.NewBufferBytes(b))
+	}
+	data := array.NewData(typ, v.rows, buffers, nil, v.nulls, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
 }
 
 type mergedNumbers[T int64 | uint64 | float64] struct {
@@ -332,11 +339,8 @@ func (c *mergedNumbers[T]) take(a arrow.Array, from, to int) {
 }
 
 func (c *mergedNumbers[T]) finish() arrow.Array {
-	buffers := []*memory.Buffer{c.buffer(), memory.NewBufferBytes(c.bytes(c.values))}
-	data := array.NewData(c.typ, c.rows, buffers, nil, c.nulls, 0)
-	defer data.Release()
-	c.values = nil
-	return array.MakeFromData(data)
+	defer func() { c.values = nil }()
+	return c.array(c.typ, c.bytes(c.values))
 }
 
 type mergedBools struct {
@@ -357,11 +361,8 @@ func (c *mergedBools) take(a arrow.Array, from, to int) {
 }
 
 func (c *mergedBools) finish() arrow.Array {
-	buffers := []*memory.Buffer{c.buffer(), memory.NewBufferBytes(c.values)}
-	data := array.NewData(arrow.FixedWidthTypes.Boolean, c.rows, buffers, nil, c.nulls, 0)
-	defer data.Release()
-	c.values = nil
-	return array.MakeFromData(data)
+	defer func() { c.values = nil }()
+	return c.array(arrow.FixedWidthTypes.Boolean, c.values)
 }
 
 type mergedStrings struct {
@@ -387,9 +388,6 @@ func (c *mergedStrings) take(a arrow.Array, from, to int) {
 }
 
 func (c *mergedStrings) finish() arrow.Array {
-	buffers := []*memory.Buffer{c.buffer(), memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(c.offsets)), memory.NewBufferBytes(c.text)}
-	data := array.NewData(arrow.BinaryTypes.String, c.rows, buffers, nil, c.nulls, 0)
-	defer data.Release()
-	c.offsets, c.text = nil, nil
-	return array.MakeFromData(data)
+	defer func() { c.offsets, c.text = nil, nil }()
+	return c.array(arrow.BinaryTypes.String, arrow.Int32Traits.CastToBytes(c.offsets), c.text)
 }

@@ -132,7 +132,7 @@ func (t *newestRelation) hasPlainItems(n node) bool {
 			}
 			continue
 		}
-		if !computable(item, func(node) bool { return true }) {
+		if !computable(item, func(leaf node) bool { return leaf.str("class") == "COLUMN_REF" }) {
 			return false
 		}
 		if hidden, ok := t.columns[schema.FoldCase(item.str("alias"))]; ok {
@@ -179,8 +179,8 @@ func (t *newestRelation) isNewestAggregate(n node, rule *newestRule) bool {
 		}
 	}
 	found := &newestRule{until: rule.until}
-	isAggregate := func(n node) bool { return t.isAggregate(n, found) }
-	fits := func(n node) bool { return len(n) == 0 || reducible(n, isAggregate) }
+	isLeaf := func(n node) bool { return n.str("class") == "COLUMN_REF" || t.isAggregate(n, found) }
+	fits := func(n node) bool { return len(n) == 0 || computable(n, isLeaf) }
 	for _, e := range items {
 		if !fits(asNode(e)) {
 			return false
@@ -297,7 +297,8 @@ var pureFunctions = setOf(`+ - * / // % || ~~ !~~ ~~* !~~* ~ !~ regexp_matches r
 var pureOperators = setOf(`OPERATOR_NOT OPERATOR_IS_NULL OPERATOR_IS_NOT_NULL OPERATOR_COALESCE OPERATOR_NULLIF
 	COMPARE_IN COMPARE_NOT_IN STRUCT_EXTRACT ARRAY_EXTRACT`)
 
-// computable reports whether an expression follows from constants and the columns that isLeaf accepts.
+// computable reports whether an expression follows from constants and the columns and calls of functions
+// that isLeaf accepts.
 func computable(n node, isLeaf func(node) bool) bool {
 	switch n.str("class") {
 	case "COLUMN_REF":
@@ -309,27 +310,7 @@ func computable(n node, isLeaf func(node) bool) bool {
 			return false
 		}
 	case "FUNCTION":
-		if !pureFunctions[n.str("function_name")] || n["filter"] != nil || n["distinct"] == true {
-			return false
-		}
-	case "COMPARISON", "CONJUNCTION", "BETWEEN", "CAST":
-	default:
-		return false
-	}
-	return !slices.ContainsFunc(parts(n), func(part node) bool { return !computable(part, isLeaf) })
-}
-
-// reducible reports whether an expression follows from groups and the aggregates that isAggregate accepts.
-func reducible(n node, isAggregate func(node) bool) bool {
-	switch n.str("class") {
-	case "COLUMN_REF", "CONSTANT":
-		return true
-	case "OPERATOR":
-		if !pureOperators[n.str("type")] {
-			return false
-		}
-	case "FUNCTION":
-		if isAggregate(n) {
+		if isLeaf(n) {
 			return true
 		}
 		if !pureFunctions[n.str("function_name")] || n["filter"] != nil || n["distinct"] == true {
@@ -339,7 +320,7 @@ func reducible(n node, isAggregate func(node) bool) bool {
 	default:
 		return false
 	}
-	return !slices.ContainsFunc(parts(n), func(part node) bool { return !reducible(part, isAggregate) })
+	return !slices.ContainsFunc(parts(n), func(part node) bool { return !computable(part, isLeaf) })
 }
 
 // parts are the operands of an expression.
