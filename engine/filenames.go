@@ -15,7 +15,8 @@ const lostAndFound = "lost+found"
 
 const (
 	lockName    = "LOCK"
-	probeName   = "space.probe" // written to find out whether there is space
+	probeName   = "space.probe"   // written to find out whether there is space
+	imagePrefix = "backup.image-" // what a backup takes of the catalog, until it has ended
 	catalogDir  = "catalog"
 	walDir      = "wal"
 	filesDir    = "files"

@@ -192,6 +192,11 @@ func (e *Engine) persist(u unit) error {
 	e.applying.Lock()
 	buffers := u.table.freeze(u.first, u.last)
 	e.applying.Unlock()
+	return e.persistFrozen(u, buffers)
+}
+
+// persistFrozen is persist for buffers of the unit that do not grow any more.
+func (e *Engine) persistFrozen(u unit, buffers []*buffer) error {
 	var snapshots []*partition.Snapshot
 	flushed := make(map[schema.PartitionKey]schema.Seq)
 	for _, b := range buffers {

@@ -56,6 +56,7 @@ func (e *Engine) lockDirectory() error {
 	}
 	e.lock = lock
 	_ = fs.Remove(e.path(probeName)) // left by a crash; usually not there
+	e.removeImages()
 	return nil
 }
 

@@ -170,6 +170,19 @@ func (t *table) freeze(first, last schema.Day) []*buffer {
 	return frozen
 }
 
+// frozen returns the buffers of some days that do not grow any more, in the order of their making.
+func (t *table) frozen(first, last schema.Day) []*buffer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var frozen []*buffer
+	for _, b := range t.mu.buffered {
+		if day := b.partition.Key().Day; b.isFrozen && day >= first && day <= last {
+			frozen = append(frozen, b)
+		}
+	}
+	return frozen
+}
+
 // replace makes the files that hold the rows of buffers visible in their place.
 func (t *table) replace(buffers []*buffer, files []*schema.File) {
 	t.last.keep(t, buffers, func() { t.swap(buffers, files) })
