@@ -15,6 +15,8 @@ type TableSpec struct {
 	Name    string
 	Key     schema.TableKey
 	Columns []ColumnSpec
+	// Retention is how long its points are kept; 0 is as long as the database keeps points.
+	Retention time.Duration
 }
 
 // ColumnSpec is a column of a TableSpec.
@@ -39,6 +41,16 @@ func (e *Engine) SetRetention(name string, d time.Duration) error {
 		return err
 	}
 	return e.notFound(e.catalog.SetRetention(name, d), ErrDatabaseNotFound)
+}
+
+// SetTableRetention changes how long a table keeps points, be it longer than its database or
+// shorter; 0 is as long as the database. The errors are ErrDatabaseNotFound, *TableNotFoundError and
+// ErrUnavailable.
+func (e *Engine) SetTableRetention(database, table string, d time.Duration) error {
+	if err := checkUserDatabase(database); err != nil {
+		return err
+	}
+	return e.noTable(e.catalog.SetTableRetention(database, table, d), database, table)
 }
 
 // DeleteDatabase takes a database out of sight, and purges it at the given time; the
@@ -68,7 +80,7 @@ func (e *Engine) CreateTable(database string, spec TableSpec) error {
 	if err := ValidateDatabaseName(database); err != nil {
 		return err
 	}
-	change := catalog.TableChange{Name: spec.Name, Key: spec.Key, MustBeNew: true}
+	change := catalog.TableChange{Name: spec.Name, Key: spec.Key, Retention: spec.Retention, MustBeNew: true}
 	for _, c := range spec.Columns {
 		change.Columns = append(change.Columns, catalog.NewColumn{Name: c.Name, Type: c.Type})
 	}
@@ -86,19 +98,8 @@ func (e *Engine) DeleteTable(database, table string, purgeAt time.Time) error {
 	if err := checkUserDatabase(database); err != nil {
 		return err
 	}
-	db, ok := e.catalog.Schema().Database(database)
-	if !ok {
-		return fmt.Errorf("%w: %s", ErrDatabaseNotFound, database)
-	}
-	if _, ok := db.Table(table); !ok {
-		return &TableNotFoundError{table}
-	}
-	err := e.catalog.DeleteTable(database, table, purgeTime(purgeAt))
-	if errors.Is(err, catalog.ErrNotFound) { // somebody was faster
-		return &TableNotFoundError{table}
-	}
-	if err != nil {
-		return e.catalogError(err)
+	if err := e.noTable(e.catalog.DeleteTable(database, table, purgeTime(purgeAt)), database, table); err != nil {
+		return err
 	}
 	e.purgeNow()
 	return nil

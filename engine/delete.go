@@ -117,6 +117,18 @@ func purgeTime(t time.Time) int64 {
 	return max(schema.Nanoseconds(t), 1)
 }
 
+// noTable words the catalog's refusal of a database or a table that does not exist.
+func (e *Engine) noTable(err error, database, table string) error {
+	var missing *catalog.NotFoundError
+	switch {
+	case !errors.As(err, &missing):
+		return e.catalogError(err)
+	case missing.Kind == catalog.ObjectDatabase:
+		return fmt.Errorf("%w: %s", ErrDatabaseNotFound, database)
+	}
+	return &TableNotFoundError{table}
+}
+
 // notFound words the catalog's refusal of a name that does not exist.
 func (e *Engine) notFound(err error, is error) error {
 	var missing *catalog.NotFoundError

@@ -175,13 +175,16 @@ func numberOf(t schema.ColumnType, v *lineprotocol.Value) (float64, bool) {
 	return 0, false
 }
 
-// expiredFault says that a point is older than its database keeps.
-func (in *ingester) expiredFault(ns int64) *fault {
-	at := time.Unix(0, ns).UTC().Format(time.RFC3339)
+// expiredFault says that a point is older than its table keeps.
+func (in *ingester) expiredFault(t *ingestTable, ns int64) *fault {
+	at, owner := time.Unix(0, ns).UTC().Format(time.RFC3339), "database"
+	if t.def != nil && t.def.Retention > 0 {
+		owner = "table"
+	}
 	f := in.faultHere(
-		fmt.Sprintf("timestamp %s is outside the retention period of %s", at, formatRetention(in.retention)),
-		fmt.Sprintf("points before %s are not kept; lengthen the database's retention period, or check the precision parameter",
-			time.Unix(0, in.oldest).UTC().Format(time.RFC3339)),
+		fmt.Sprintf("timestamp %s is outside the retention period of %s", at, formatRetention(t.retention)),
+		fmt.Sprintf("points before %s are not kept; lengthen the %s's retention period, or check the precision parameter",
+			time.Unix(0, t.oldest).UTC().Format(time.RFC3339), owner),
 	)
 	f.expired = true
 	return f

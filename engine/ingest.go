@@ -2,8 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"math"
-	"time"
 
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/lineprotocol"
@@ -55,8 +53,7 @@ type ingester struct {
 
 	slotsBefore int // slots of the line's table before the line added any
 
-	retention   time.Duration         // of the database; 0 is for ever
-	oldest      int64                 // the first instant within the retention period
+	clock       int64                 // by which a point of the request is too old
 	rejected    rejectedLog           // of the request
 	seen        map[firstKey]struct{} // keys of FirstByTag tables in the request
 	isStored    func(firstKey) (bool, error)
@@ -137,11 +134,7 @@ func (in *ingester) begin(req *WriteRequest, snapshot *schema.Snapshot, out *wri
 	in.request++
 	in.touched, in.created, in.fresh = in.touched[:0], 0, in.fresh[:0]
 	in.result, in.failure = WriteResult{}, nil
-	in.retention, in.oldest = 0, math.MinInt64
-	if in.schema != nil && in.schema.Retention > 0 {
-		in.retention = in.schema.Retention
-		in.oldest = minus(req.clock, int64(in.retention))
-	}
+	in.clock = req.clock
 	in.noNewTables = req.NoNewTables
 	in.isInternal = req.Database == InternalDatabase
 	in.rejected.begin(req)
@@ -240,7 +233,7 @@ func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault
 	}
 	var ns int64
 	if f == nil {
-		ns, f = in.readTime(precision, now)
+		ns, f = in.readTime(t, precision, now)
 	}
 	if f == nil && isWhole {
 		if t.addExpected(entry, ns, in.bits[:n]) {
@@ -348,7 +341,7 @@ func (in *ingester) stageValue(t *ingestTable, slot int32, name []byte) *fault {
 	return nil
 }
 
-func (in *ingester) readTime(precision lineprotocol.Precision, now int64) (int64, *fault) {
+func (in *ingester) readTime(t *ingestTable, precision lineprotocol.Precision, now int64) (int64, *fault) {
 	digits, present, err := in.reader.Time()
 	if err != nil {
 		return 0, syntaxFault(err)
@@ -360,8 +353,8 @@ func (in *ingester) readTime(precision lineprotocol.Precision, now int64) (int64
 	if !ok {
 		return 0, syntaxFault(in.reader.OutOfRange(digits, precision))
 	}
-	if ns < in.oldest {
-		return 0, in.expiredFault(ns)
+	if ns < t.oldest {
+		return 0, in.expiredFault(t, ns)
 	}
 	return ns, nil
 }

@@ -108,7 +108,7 @@ func (in *ingester) tableOf(name []byte) *ingestTable {
 // touch prepares a table for a line of the current request.
 func (in *ingester) touch(t *ingestTable) {
 	if t.request != in.request {
-		t.begin(in.request, in.schema)
+		t.begin(in.request, in.schema, in.clock)
 	}
 	in.slotsBefore = len(t.slots)
 }

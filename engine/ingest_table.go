@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/schema"
@@ -20,6 +21,10 @@ type ingestTable struct {
 	predicted []predictedKey
 	expected  expected
 	tagOrder  []int32 // slots of tags in the order in which they came last
+
+	// retention is how long its rows are kept, 0 for ever, and oldest the first instant that is.
+	retention time.Duration
+	oldest    int64
 
 	request uint64 // the last request that used the table
 	touched uint64 // the last request that accepted a line of it
@@ -49,16 +54,20 @@ func newIngestTable(name string) *ingestTable {
 	return &ingestTable{name: name, byName: make(map[string]int32), days: make(map[schema.Day]*batchBuilder)}
 }
 
-// begin brings the table's slots up to date with the schema.
-func (t *ingestTable) begin(request uint64, db *schema.Database) {
+// begin brings the table's slots and its retention period up to date with the schema. A point is
+// too old by the given time.
+func (t *ingestTable) begin(request uint64, db *schema.Database, now int64) {
 	t.request, t.current, t.expected.batch = request, nil, nil
+	t.retention = 0
 	clear(t.days)
-	if db == nil {
-		return
+	if db != nil {
+		t.retention = db.Retention
+		if def, ok := db.Table(t.name); ok {
+			t.define(def)
+			t.retention = db.RetentionOf(def)
+		}
 	}
-	if def, ok := db.Table(t.name); ok {
-		t.define(def)
-	}
+	t.oldest = floorOf(t.retention, now)
 }
 
 // define gives slots to columns that are new in def, and ids to provisional ones.

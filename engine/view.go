@@ -35,8 +35,10 @@ type TableView struct {
 	verify func(context.Context, FileRef, []schema.ColumnID) error // nil: Verify has nothing to do
 	table  *table                                                  // nil: it holds nothing
 	files  []*schema.File                                          // as the table has them
-	find   func(context.Context, *schema.Table, FileRef, *Wanted) (*partition.Snapshot, error)
-	fs     vfs.FS // of the files; nil is the machine's
+	// keptFrom is the first instant within the retention period; nil: all time is.
+	keptFrom *int64
+	find     func(context.Context, *schema.Table, FileRef, *Wanted) (*partition.Snapshot, error)
+	fs       vfs.FS // of the files; nil is the machine's
 }
 
 // Columns reads the footer of a file, whose columns may then be read one by one, those
@@ -91,8 +93,10 @@ func (e *Engine) View(ctx context.Context, database string, names []string) (*Vi
 			release()
 		}
 	})
+	now := e.clock.within(e.clock.now())
 	for _, def := range defs {
 		tv, release := e.tableView(def)
+		tv.keep(db.RetentionOf(tv.Table), now)
 		releases = append(releases, release)
 		switch isPurged := e.catalog.Schema().IsPurged(def.ID); {
 		case !isPurged:

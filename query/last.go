@@ -126,7 +126,7 @@ func (r *running) newest(ctx context.Context, t *engine.TableView, rule *newestR
 	if rule == nil || r.ignoreNewest || c.time.IsEmpty() {
 		return nil, nil
 	}
-	isNarrow := len(c.tags) > 0 || c.time.Min != schema.MaxTimeRange.Min
+	isNarrow := len(c.tags) > 0 || c.time.Min != t.Kept().Min
 	if !t.WantNewest(rule.isDear && !isNarrow) {
 		return nil, nil
 	}

@@ -62,7 +62,7 @@ func (r *running) direct(ctx context.Context, stmt *statement) (*directAnswer, e
 	if len(shownColumns) != len(query.columns) {
 		return nil, nil
 	}
-	c := &stmt.constraints(definitions)[0]
+	c := stmt.constraints(definitions)[0].within(r.tables[0].Kept())
 	rows, err := r.newest(ctx, r.tables[0], &rule, c)
 	if rows == nil || err != nil {
 		return nil, err

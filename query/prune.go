@@ -18,6 +18,13 @@ type constraint struct {
 	tags map[schema.ColumnID][]string // the value must be one of these
 }
 
+// within narrows the constraint to a range of time.
+func (c *constraint) within(r schema.TimeRange) *constraint {
+	narrowed := *c
+	narrowed.time = c.time.Intersect(r)
+	return &narrowed
+}
+
 // allowsFile reports whether some row of a file can meet the constraint.
 func (c *constraint) allowsFile(f *schema.File) bool {
 	if !c.allowsTime(f.Time) {

@@ -238,6 +238,7 @@ func (r *running) scan(stmt *statement, i int, t *engine.TableView, c *constrain
 	if system := stmt.tables[i].system; system != nil {
 		return r.systemScan(system, t, c)
 	}
+	c = c.within(t.Kept())
 	rows, err := r.newest(r.ctx, t, newest, c)
 	if err != nil {
 		return "", err
@@ -248,6 +249,9 @@ func (r *running) scan(stmt *statement, i int, t *engine.TableView, c *constrain
 	var f *fold
 	if stmt.prefix == "" && stmt.describes == "" && !r.querier.opts.noFold && !r.noFold {
 		f = stmt.foldOf(r.ctx, r.querier.gate, i, t.Table)
+	}
+	if f != nil {
+		f.time = f.time.Intersect(t.Kept())
 	}
 	return r.tableScan(stmt, f, t, c, used)
 }

@@ -62,6 +62,7 @@ type scanPlan struct {
 	tags    []schema.Column // all of the table
 	latest  *latestRule     // nil unless the table's key is LatestByTag
 	wanted  string          // a condition on rows of files; empty for all
+	kept    string          // likewise: they are within the retention period
 	windows []schema.TimeRange
 
 	clean, partial, dirty []engine.FileRef
@@ -84,10 +85,15 @@ func planScan(ctx context.Context, t *engine.TableView, c *constraint, used *col
 		c = p.latest.narrow(c)
 		p.wanted = p.latest.wanted(c)
 	}
+	kept := t.Kept()
+	c = c.within(kept)
 	var files []engine.FileRef
 	for _, f := range t.Files {
 		if c.allowsFile(f.File) {
 			files = append(files, f)
+			if f.Time.Min < kept.Min {
+				p.kept = keptCondition(kept.Min)
+			}
 		} else {
 			p.pruned = append(p.pruned, prunedFile{f, !c.allowsTime(f.Time)})
 		}
@@ -188,11 +194,11 @@ func (p *scanPlan) sql(register registerFunc) string {
 func (p *scanPlan) points(register registerFunc) string {
 	var parts []string
 	if len(p.clean) > 0 {
-		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.clean, p.read)+where(p.wanted))
+		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.clean, p.read)+where(p.wanted, p.kept))
 	}
 	if len(p.partial) > 0 {
 		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.partial, p.read)+
-			where(p.wanted, timeCondition(complement(p.windows))))
+			where(p.wanted, p.kept, timeCondition(complement(p.windows))))
 	}
 	if len(p.rows.clean) > 0 {
 		parts = append(parts, "SELECT "+p.names()+" FROM "+readBuffer(register(p.rows.clean, p.read, false)))
@@ -256,7 +262,7 @@ func (p *scanPlan) merged(register registerFunc) string {
 	var sources []string
 	if len(p.dirty) > 0 {
 		sources = append(sources, fmt.Sprintf("SELECT %s, file_index::BIGINT AS %s FROM %s%s",
-			strings.Join(all, ", "), orderColumn, readParquet(p.dirty, columns), where(p.wanted, timeCondition(p.windows))))
+			strings.Join(all, ", "), orderColumn, readParquet(p.dirty, columns), where(p.wanted, p.kept, timeCondition(p.windows))))
 	}
 	if len(p.rows.dirty) > 0 {
 		sources = append(sources, fmt.Sprintf("SELECT %s, %s FROM %s",
@@ -365,6 +371,11 @@ func timeCondition(ranges []schema.TimeRange) string {
 		any = append(any, "("+strings.Join(both, " AND ")+")")
 	}
 	return "(" + strings.Join(any, " OR ") + ")"
+}
+
+// keptCondition writes that t is not before an instant.
+func keptCondition(from int64) string {
+	return timeCondition([]schema.TimeRange{{Min: min(max(from, minLiteral), maxLiteral), Max: schema.MaxTimeRange.Max}})
 }
 
 // absolute makes the path of a file absolute, as the allowed directory is.
