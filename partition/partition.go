@@ -6,6 +6,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/siltstone-db/siltstone/internal/textindex"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -28,9 +29,10 @@ type Partition struct {
 		// reported is what bytes was when Append last told its caller: snapshots may
 		// make it grow in between.
 		reported int64
-		series   map[string]uint32 // canonical key → number
-		keys     []string          // by series
-		next     []uint32          // by series: the one that came behind it last time
+		series   textindex.Index // of keys
+		keys     []string        // by series: canonical keys
+		texts    textindex.Texts // of keys
+		next     []uint32        // by series: the one that came behind it last time
 		tags     []tagColumn
 		chunks   []Chunk  // all but the last are full
 		room     int      // rows that the last chunk has memory for
@@ -44,7 +46,8 @@ type Partition struct {
 // tagColumn is a TagColumn under construction.
 type tagColumn struct {
 	TagColumn
-	byValue map[string]uint32 // value → 1 + its position in Values
+	index textindex.Index // of Values
+	texts textindex.Texts // of Values
 }
 
 // Chunk sizes. A chunk has room for twice the rows of the one before, within these
@@ -60,8 +63,9 @@ const (
 
 // Estimates of what the Go runtime needs beside the bytes themselves.
 const (
-	seriesOverhead   = 84 // map entry, two string headers and successor of a series
-	tagValueOverhead = 80 // map entry, two string headers of a tag value
+	seriesOverhead   = 28 // string header and successor of a series, and room for more
+	tagValueOverhead = 22 // string header of a tag value, and room for more
+	indexOverhead    = 16 // place in an index
 	chunkOverhead    = 256
 	baseBytes        = 1024 // an empty partition
 	fieldHeaderBytes = int64(unsafe.Sizeof(Field{}))
@@ -71,7 +75,6 @@ const (
 func New(key schema.PartitionKey) *Partition {
 	p := &Partition{key: key}
 	p.mu.time = schema.EmptyTimeRange
-	p.mu.series = make(map[string]uint32)
 	p.mu.bytes, p.mu.reported = baseBytes, baseBytes
 	return p
 }
@@ -115,10 +118,7 @@ func (p *Partition) numberSeriesLocked(b *Batch) {
 				continue
 			}
 		}
-		n, ok := p.mu.series[string(key)]
-		if !ok {
-			n = p.addSeriesLocked(key)
-		}
+		n := p.findSeriesLocked(key)
 		if i > 0 {
 			p.mu.next[p.mu.remap[i-1]] = n
 		}
@@ -126,12 +126,23 @@ func (p *Partition) numberSeriesLocked(b *Batch) {
 	}
 }
 
-func (p *Partition) addSeriesLocked(key []byte) uint32 {
-	n := uint32(len(p.mu.series))
-	owned := string(key)
-	p.mu.series[owned] = n
+// findSeriesLocked returns the number of a series, which is added if need be.
+func (p *Partition) findSeriesLocked(key []byte) uint32 {
+	hash := textindex.Hash(key)
+	n, ok := p.mu.series.Find(hash, func(n uint32) bool { return p.mu.keys[n] == string(key) })
+	if !ok {
+		n = p.addSeriesLocked(hash, key)
+	}
+	return n
+}
+
+func (p *Partition) addSeriesLocked(hash uint64, key []byte) uint32 {
+	n := uint32(len(p.mu.keys))
+	before := p.mu.series.Bytes()
+	p.mu.series.Add(hash, n)
+	owned, allocated := p.mu.texts.AddString(key)
 	p.mu.keys, p.mu.next = append(p.mu.keys, owned), append(p.mu.next, n+1)
-	p.mu.bytes += int64(len(key)) + seriesOverhead
+	p.mu.bytes += p.mu.series.Bytes() - before + int64(allocated) + seriesOverhead
 	for i := 0; len(key) > 0; i++ {
 		id, value, rest, ok := nextTag(key)
 		if !ok {
@@ -151,7 +162,7 @@ func (p *Partition) tagLocked(id schema.ColumnID, due int) *tagColumn {
 	i := slices.IndexFunc(p.mu.tags, func(t tagColumn) bool { return t.ID == id })
 	if i < 0 {
 		i = len(p.mu.tags)
-		p.mu.tags = append(p.mu.tags, tagColumn{TagColumn{ID: id}, make(map[string]uint32)})
+		p.mu.tags = append(p.mu.tags, tagColumn{TagColumn: TagColumn{ID: id}})
 	}
 	return &p.mu.tags[i]
 }
@@ -176,15 +187,17 @@ func (t *tagColumn) add(series uint32, value []byte, bytes *int64) {
 
 // find returns 1 + the position of a value, which is added if need be.
 func (t *tagColumn) find(value []byte, bytes *int64) uint32 {
-	v, ok := t.byValue[string(value)]
+	hash := textindex.Hash(value)
+	n, ok := t.index.Find(hash, func(n uint32) bool { return t.Values[n] == string(value) })
 	if !ok {
-		s := string(value)
-		t.Values = append(t.Values, s)
-		v = uint32(len(t.Values))
-		t.byValue[s] = v
-		*bytes += int64(len(s)) + tagValueOverhead
+		before := t.index.Bytes()
+		n = uint32(len(t.Values))
+		t.index.Add(hash, n)
+		owned, allocated := t.texts.AddString(value)
+		t.Values = append(t.Values, owned)
+		*bytes += t.index.Bytes() - before + int64(allocated) + tagValueOverhead
 	}
-	return v
+	return n + 1
 }
 
 // roomLocked makes sure that the last chunk can take rows of b, and returns up to
@@ -343,7 +356,7 @@ func (p *Partition) Snapshot() *Snapshot {
 	}
 	s := &Snapshot{
 		Key: p.key, Rows: p.mu.rows, Time: p.mu.time, Seq: p.mu.seq,
-		SeriesCount: len(p.mu.series),
+		SeriesCount: len(p.mu.keys),
 		Tags:        make([]TagColumn, len(p.mu.tags)),
 		Chunks:      slices.Clone(p.mu.chunks),
 	}

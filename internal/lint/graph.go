@@ -43,6 +43,7 @@ var imports = map[string][]string{
 	"internal/linear":     {},
 	"internal/lint":       {},
 	"internal/sqltext":    {},
+	"internal/textindex":  {},
 	"internal/thirdparty": {},
 	"internal/torture":    {},
 }
@@ -53,7 +54,7 @@ var testImports = map[string][]string{
 }
 
 // leaves are the packages that everything above schema may import.
-var leaves = []string{"schema", "internal/durable", "internal/invariants", "internal/golden", "internal/datasets", "internal/humantime", "internal/linear", "internal/sqltext", "internal/thirdparty"}
+var leaves = []string{"schema", "internal/durable", "internal/invariants", "internal/golden", "internal/datasets", "internal/humantime", "internal/linear", "internal/sqltext", "internal/textindex", "internal/thirdparty"}
 
 // confined names modules and packages from outside that only some packages may
 // import; tests may import them too. The longest matching prefix decides.
