@@ -42,8 +42,11 @@ type ingester struct {
 	stage    []staged
 	bits     []uint64       // values of the fields that were expected
 	texts    []byte         // string values of the staged line
-	tags     []tagValue     // of a series that is new
-	text     []byte         // likewise: memory to put texts together in
+	hash     uint64         // of the series text that was looked up last
+	entry    seriesEntry    // of a series that is new
+	tags     []tagValue     // likewise
+	text     []byte         // likewise, with the space behind it
+	key      []byte         // likewise
 	touched  []*ingestTable // tables with accepted lines, in order of first use
 	created  int            // tables among touched that do not exist yet
 	fresh    []*seriesEntry // entries without a key, made by this request
@@ -73,8 +76,8 @@ type staged struct {
 // ingestDatabase is what an ingester remembers of one database.
 type ingestDatabase struct {
 	tables map[string]*ingestTable
-	series map[string]*seriesEntry // by text
-	last   *seriesEntry            // of the line before
+	series seriesMemory
+	last   *seriesEntry // of the line before
 }
 
 // maxCachedBytes bounds what an ingester remembers from one request to the next, where
@@ -84,10 +87,10 @@ const maxCachedBytes = 32 << 20
 
 // Estimates of what remembering takes beside the texts.
 const (
-	entryOverhead = 240 // a seriesEntry and its place in the map
+	entryOverhead = 170 // a seriesEntry and its place in the index
 	tagOverhead   = 48  // a tag of one that is taken apart, and the least that its value allocates
 	tableOverhead = 400 // an ingestTable with empty maps
-	slotOverhead  = 190 // a slot, its place in the map, a predicted key, an expected field
+	slotOverhead  = 214 // a slot, its place in the map, a predicted key, an expected field
 )
 
 func newIngester(s *ingesters) *ingester {
@@ -125,7 +128,7 @@ func (in *ingester) begin(req *WriteRequest, snapshot *schema.Snapshot, out *wri
 	}
 	in.db = in.databases[req.Database]
 	if in.db == nil {
-		in.db = &ingestDatabase{tables: make(map[string]*ingestTable), series: make(map[string]*seriesEntry)}
+		in.db = &ingestDatabase{tables: make(map[string]*ingestTable)}
 		in.databases[req.Database] = in.db
 		in.cached += tableOverhead
 	}
@@ -148,7 +151,8 @@ func (in *ingester) end() {
 		in.forget()
 	}
 	in.touched, in.fresh = emptied(in.touched), emptied(in.fresh)
-	clear(in.tags) // their values are in the body
+	clear(in.tags[:cap(in.tags)]) // their values are in the body
+	in.entry = seriesEntry{}
 	in.db, in.snapshot, in.schema, in.out, in.result = nil, nil, nil, nil, WriteResult{}
 	in.reader.Reset(nil)
 	in.rejected.end()
@@ -236,8 +240,8 @@ func (in *ingester) readLine(precision lineprotocol.Precision, now int64) *fault
 		ns, f = in.readTime(t, precision, now)
 	}
 	if f == nil && isWhole {
-		if t.addExpected(entry, ns, in.bits[:n]) {
-			in.keep(entry)
+		if b := t.expectedBatch(ns, n); b != nil {
+			b.addExpected(in.keep(entry), ns, t.expected.columns, in.bits[:n])
 			in.result.Accepted++
 			return nil
 		}
@@ -266,8 +270,7 @@ func (in *ingester) addStaged(entry *seriesEntry, ns int64, f *fault) *fault {
 		t.dropSlots(in.slotsBefore)
 		return f
 	}
-	in.keep(entry)
-	t.batchFor(ns, in.stage, in.out).add(entry, ns, in.stage, in.texts)
+	t.batchFor(ns, in.stage, in.out).add(in.keep(entry), ns, in.stage, in.texts)
 	in.result.Accepted++
 	if in.isPredicted {
 		t.expect(in.stage)
@@ -299,7 +302,7 @@ func (in *ingester) readFields(t *ingestTable, i int, more bool) *fault {
 func (in *ingester) readKey(t *ingestTable, i int) (slot int32, name []byte, f *fault) {
 	if i < len(t.predicted) {
 		if p := &t.predicted[i]; in.reader.SkipKey(p.raw) {
-			return p.slot, p.raw[:len(p.raw)-1], nil
+			return p.slot, p.name, nil
 		}
 	}
 	in.isPredicted = false
@@ -311,7 +314,7 @@ func (in *ingester) readKey(t *ingestTable, i int) (slot int32, name []byte, f *
 	if !ok {
 		return unknownSlot, name, nil
 	}
-	t.predict(i, raw, slot)
+	t.predict(i, raw, name, slot)
 	return slot, name, nil
 }
 

@@ -96,7 +96,7 @@ func benchmarkIngest(b *testing.B, texts [][]byte, lines int, isNew bool) {
 	before := cpuTime(b)
 	for b.Loop() {
 		if isNew { // and stays so
-			into = nil
+			into, e.ingesters = nil, newIngesters(&e.opts)
 		}
 		for _, text := range texts {
 			req := WriteRequest{Database: "db", Body: text, Precision: lineprotocol.Nanosecond}

@@ -87,17 +87,15 @@ func (in *ingester) isPlain(t *ingestTable) bool {
 	return t.touched == in.request && (t.def == nil || t.def.Key.Rule == schema.PointKey)
 }
 
-// addExpected adds a line whose fields are those expected, all of them, to the batch that the
-// line before went to. It reports false, and does nothing, where that is not possible.
-func (t *ingestTable) addExpected(entry *seriesEntry, ns int64, values []uint64) bool {
+// expectedBatch returns the batch for a line at ns whose fields are those expected, all n of them:
+// the one that the line before went to. It returns nil where that is not possible.
+func (t *ingestTable) expectedBatch(ns int64, n int) *batchBuilder {
 	b := t.current
-	if b == nil || b.Key.Day != schema.DayOf(ns) || !t.expected.bind(b) || !b.Fits(len(values), 0, b.values) {
-		return false
+	if b == nil || b.Key.Day != schema.DayOf(ns) || !t.expected.bind(b) || !b.Fits(n, 0, b.values) {
+		return nil
 	}
 	t.expected.missed = 0
-	b.AppendNumbers(t.expected.columns, values)
-	b.addRow(entry, ns, len(values), 0)
-	return true
+	return b
 }
 
 // bind finds the fields' columns in a batch, and reports whether it has all of them.

@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/siltstone-db/siltstone/internal/textindex"
 	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
 // seriesEntry is what a series text means.
 type seriesEntry struct {
-	raw   string // the text with the space behind it
+	raw   []byte // the text with the space behind it
 	table *ingestTable
 	tags  []tagValue
 	// key is the canonical series key; nil until all tags are defined.
@@ -19,8 +20,7 @@ type seriesEntry struct {
 	// isDead marks an entry whose tags were never defined; it is only reached by the
 	// next of others.
 	isDead bool
-	isKept bool  // the entry can be found by its text
-	bytes  int64 // that remembering it takes
+	isKept bool // the entry is remembered, and can be found by its text
 
 	// Where the series was put last, to be trusted only while the batch has that use.
 	batch *batchBuilder
@@ -33,6 +33,56 @@ type tagValue struct {
 	value []byte
 }
 
+// seriesMemory holds the entries that are remembered.
+type seriesMemory struct {
+	index   textindex.Index // of entries by their texts
+	entries []*seriesEntry
+	spare   []seriesEntry   // memory for more
+	texts   textindex.Texts // and keys
+}
+
+// mostSpare bounds the entries for which there is memory ahead.
+const mostSpare = 64
+
+// find returns the entry of a text with a hash, nil if there is none.
+func (m *seriesMemory) find(hash uint64, raw []byte) *seriesEntry {
+	n, ok := m.index.Find(hash, func(n uint32) bool {
+		e := m.entries[n]
+		return string(e.raw[:len(e.raw)-1]) == string(raw) && !e.isDead
+	})
+	if !ok {
+		return nil
+	}
+	return m.entries[n]
+}
+
+// add remembers a copy of e, whose text has the hash, and returns it and the memory that it takes.
+func (m *seriesMemory) add(hash uint64, e *seriesEntry) (kept *seriesEntry, bytes int64) {
+	if len(m.spare) == 0 {
+		m.spare = make([]seriesEntry, min(len(m.entries)+1, mostSpare))
+	}
+	kept, m.spare = &m.spare[0], m.spare[1:]
+	m.index.Add(hash, uint32(len(m.entries)))
+	m.entries = append(m.entries, kept)
+	*kept = seriesEntry{table: e.table, isKept: true}
+	bytes = entryOverhead
+	copied := func(text []byte) []byte {
+		text, n := m.texts.Add(text)
+		bytes += int64(n)
+		return text
+	}
+	kept.raw = copied(e.raw)
+	if e.key != nil {
+		kept.key = copied(e.key)
+		return kept, bytes
+	}
+	kept.tags = slices.Clone(e.tags)
+	for i := range kept.tags {
+		kept.tags[i].value = copied(kept.tags[i].value)
+	}
+	return kept, bytes + int64(len(e.raw)) + int64(len(e.tags))*tagOverhead // with the key to come
+}
+
 // readSeries reads measurement and tags of a line and finds out what they mean.
 func (in *ingester) readSeries() (*seriesEntry, *fault) {
 	if next := in.db.predicted(); next != nil && in.reader.SkipSeries(next.raw) {
@@ -43,7 +93,8 @@ func (in *ingester) readSeries() (*seriesEntry, *fault) {
 	if err != nil {
 		return nil, syntaxFault(err)
 	}
-	if entry := in.db.series[string(raw)]; entry != nil {
+	in.hash = textindex.Hash(raw)
+	if entry := in.db.series.find(in.hash, raw); entry != nil {
 		in.touch(entry.table)
 		return entry, nil
 	}
@@ -58,8 +109,8 @@ func (db *ingestDatabase) predicted() *seriesEntry {
 	return db.last.next
 }
 
-// newSeries takes a text apart that was not seen before. The entry is remembered only
-// when its line is accepted.
+// newSeries takes a text apart that was not seen before. The entry is valid until the next line,
+// and remembered only when this one is accepted.
 func (in *ingester) newSeries(raw []byte) (*seriesEntry, *fault) {
 	if err := in.reader.ParseSeries(raw, &in.series); err != nil {
 		return nil, syntaxFault(err)
@@ -78,17 +129,12 @@ func (in *ingester) newSeries(raw []byte) (*seriesEntry, *fault) {
 		in.tags = append(in.tags, tagValue{slot, tag.Value})
 	}
 	in.text = append(append(in.text[:0], raw...), ' ')
-	entry := &seriesEntry{raw: string(in.text), table: t}
+	in.entry = seriesEntry{raw: in.text, table: t, tags: in.tags}
 	if isDefined {
-		in.text = t.appendKey(in.text[:0], in.tags)
-		entry.key = append(make([]byte, 0, len(in.text)), in.text...)
-		return entry, nil
+		in.key = t.appendKey(in.key[:0], in.tags)
+		in.entry.key, in.entry.tags = in.key, nil
 	}
-	entry.tags = slices.Clone(in.tags)
-	for i := range entry.tags {
-		entry.tags[i].value = slices.Clone(entry.tags[i].value)
-	}
-	return entry, nil
+	return &in.entry, nil
 }
 
 // tableOf finds a table by name, or makes it. Most series are of the table of the line before.
@@ -185,35 +231,25 @@ func (t *ingestTable) keyOf(draft []byte) []byte {
 	return key
 }
 
-// estimate says what remembering the entry takes, in bytes: its text is held as raw, which the map's
-// key is part of, and taken apart, as key or tags.
-func (e *seriesEntry) estimate() int64 {
-	n := entryOverhead + 2*int64(len(e.raw))
-	if e.key == nil {
-		n += int64(len(e.tags)) * tagOverhead
+// keep remembers the series of an accepted line, and its place in the stream. It returns the
+// entry that stands for it from here on.
+func (in *ingester) keep(entry *seriesEntry) *seriesEntry {
+	if !entry.isKept {
+		if in.cached > in.maxCached {
+			// It would be forgotten with everything else at the end of the request.
+			in.db.last = nil
+			return entry
+		}
+		kept, bytes := in.db.series.add(in.hash, entry)
+		in.cached += bytes
+		if kept.key == nil {
+			in.fresh = append(in.fresh, kept)
+		}
+		entry = kept
 	}
-	return n
-}
-
-// keep remembers the series of an accepted line, and its place in the stream.
-func (in *ingester) keep(entry *seriesEntry) {
-	if !entry.isKept && in.cached > in.maxCached {
-		// It would be forgotten with everything else at the end of the request.
-		in.db.last = nil
-		return
-	}
-	if last := in.db.last; last != nil {
+	if last := in.db.last; last != nil && last.next != entry {
 		last.next = entry
 	}
 	in.db.last = entry
-	if entry.isKept {
-		return
-	}
-	entry.isKept = true
-	in.db.series[entry.raw[:len(entry.raw)-1]] = entry
-	entry.bytes = entry.estimate()
-	in.cached += entry.bytes
-	if entry.key == nil {
-		in.fresh = append(in.fresh, entry)
-	}
+	return entry
 }

@@ -44,6 +44,7 @@ type slot struct {
 
 type predictedKey struct {
 	raw  []byte // with the equals sign
+	name []byte // with escapes resolved
 	slot int32
 }
 
@@ -121,7 +122,7 @@ func (t *ingestTable) provisional() []catalog.NewColumn {
 }
 
 // predict notes that raw came as the i-th key of a line.
-func (t *ingestTable) predict(i int, raw []byte, slot int32) {
+func (t *ingestTable) predict(i int, raw, name []byte, slot int32) {
 	if i > len(t.predicted) {
 		return
 	}
@@ -129,7 +130,7 @@ func (t *ingestTable) predict(i int, raw []byte, slot int32) {
 		t.predicted = append(t.predicted, predictedKey{})
 	}
 	p := &t.predicted[i]
-	p.raw, p.slot = append(p.raw[:0], raw...), slot
+	p.raw, p.name, p.slot = append(p.raw[:0], raw...), append(p.name[:0], name...), slot
 }
 
 // refuseTime explains why no tag or field is named time: in a table that exists it is a
@@ -159,7 +160,7 @@ func (in *ingester) addSlot(t *ingestTable, name []byte, kind schema.ColumnType)
 		f.limit = true
 		return 0, f
 	}
-	in.cached += slotOverhead + 2*int64(len(name))
+	in.cached += slotOverhead + 3*int64(len(name))
 	t.slots = append(t.slots, slot{name: string(name), kind: kind, since: in.reader.Line()})
 	t.byName[string(name)] = int32(len(t.slots) - 1)
 	return int32(len(t.slots) - 1), nil
@@ -233,8 +234,6 @@ func (in *ingester) settle(snapshot *schema.Snapshot, database string) error {
 func (in *ingester) abandon() {
 	for _, e := range in.fresh {
 		e.isDead = true
-		delete(in.db.series, e.raw[:len(e.raw)-1])
-		in.cached -= e.bytes
 	}
 	in.fresh, in.db.last = in.fresh[:0], nil
 	for _, t := range in.touched {

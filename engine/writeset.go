@@ -15,6 +15,7 @@ type writeSet struct {
 	refs    []*partition.Batch
 	encoder partition.Encoder
 	keys    []firstKey // that the rows bring to FirstByTag tables
+	texts   []byte     // keys of series that are not remembered
 	// built estimates the bytes that the batches take, and their log record will.
 	built int64
 	class int // of the bodies that use the set
@@ -61,7 +62,7 @@ func (w *writeSet) reset() {
 		}
 	}
 	clear(w.batches)
-	w.batches, w.keys, w.built = w.batches[:0], w.keys[:0], 0
+	w.batches, w.keys, w.texts, w.built = w.batches[:0], w.keys[:0], w.texts[:0], 0
 }
 
 // release gives the set back when nobody uses it any more. The memory of one that is large
@@ -172,6 +173,12 @@ func (b *batchBuilder) add(entry *seriesEntry, ns int64, values []staged, texts 
 	b.addRow(entry, ns, len(values), len(texts))
 }
 
+// addExpected is add for values that are numbers and booleans, of columns that the batch has.
+func (b *batchBuilder) addExpected(entry *seriesEntry, ns int64, columns []int, values []uint64) {
+	b.AppendNumbers(columns, values)
+	b.addRow(entry, ns, len(values), 0)
+}
+
 // addRow appends what a line has besides its values.
 func (b *batchBuilder) addRow(entry *seriesEntry, ns int64, values, textBytes int) {
 	if entry.batch != b || entry.use != b.use {
@@ -189,8 +196,11 @@ func (b *batchBuilder) addRow(entry *seriesEntry, ns int64, values, textBytes in
 func (b *batchBuilder) addSeries(entry *seriesEntry) {
 	b.set.built += seriesInBatch + copiesOfALine*int64(len(entry.raw))
 	switch {
-	case entry.key != nil:
+	case entry.key != nil && entry.isKept:
 		b.Series = append(b.Series, entry.key)
+		entry = nil
+	case entry.key != nil:
+		b.Series = append(b.Series, b.set.copyKey(entry.key))
 		entry = nil
 	case !entry.isKept:
 		b.drafts = append(b.drafts, len(b.Series))
@@ -200,6 +210,13 @@ func (b *batchBuilder) addSeries(entry *seriesEntry) {
 		b.Series = append(b.Series, nil)
 	}
 	b.entries = append(b.entries, entry)
+}
+
+// copyKey copies a key into the memory of the set. When that moves, the keys before stay where they are.
+func (w *writeSet) copyKey(key []byte) []byte {
+	at := len(w.texts)
+	w.texts = append(w.texts, key...)
+	return w.texts[at:len(w.texts):len(w.texts)]
 }
 
 func (b *batchBuilder) field(slot int32) *partition.Field {

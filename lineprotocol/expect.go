@@ -91,9 +91,10 @@ const expectedTail = 48
 
 // Expected reads fields as long as they come as e says, and returns how many it read; the bits
 // of the values, as in Value, are in dst, which must have room for e.Len. It is to be called
-// behind SkipSeries; the next field, if More says that there is one, is for Key.
+// behind SkipSeries or Series; the next field, if More says that there is one, is for Key.
 func (r *Reader) Expected(e *Expectation, dst []uint64) int {
 	dst = dst[:len(e.fields)]
+	r.skipBlanks()
 	for i := range e.fields {
 		f := &e.fields[i]
 		begin := r.pos

@@ -221,7 +221,7 @@ func (d *predictor) learn(fields []field) {
 func (d *predictor) readSeries() (point, *Error) {
 	r, line := &d.reader, d.reader.Line()
 	text := d.next[d.last]
-	if text == "" || !r.SkipSeries(text+" ") {
+	if text == "" || !r.SkipSeries([]byte(text+" ")) {
 		raw, err := r.Series()
 		if err != nil {
 			return point{line: line}, err

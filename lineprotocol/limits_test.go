@@ -154,7 +154,7 @@ func readPredicted(r *Reader, body []byte, series []string, keys [][]byte) (line
 	var v Value
 	r.Reset(body)
 	for ; r.Next(); lines++ {
-		if !r.SkipSeries(series[lines%len(series)]) {
+		if !r.SkipSeries([]byte(series[lines%len(series)])) {
 			panic("the series does not come as predicted")
 		}
 		for _, key := range keys {
@@ -175,7 +175,7 @@ func readExpected(r *Reader, body []byte, series []string, e *Expectation) (line
 	values := make([]uint64, e.Len())
 	r.Reset(body)
 	for ; r.Next(); lines++ {
-		if !r.SkipSeries(series[lines%len(series)]) {
+		if !r.SkipSeries([]byte(series[lines%len(series)])) {
 			panic("the series does not come as predicted")
 		}
 		n := r.Expected(e, values)

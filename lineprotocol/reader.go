@@ -145,9 +145,9 @@ func (r *Reader) Series() ([]byte, *Error) {
 // SkipSeries advances over raw, a series text with the space behind it, if that comes
 // next. It is the fast path of Series. A text that ends in a backslash stood before a
 // tab; before the space it would be another one.
-func (r *Reader) SkipSeries(raw string) bool {
+func (r *Reader) SkipSeries(raw []byte) bool {
 	rest, n := r.buf[r.pos:], len(raw)
-	if n > len(rest) || string(rest[:n]) != raw || n > 1 && raw[n-2] == '\\' && raw[n-1] == ' ' {
+	if n > len(rest) || !bytes.Equal(rest[:n], raw) || n > 1 && raw[n-2] == '\\' && raw[n-1] == ' ' {
 		return false
 	}
 	r.pos += n

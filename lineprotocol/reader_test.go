@@ -331,7 +331,7 @@ func TestPredictionIsExact(t *testing.T) {
 		var r Reader
 		r.Reset([]byte(c.body))
 		r.Next()
-		if got := r.SkipSeries(c.series); got != c.isSeries {
+		if got := r.SkipSeries([]byte(c.series)); got != c.isSeries {
 			t.Errorf("%s: series %q: %t", c.body, c.series, got)
 		}
 		if c.isSeries && r.SkipKey([]byte(c.key)) != c.isKeyNext {
