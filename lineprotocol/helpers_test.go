@@ -250,8 +250,10 @@ func (d *predictor) readKey(i int) (string, *Error) {
 	if err != nil {
 		return "", err
 	}
-	d.keys, d.names = append(d.keys[:min(i, len(d.keys))], bytes.Clone(raw)), append(d.names[:min(i, len(d.names))], string(name))
-	return d.names[i], nil
+	if i <= len(d.keys) { // else those before came as expected from an earlier line
+		d.keys, d.names = append(d.keys[:i], bytes.Clone(raw)), append(d.names[:i], string(name))
+	}
+	return string(name), nil
 }
 
 // describe lists points and errors in the order of their lines.
