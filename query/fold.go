@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -35,8 +36,8 @@ import (
 
 // fold is what a SELECT asks of a table's rows, if it is of this form.
 type fold struct {
-	time   schema.TimeRange // all that WHERE demands
-	bin    *foldBin         // nil: groups are no bins of time
+	where  constraint // all that WHERE and the retention period demand
+	bin    *foldBin   // nil: groups are no bins of time
 	tags   []schema.Column
 	fields []foldField
 	calls  []foldCall
@@ -62,20 +63,29 @@ type foldCall struct {
 
 // foldOf returns what the SELECT that reads scan i asks of its table, or nil where it is not of
 // the form.
-func (s *statement) foldOf(ctx context.Context, g *gate, i int, t *schema.Table) *fold {
-	if t == nil || t.Key.Rule == schema.LatestByTag || haveTwins(t.ShownColumns()) {
-		return nil
-	}
-	n := s.selectOf(scanName(i))
-	if n == nil {
-		return nil
-	}
-	f := &folder{ctx: ctx, gate: g, table: t, alias: n.child("from_table").str("alias"), items: nodes(n.list("select_list"))}
-	f.time = schema.MaxTimeRange
-	if !f.selects(n) || len(f.calls) == 0 {
+func (s *statement) foldOf(ctx context.Context, g *gate, i int, t *engine.TableView) *fold {
+	f, _ := s.folderOf(ctx, g, i, t)
+	if f == nil || len(f.fold.where.tags) > 0 { // DuckDB would ask the folded rows for tags that they do not have
 		return nil
 	}
 	return &f.fold
+}
+
+// folderOf returns what foldOf finds, conditions on tags included, and the SELECT.
+func (s *statement) folderOf(ctx context.Context, g *gate, i int, t *engine.TableView) (*folder, node) {
+	if t == nil || t.Table.Key.Rule == schema.LatestByTag || haveTwins(t.Table.ShownColumns()) {
+		return nil, nil
+	}
+	n := s.selectOf(scanName(i))
+	if n == nil {
+		return nil, nil
+	}
+	f := &folder{ctx: ctx, gate: g, table: t.Table, alias: n.child("from_table").str("alias"), items: nodes(n.list("select_list"))}
+	f.fold.where.time = t.Kept()
+	if !f.selects(n) || len(f.calls) == 0 {
+		return nil, nil
+	}
+	return f, n
 }
 
 // selectOf finds the only SELECT whose FROM clause is a scan and nothing else.
@@ -119,7 +129,7 @@ func (f *folder) selects(n node) bool {
 			return false
 		}
 	}
-	if !f.where(n.child("where_clause")) {
+	if !f.condition(n.child("where_clause")) {
 		return false
 	}
 	for _, item := range f.items {
@@ -282,15 +292,15 @@ func matches(pattern, v any, bound map[string]any) bool {
 	return reflect.DeepEqual(pattern, v)
 }
 
-// where narrows the time to what a condition demands, and reports whether that is all.
-func (f *folder) where(n node) bool {
+// condition narrows the rows to what a condition demands, and reports whether that is all.
+func (f *folder) condition(n node) bool {
 	if len(n) == 0 {
 		return true
 	}
 	switch n.str("type") {
 	case "CONJUNCTION_AND":
 		for _, e := range nodes(n.list("children")) {
-			if !f.where(e) {
+			if !f.condition(e) {
 				return false
 			}
 		}
@@ -301,12 +311,35 @@ func (f *folder) where(n node) bool {
 	case "COMPARE_LESSTHAN", "COMPARE_LESSTHANOREQUALTO", "COMPARE_GREATERTHAN", "COMPARE_GREATERTHANOREQUALTO", "COMPARE_EQUAL":
 		return n.str("class") == "COMPARISON" && (f.compare(n.str("type"), n.child("left"), n.child("right")) ||
 			f.compare(mirrored[n.str("type")], n.child("right"), n.child("left")))
+	case "COMPARE_IN":
+		all := nodes(n.list("children"))
+		return n.str("class") == "OPERATOR" && len(all) > 1 && f.isOneOf(all[0], all[1:])
 	}
 	return false
 }
 
-// compare applies a comparison of time with a constant.
+// isOneOf applies the condition that a tag has one of some values.
+func (f *folder) isOneOf(column node, values []node) bool {
+	c, known := f.column(column)
+	if !known || c.ID == 0 || c.Type != schema.Tag {
+		return false
+	}
+	wanted := make([]string, len(values))
+	for i, v := range values {
+		var isText bool
+		if wanted[i], isText = stringConstant(v); !isText {
+			return false
+		}
+	}
+	f.fold.where.narrowValues(c.ID, wanted)
+	return true
+}
+
+// compare applies a comparison of time with a constant, or of a tag with its value.
 func (f *folder) compare(op string, column, constant node) bool {
+	if op == "COMPARE_EQUAL" && f.isOneOf(column, []node{constant}) {
+		return true
+	}
 	c, known := f.column(column)
 	at, ok := evalInstant(constant)
 	if !known || c.ID != 0 || !ok {
@@ -323,7 +356,7 @@ func (f *folder) compare(op string, column, constant node) bool {
 	case "COMPARE_GREATERTHANOREQUALTO":
 		r.Max = schema.MaxTimeRange.Max
 	}
-	f.time = f.time.Intersect(r)
+	f.fold.where.time = f.fold.where.time.Intersect(r)
 	return true
 }
 

@@ -31,6 +31,19 @@ type foldItem struct {
 
 // foldRows folds the rows of a plan; errNoFold leaves them to DuckDB.
 func (r *running) foldRows(f *fold, p *scanPlan, t *engine.TableView) ([]rowRun, error) {
+	cells, err := r.foldCells(f, p, t)
+	var runs []rowRun
+	for _, c := range cells {
+		if s := c.snapshot(); s.Rows > 0 {
+			runs = append(runs, rowRun{snapshot: s, chunk: &s.Chunks[0], count: s.Rows})
+		}
+	}
+	return runs, err
+}
+
+// foldCells folds the rows of a plan that need no merging, by as many workers as there are cells in the
+// answer. The errors are errNoFold, and that of r.ctx.
+func (r *running) foldCells(f *fold, p *scanPlan, t *engine.TableView) ([]*foldCells, error) {
 	work, span, err := r.foldItems(f, p, t)
 	if err != nil {
 		return nil, err
@@ -58,13 +71,7 @@ func (r *running) foldRows(f *fold, p *scanPlan, t *engine.TableView) ([]rowRun,
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	var runs []rowRun
-	for _, c := range cells {
-		if s := c.snapshot(); s.Rows > 0 {
-			runs = append(runs, rowRun{snapshot: s, chunk: &s.Chunks[0], count: s.Rows})
-		}
-	}
-	return runs, nil
+	return cells, nil
 }
 
 // foldItems divides the work, and returns the range of time of all rows.
@@ -80,7 +87,7 @@ func (r *running) foldItems(f *fold, p *scanPlan, t *engine.TableView) (*folding
 				return fmt.Errorf("%w: %w", errNoFold, err)
 			}
 			for g := range columns.Groups() {
-				in := columns.GroupTime(g).Intersect(f.time)
+				in := columns.GroupTime(g).Intersect(f.where.time)
 				if in.IsEmpty() {
 					continue
 				}
@@ -90,13 +97,13 @@ func (r *running) foldItems(f *fold, p *scanPlan, t *engine.TableView) (*folding
 		}
 		return nil
 	}
-	all := []schema.TimeRange{f.time}
+	all := []schema.TimeRange{f.where.time}
 	if err := add(p.clean, all); err != nil {
 		return nil, span, err
 	}
 	var outside []schema.TimeRange
 	for _, r := range complement(p.windows) {
-		if r = r.Intersect(f.time); !r.IsEmpty() {
+		if r = r.Intersect(f.where.time); !r.IsEmpty() {
 			outside = append(outside, r)
 		}
 	}
@@ -105,7 +112,7 @@ func (r *running) foldItems(f *fold, p *scanPlan, t *engine.TableView) (*folding
 	}
 	for i := range p.rows.clean {
 		run := &p.rows.clean[i]
-		if in := run.chunk.Range.Intersect(f.time); !in.IsEmpty() {
+		if in := run.chunk.Range.Intersect(f.where.time); !in.IsEmpty() {
 			span = span.Union(in)
 			work.items = append(work.items, foldItem{run: run, allowed: all})
 		}

@@ -50,6 +50,9 @@ func writeFoldRows(t testing.TB, e *engine.Engine, rng *rand.Rand, rows int) {
 		if rng.IntN(3) > 0 {
 			fmt.Fprintf(&b, ",n=%di", rng.Int64N(1<<40)-1<<39)
 		}
+		if rng.IntN(3) == 0 {
+			fmt.Fprintf(&b, ",few=%di", rng.IntN(9))
+		}
 		if rng.IntN(40) == 0 {
 			fmt.Fprintf(&b, ",huge=%di,u=%du", math.MaxInt64-rng.Int64N(3), rng.Uint64())
 		}

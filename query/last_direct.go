@@ -27,10 +27,29 @@ const directRecordRows = 4096
 
 // directAnswer is an answer that was made without DuckDB.
 type directAnswer struct {
-	schema  *arrow.Schema
-	columns []schema.Column
-	newest  *partition.Snapshot
-	rows    []place // that are left
+	schema *arrow.Schema
+	// next returns the next rows, or nil at the end.
+	next func() arrow.RecordBatch
+}
+
+// answerOf gives out rows of which a function makes the columns.
+func answerOf[T any](layout *arrow.Schema, rows []T, column func(i int, rows []T) arrow.Array) *directAnswer {
+	return &directAnswer{schema: layout, next: func() arrow.RecordBatch {
+		n := min(len(rows), directRecordRows)
+		if n == 0 {
+			return nil
+		}
+		arrays := make([]arrow.Array, layout.NumFields())
+		for i := range arrays {
+			arrays[i] = column(i, rows[:n])
+		}
+		rows = rows[n:]
+		record := array.NewRecordBatch(layout, arrays, int64(n))
+		for _, a := range arrays {
+			a.Release()
+		}
+		return record
+	}}
 }
 
 // directQuery is a plain question for newest rows.
@@ -245,7 +264,8 @@ func (q *directQuery) answer(s *partition.Snapshot, rows []place, columns []show
 	for i, c := range q.columns {
 		fields[i] = arrow.Field{Name: columns[i].name, Type: directType(c), Nullable: true}
 	}
-	return &directAnswer{describeColumns(arrow.NewSchema(fields, nil), columns), q.columns, s, rows}
+	layout := describeColumns(arrow.NewSchema(fields, nil), columns)
+	return answerOf(layout, rows, func(i int, rows []place) arrow.Array { return directColumn(s, rows, q.columns[i]) })
 }
 
 func directType(c schema.Column) arrow.DataType {
@@ -253,24 +273,6 @@ func directType(c schema.Column) arrow.DataType {
 		return instant
 	}
 	return arrowType(c.Type)
-}
-
-// next returns the next rows, or nil at the end.
-func (a *directAnswer) next() arrow.RecordBatch {
-	n := min(len(a.rows), directRecordRows)
-	if n == 0 {
-		return nil
-	}
-	arrays := make([]arrow.Array, len(a.columns))
-	for i, c := range a.columns {
-		arrays[i] = directColumn(a.newest, a.rows[:n], c)
-	}
-	a.rows = a.rows[n:]
-	record := array.NewRecordBatch(a.schema, arrays, int64(n))
-	for _, column := range arrays {
-		column.Release()
-	}
-	return record
 }
 
 // directColumn gathers one column.

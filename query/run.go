@@ -35,6 +35,7 @@ type running struct {
 	answer       *directAnswer    // that it has found
 	noFold       bool             // rows are not folded
 	folded       []keptNode       // what folding has changed of the statement
+	early        *scanPlan        // of the only scan, if it was made before
 
 	hadCompany atomic.Bool // another attempt was made at the same time
 }
@@ -60,7 +61,7 @@ func (r *running) unpin() {
 	if r.view != nil {
 		r.view.Close()
 	}
-	r.handles, r.sources, r.reports, r.internal, r.view = nil, nil, nil, nil, nil
+	r.handles, r.sources, r.reports, r.internal, r.view, r.early = nil, nil, nil, nil, nil, nil
 }
 
 // fault returns what went wrong in a buffer scan.
@@ -83,6 +84,9 @@ func (r *running) plan(ctx context.Context, database string, stmt *statement, us
 		}
 		if r.mayAnswer {
 			r.answer, err = r.direct(ctx, stmt)
+		}
+		if r.mayAnswer && r.answer == nil && err == nil {
+			r.answer, err = r.directFold(ctx, stmt, used)
 		}
 		if err == nil && r.answer != nil {
 			return "", nil
@@ -111,7 +115,7 @@ func (r *running) start(ctx context.Context, database string, stmt *statement, u
 	}
 	r.job.planned(r.reports)
 	if a := r.answer; a != nil {
-		return &Result{run: r, schema: a.schema, direct: a, converters: make([]converter, len(a.columns)), first: a.next()}, nil
+		return &Result{run: r, schema: a.schema, direct: a, converters: make([]converter, a.schema.NumFields()), first: a.next()}, nil
 	}
 	if stmt.prefix != "" {
 		if text, err = r.explain(ctx, stmt.prefix, text); err != nil {
@@ -247,11 +251,8 @@ func (r *running) scan(stmt *statement, i int, t *engine.TableView, c *constrain
 		return r.newestScan(t, rows, c, used)
 	}
 	var f *fold
-	if stmt.prefix == "" && stmt.describes == "" && !r.querier.opts.noFold && !r.noFold {
-		f = stmt.foldOf(r.ctx, r.querier.gate, i, t.Table)
-	}
-	if f != nil {
-		f.time = f.time.Intersect(t.Kept())
+	if r.folds(stmt, i) {
+		f = stmt.foldOf(r.ctx, r.querier.gate, i, t)
 	}
 	return r.tableScan(stmt, f, t, c, used)
 }
@@ -270,9 +271,12 @@ func (r *running) newestScan(t *engine.TableView, rows *partition.Snapshot, c *c
 
 // tableScan writes the scan of a table, whose rows are folded where f is not nil and allows it.
 func (r *running) tableScan(stmt *statement, f *fold, t *engine.TableView, c *constraint, used *columnNames) (string, error) {
-	plan, err := planScan(r.ctx, t, c, used)
-	if err != nil {
-		return "", err
+	plan := r.early
+	if plan == nil {
+		var err error
+		if plan, err = planScan(r.ctx, t, c, used); err != nil {
+			return "", err
+		}
 	}
 	if err := plan.verify(r.ctx, t); err != nil {
 		return "", err
