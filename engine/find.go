@@ -132,7 +132,7 @@ func (f *finders) made(id schema.FileID, known *knownFinder) {
 // it was written. Rows are in file order; of rows without an order nothing is said. The errors are
 // ErrNotFound, a *FileError, and that of ctx; others mean that the file is to be read in another way too.
 func (t *TableView) Find(ctx context.Context, file FileRef, w *Wanted) (*partition.Snapshot, error) {
-	if t.find == nil {
+	if t.find == nil || len(file.Hidden) > 0 {
 		return nil, ErrNotFound
 	}
 	return t.find(ctx, t.Table, file, w)

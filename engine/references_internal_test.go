@@ -24,7 +24,7 @@ func TestReferencesFollowTheTable(t *testing.T) {
 		t.Helper()
 		for range 2 {
 			var got []schema.FileID
-			for _, ref := range table.references(table.mu.files, func(name string) string { return "dir/" + name }) {
+			for _, ref := range table.references(nil, table.mu.files, nil, func(name string) string { return "dir/" + name }) {
 				got = append(got, ref.ID)
 				if ref.Path != "dir/"+filePath(ref.File) {
 					t.Errorf("file %d is at %s", ref.ID, ref.Path)
@@ -50,12 +50,12 @@ func BenchmarkReferencesOf10000Files(b *testing.B) {
 	b.Run("first", func(b *testing.B) {
 		for b.Loop() {
 			table.shown.Store(nil)
-			table.references(table.mu.files, path)
+			table.references(nil, table.mu.files, nil, path)
 		}
 	})
 	b.Run("next", func(b *testing.B) {
 		for b.Loop() {
-			table.references(table.mu.files, path)
+			table.references(nil, table.mu.files, nil, path)
 		}
 	})
 }

@@ -86,8 +86,10 @@ type table struct {
 		// buffered lists active and frozen buffers in the order in which they were made.
 		buffered []*buffer
 		files    []*schema.File // by Order; replaced, never changed in place
-		views    []uint64       // the numbers of those that have the table pinned, ascending
-		lastView uint64
+		// tombstones say which rows of the files were deleted; by Order, replaced likewise.
+		tombstones []*schema.Tombstone
+		views      []uint64 // the numbers of those that have the table pinned, ascending
+		lastView   uint64
 		// doomed are files that the catalog has given up and that a view may still read.
 		doomed []doomedFile
 	}
@@ -204,9 +206,9 @@ func (t *table) addFilesLocked(files []*schema.File) {
 	t.mu.files = all
 }
 
-// pin returns the table's files and a snapshot of its buffers, which stay accounted
-// for until unpin.
-func (t *table) pin() (files []*schema.File, snapshots []*partition.Snapshot, held pinned) {
+// pin returns the table's files, which of their rows were deleted, and a snapshot of its
+// buffers, which stay accounted for until unpin.
+func (t *table) pin() (files []*schema.File, tombstones []*schema.Tombstone, snapshots []*partition.Snapshot, held pinned) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	held = pinned{t.newViewLocked(), slices.Clone(t.mu.buffered)}
@@ -214,7 +216,7 @@ func (t *table) pin() (files []*schema.File, snapshots []*partition.Snapshot, he
 		b.pins++
 		snapshots = append(snapshots, b.partition.Snapshot())
 	}
-	return t.mu.files, snapshots, held
+	return t.mu.files, t.mu.tombstones, snapshots, held
 }
 
 // pinFiles is pin without the buffers.
@@ -233,25 +235,40 @@ func (t *table) newViewLocked() uint64 {
 // references are a table's files as views show them. To write a path takes a microsecond, and a
 // query that needs one file of 10,000 should not write them all.
 type references struct {
-	files []*schema.File
-	refs  []FileRef
+	files      []*schema.File
+	tombstones []*schema.Tombstone
+	refs       []FileRef
 }
 
-// references returns files, as pin gave them, with their paths below the data directory.
-func (t *table) references(files []*schema.File, path func(name string) string) []FileRef {
+// references returns files and what hides rows of them, as pin gave both, with their paths below
+// the data directory. The definition has all columns of the files.
+func (t *table) references(def *schema.Table, files []*schema.File, tombstones []*schema.Tombstone, path func(name string) string) []FileRef {
 	if len(files) == 0 {
 		return nil
 	}
 	// The table's list is replaced, never changed, and what is known holds on to its own.
-	if known := t.shown.Load(); known != nil && len(known.files) == len(files) && &known.files[0] == &files[0] {
+	if known := t.shown.Load(); known != nil && isSame(known.files, files) && isSame(known.tombstones, tombstones) {
 		return known.refs
 	}
-	made := &references{files: files, refs: make([]FileRef, len(files))}
+	made := &references{files: files, tombstones: tombstones, refs: make([]FileRef, len(files))}
 	for i, f := range files {
-		made.refs[i] = FileRef{f, path(filePath(f))}
+		made.refs[i] = FileRef{File: f, Path: path(filePath(f)), Hidden: hiding(def, f, tombstones)}
 	}
 	t.shown.Store(made)
 	return made.refs
+}
+
+// isSame reports whether two lists are the same one.
+func isSame[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+
+// hiding returns those of the tombstones that may hide rows of a file.
+func hiding(def *schema.Table, f *schema.File, tombstones []*schema.Tombstone) (some []*schema.Tombstone) {
+	for _, d := range tombstones {
+		if d.MayHide(def, f) {
+			some = append(some, d)
+		}
+	}
+	return some
 }
 
 // snapshots returns the rows that are buffered. They stay readable, but are accounted for

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -36,14 +37,19 @@ type TableView struct {
 	table  *table                                                  // nil: it holds nothing
 	files  []*schema.File                                          // as the table has them
 	// keptFrom is the first instant within the retention period; nil: all time is.
-	keptFrom *int64
-	find     func(context.Context, *schema.Table, FileRef, *Wanted) (*partition.Snapshot, error)
-	fs       vfs.FS // of the files; nil is the machine's
+	keptFrom   *int64
+	tombstones []*schema.Tombstone // as the table has them
+	find       func(context.Context, *schema.Table, FileRef, *Wanted) (*partition.Snapshot, error)
+	fs         vfs.FS // of the files; nil is the machine's
 }
 
 // Columns reads the footer of a file, whose columns may then be read one by one, those
 // that were verified. It stays valid as long as the file is in place.
+// Those of which rows are hidden are refused with ErrHidden.
 func (t *TableView) Columns(f FileRef) (*persist.Columns, error) {
+	if len(f.Hidden) > 0 {
+		return nil, ErrHidden
+	}
 	fs := t.fs
 	if fs == nil {
 		fs = vfs.Default
@@ -56,7 +62,13 @@ func (t *TableView) Columns(f FileRef) (*persist.Columns, error) {
 type FileRef struct {
 	*schema.File
 	Path string // below Options.DataDir as that was given
+	// Hidden are rows of the file that nobody is to see: whoever reads it leaves them out
+	// before its rows are merged with those of other files.
+	Hidden []*schema.Tombstone
 }
+
+// ErrHidden says that rows of a file are hidden, so that it cannot be read in this way.
+var ErrHidden = errors.New("rows of the file were deleted")
 
 // Close unpins the view. It may be called more than once.
 func (v *View) Close() {
@@ -130,14 +142,14 @@ func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
 	if t == nil {
 		return tv, func() {}
 	}
-	files, snapshots, held := t.pin()
+	files, tombstones, snapshots, held := t.pin()
 	// The definition is read again: what is pinned may have columns that were defined
 	// since, and rows that differ in such a tag must not be taken for one point.
 	if now, ok := e.catalog.Schema().TableByID(def.ID); ok {
 		tv.Table = now
 	}
-	tv.Files = t.references(files, e.path)
-	tv.Buffers, tv.table, tv.files = snapshots, t, files
+	tv.Files = t.references(tv.Table, files, tombstones, e.path)
+	tv.Buffers, tv.table, tv.files, tv.tombstones = snapshots, t, files, tombstones
 	return tv, func() { e.removeDoomed(t.unpin(held)) }
 }
 

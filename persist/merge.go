@@ -28,7 +28,8 @@ import (
 // tag may have as many values as there are rows.
 //
 // A point that several inputs have becomes one row: of each field the last value that is
-// not null, in the order of the inputs, as queries see it.
+// not null, in the order of the inputs, as queries see it. Rows of an input that were deleted
+// are left out: which these are is decided for each series once, as ranges of time.
 //
 // In memory are, for each input, a batch of rows and one row group as it lies on disk, and the
 // record that is being made.
@@ -37,6 +38,9 @@ import (
 type MergeInput struct {
 	Path string
 	File *schema.File
+	// Drop says which rows are left out. Of the tombstones only time and predicate count: that they
+	// are about this file is up to the caller.
+	Drop []*schema.Tombstone
 }
 
 // MergeSpec says what is merged.
@@ -197,6 +201,7 @@ var errMergeEnded = errors.New("persist: the merge has been ended")
 type mergeRun struct {
 	m       *Merger
 	tags    []*mergedTag
+	tagAt   map[string]int // the places of tags in tags, by name
 	cursors []*mergeCursor // all of them, in the order of the inputs
 	heap    []*mergeCursor // those that have a row, the least in front
 	equal   []*mergeCursor // that have the point at hand
@@ -206,10 +211,10 @@ type mergeRun struct {
 }
 
 func newMergeRun(m *Merger, within schema.TimeRange) *mergeRun {
-	run := &mergeRun{m: m, within: within}
+	run := &mergeRun{m: m, within: within, tagAt: make(map[string]int)}
 	tags, _ := split(m.columns)
-	for range tags {
-		run.tags = append(run.tags, newMergedTag())
+	for i, c := range tags {
+		run.tags, run.tagAt[c.Name] = append(run.tags, newMergedTag()), i
 	}
 	run.out = newMergeRecord(m.columns, run.tags)
 	for rank, in := range m.inputs {

@@ -32,7 +32,7 @@ func BenchmarkMerge(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				spec.Inputs = append(spec.Inputs, MergeInput{fmt.Sprint("d/", n), &f})
+				spec.Inputs = append(spec.Inputs, MergeInput{Path: fmt.Sprint("d/", n), File: &f})
 			}
 			for name, write := range map[string]bool{"read": false, "write": true} {
 				b.Run(name, func(b *testing.B) {

@@ -15,7 +15,7 @@ import (
 )
 
 // mergeCursor is where a merge is in one of its inputs. It stands on a row whose time is in
-// the range of the merge, or at the end.
+// the range of the merge and that is not left out, or at the end.
 type mergeCursor struct {
 	run   *mergeRun
 	in    *mergeInput
@@ -26,7 +26,8 @@ type mergeCursor struct {
 	at    int
 	// The series of the row at hand, which goes on until seriesEnd.
 	seriesEnd int
-	key       []int32 // the numbers of its tags
+	key       []int32            // the numbers of its tags
+	dropped   []schema.TimeRange // of its rows, those that are left out; in any order
 }
 
 // mergeBatch is some rows of an input. It is not changed, and stays readable as long as the
@@ -65,26 +66,42 @@ func (c *mergeCursor) settle() (more bool, err error) {
 		if c.at >= c.seriesEnd {
 			c.beginSeries()
 		}
-		if first := c.search(c.run.within.Min); first < c.seriesEnd && int64(c.batch.times[first]) <= c.run.within.Max {
-			c.at = first
+		c.at = c.pass(c.search(c.run.within.Min))
+		if c.at < c.seriesEnd && c.time() <= c.run.within.Max {
 			return true, nil
 		}
 		c.at = c.seriesEnd
 	}
 }
 
+// pass returns the first row of the series, from one on, that is not left out.
+func (c *mergeCursor) pass(row int) int {
+	for i := 0; i < len(c.dropped) && row < c.seriesEnd; i++ {
+		if r := c.dropped[i]; r.Contains(int64(c.batch.times[row])) {
+			row = c.searchFrom(row, r.Max)
+			for row < c.seriesEnd && int64(c.batch.times[row]) == r.Max {
+				row++
+			}
+			i = -1 // the row may be in a range that was looked at
+		}
+	}
+	return row
+}
+
 // search returns the first row of the series, from the present one on, whose time is not
 // before t.
-func (c *mergeCursor) search(t int64) int {
-	times := c.batch.times[c.at:c.seriesEnd]
+func (c *mergeCursor) search(t int64) int { return c.searchFrom(c.at, t) }
+
+func (c *mergeCursor) searchFrom(row int, t int64) int {
+	times := c.batch.times[row:c.seriesEnd]
 	if len(times) > 0 && int64(times[0]) >= t {
-		return c.at
+		return row
 	}
-	return c.at + sort.Search(len(times), func(i int) bool { return int64(times[i]) >= t })
+	return row + sort.Search(len(times), func(i int) bool { return int64(times[i]) >= t })
 }
 
 // stretch returns the end of the rows that come before the row of another cursor, nil if
-// there is none. They are of one series.
+// there is none, and before the next that is left out. They are of one series.
 func (c *mergeCursor) stretch(next *mergeCursor) int {
 	end := c.seriesEnd
 	if c.run.within.Max < int64(c.batch.times[end-1]) {
@@ -92,6 +109,11 @@ func (c *mergeCursor) stretch(next *mergeCursor) int {
 	}
 	if next != nil && c.compareKeys(next) == 0 {
 		end = min(end, c.search(next.time()))
+	}
+	for _, r := range c.dropped {
+		if r.Min > c.time() {
+			end = min(end, c.search(r.Min))
+		}
 	}
 	return end
 }
@@ -138,6 +160,21 @@ func (c *mergeCursor) beginSeries() {
 	for i := range c.key {
 		c.key[i] = c.batch.number(i, c.at, c.run.tags[i])
 	}
+	c.dropped = c.dropped[:0]
+	for _, d := range c.in.Drop {
+		if d.Where.Holds(c.tag) {
+			c.dropped = append(c.dropped, d.Time)
+		}
+	}
+}
+
+// tag returns a tag of the series by its name, empty if it lacks it.
+func (c *mergeCursor) tag(name string) string {
+	i, ok := c.run.tagAt[name]
+	if !ok || c.key[i] == nullIndex {
+		return ""
+	}
+	return c.run.tags[i].values[c.key[i]]
 }
 
 // forget is called when the numbers of a tag are given anew.

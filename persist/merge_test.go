@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -78,8 +79,56 @@ func mergeModel(columns []schema.Column, inputs []table, within schema.TimeRange
 	return merged
 }
 
+// drawDrops draws deletions of rows of a table.
+func drawDrops(t *rapid.T, columns []schema.Column) (drops []*schema.Tombstone) {
+	for range rapid.IntRange(0, 2).Draw(t, "drops") {
+		from := rapid.Int64Range(-1, 45).Draw(t, "from")
+		d := &schema.Tombstone{Time: schema.TimeRange{Min: from, Max: from + rapid.Int64Range(0, 30).Draw(t, "length")}}
+		if rapid.Bool().Draw(t, "with predicate") {
+			d.Where = drawPredicate(t, columns, 0)
+		}
+		drops = append(drops, d)
+	}
+	return drops
+}
+
+func drawPredicate(t *rapid.T, columns []schema.Column, depth int) *schema.Predicate {
+	op := schema.PredicateOp(rapid.IntRange(int(schema.And), int(schema.NoMatch)).Draw(t, "op"))
+	if op > schema.Or || depth == 2 {
+		tag := columns[rapid.IntRange(0, len(columns)-1).Draw(t, "tag")].Name
+		text, _ := drawValue(t, schema.Tag).(string)
+		p, err := schema.Compare(tag, max(op, schema.Equal), regexp.QuoteMeta(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := &schema.Predicate{Op: op}
+	for range rapid.IntRange(0, 3).Draw(t, "operands") {
+		p.Args = append(p.Args, drawPredicate(t, columns, depth+1))
+	}
+	return p
+}
+
+// withoutDropped returns a table without the rows that were deleted.
+func (tb table) withoutDropped(drops []*schema.Tombstone) table {
+	tb.rows = slices.DeleteFunc(slices.Clone(tb.rows), func(r row) bool {
+		value := func(name string) string {
+			i := slices.IndexFunc(tb.columns, func(c schema.Column) bool { return c.Name == name && c.Type == schema.Tag })
+			if i < 0 {
+				return ""
+			}
+			text, _ := r.values[i].(string)
+			return text
+		}
+		return slices.ContainsFunc(drops, func(d *schema.Tombstone) bool { return d.Time.Contains(r.time) && d.Where.Holds(value) })
+	})
+	return tb
+}
+
 // TestMergeIsWhatQueriesSee draws files with points in common and columns of their own, and
-// compares their merge with a model, in several ranges of time and with batches of any size.
+// compares their merge with a model, in several ranges of time, with batches of any size, and with
+// rows that were deleted.
 func TestMergeIsWhatQueriesSee(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		columns, fs := drawTable(t).columns, vfs.NewMem()
@@ -92,8 +141,9 @@ func TestMergeIsWhatQueriesSee(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			inputs = append(inputs, in)
-			spec.Inputs = append(spec.Inputs, MergeInput{Path: "d/" + name, File: &f})
+			drops := drawDrops(t, columns)
+			inputs = append(inputs, in.withoutDropped(drops))
+			spec.Inputs = append(spec.Inputs, MergeInput{Path: "d/" + name, File: &f, Drop: drops})
 		}
 		m, err := OpenMerge(context.Background(), spec)
 		if err != nil {
@@ -137,7 +187,7 @@ func TestMergeLeavesOutWhatIsNull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := OpenMerge(context.Background(), MergeSpec{FS: fs, Columns: tb.columns, Inputs: []MergeInput{{"d/f", &f}}})
+	m, err := OpenMerge(context.Background(), MergeSpec{FS: fs, Columns: tb.columns, Inputs: []MergeInput{{Path: "d/f", File: &f}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +205,7 @@ func TestMergeRefusesEveryFlippedBit(t *testing.T) {
 		damaged := slices.Clone(raw)
 		damaged[at] ^= 1 << (at % 8)
 		writeFile(t, fs, "f.parquet", damaged)
-		m, err := OpenMerge(context.Background(), MergeSpec{FS: fs, Columns: smallTable().columns, Inputs: []MergeInput{{"f.parquet", &f}}})
+		m, err := OpenMerge(context.Background(), MergeSpec{FS: fs, Columns: smallTable().columns, Inputs: []MergeInput{{Path: "f.parquet", File: &f}}})
 		if err == nil {
 			m.Close()
 			t.Fatalf("a flipped bit in byte %d of %d is not noticed", at, len(raw))
@@ -168,7 +218,7 @@ func TestMergeStopsWhenItIsTold(t *testing.T) {
 	raw, f := smallFile(t)
 	fs, stop := vfs.NewMem(), errors.New("stop")
 	writeFile(t, fs, "f.parquet", raw)
-	spec := MergeSpec{FS: fs, Columns: smallTable().columns, Inputs: []MergeInput{{"f.parquet", &f}}, Pace: func(int64) error { return stop }}
+	spec := MergeSpec{FS: fs, Columns: smallTable().columns, Inputs: []MergeInput{{Path: "f.parquet", File: &f}}, Pace: func(int64) error { return stop }}
 	if _, err := OpenMerge(context.Background(), spec); !errors.Is(err, stop) {
 		t.Fatalf("it answers %v", err)
 	}
@@ -189,7 +239,7 @@ func TestMergeOfManyValues(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		spec.Inputs = append(spec.Inputs, MergeInput{fmt.Sprint("d/", n), &f})
+		spec.Inputs = append(spec.Inputs, MergeInput{Path: fmt.Sprint("d/", n), File: &f})
 	}
 	m, err := OpenMerge(context.Background(), spec)
 	if err != nil {

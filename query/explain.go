@@ -244,7 +244,11 @@ func countText(n int, noun string) string {
 }
 
 func fileText(f engine.FileRef) string {
-	return fmt.Sprintf("%s %d rows %d bytes %s", f.Path, f.Rows, f.Bytes, rangeText(f.Time))
+	text := fmt.Sprintf("%s %d rows %d bytes %s", f.Path, f.Rows, f.Bytes, rangeText(f.Time))
+	if len(f.Hidden) > 0 {
+		text += " without rows that were deleted"
+	}
+	return text
 }
 
 func rangeText(r schema.TimeRange) string {

@@ -169,7 +169,7 @@ func (s *store) addFile(view *engine.TableView, rows []row) {
 		}
 	}
 	var lines []string
-	file := &schema.File{Order: uint64(len(view.Files) + 1), Rows: uint64(len(rows)), Time: schema.EmptyTimeRange}
+	file := &schema.File{ID: schema.FileID(len(view.Files) + 1), Order: uint64(2 * (len(view.Files) + 1)), Rows: uint64(len(rows)), Time: schema.EmptyTimeRange}
 	for _, r := range rows {
 		line := []string{strconv.FormatInt(r.at, 10)}
 		file.Time = file.Time.Include(r.at)
@@ -196,7 +196,11 @@ func columnStats(c schema.Column, rows []row) schema.ColumnStats {
 	stats := schema.ColumnStats{Column: c.ID}
 	var texts []string
 	for _, r := range rows {
-		if v, ok := value(r, c).(string); ok {
+		v := value(r, c)
+		if v == nil {
+			stats.Nulls++
+		}
+		if v, ok := v.(string); ok {
 			texts = append(texts, v)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/internal/sqltext"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -113,9 +114,11 @@ func (p *scanPlan) newest(points string, handles []string) string {
 func (p *scanPlan) newestTimes(handles []string) string {
 	key := columnName(p.latest.key)
 	var versions []string
-	if files := slices.Concat(p.clean, p.dirty); len(files) > 0 { // the partial ones are among the dirty
-		columns := []schema.Column{p.latest.key, {Name: schema.TimeColumn}}
-		versions = append(versions, "SELECT "+key+", t FROM "+readParquet(files, columns))
+	for _, files := range [][]engine.FileRef{p.clean, p.screened, p.dirty} { // the partial ones are among the dirty
+		if len(files) > 0 {
+			columns := []schema.Column{p.latest.key, {Name: schema.TimeColumn}}
+			versions = append(versions, p.selectRows(key+", t", files, columns))
+		}
 	}
 	for _, h := range handles {
 		versions = append(versions, "SELECT "+key+", t FROM "+readBuffer(h))

@@ -180,6 +180,9 @@ func TestLastWriteWinsInEveryPlan(t *testing.T) {
 			rows := merge(rapid.SliceOfN(rapid.Custom(drawRow), 1, 20).Draw(t, fmt.Sprint("file", i)))
 			s.addFile(view, rows)
 			written = append(written, rows...)
+			if rapid.IntRange(0, 2).Draw(t, "deletes") == 0 {
+				written = deleteRows(view, drawTombstone(t, view), written)
+			}
 		}
 		for i := range rapid.IntRange(0, 3).Draw(t, "buffers") {
 			rows := rapid.SliceOfN(rapid.Custom(drawRow), 1, 60).Draw(t, fmt.Sprint("buffer", i))
@@ -205,6 +208,40 @@ func TestLastWriteWinsInEveryPlan(t *testing.T) {
 	})
 }
 
+// drawTombstone draws a deletion from the files that are there.
+func drawTombstone(t *rapid.T, view *engine.TableView) *schema.Tombstone {
+	d := &schema.Tombstone{Table: view.Table.ID, Order: uint64(2*len(view.Files) + 1), Time: schema.MaxTimeRange}
+	if rapid.Bool().Draw(t, "some time") {
+		d.Time.Min = epoch + int64(rapid.IntRange(-5, 45).Draw(t, "from"))*int64(time.Minute)
+		d.Time.Max = d.Time.Min + int64(rapid.IntRange(0, 20).Draw(t, "length"))*int64(time.Minute)
+	}
+	if rapid.Bool().Draw(t, "some tags") {
+		d.Where = &schema.Predicate{Op: rapid.SampledFrom([]schema.PredicateOp{schema.And, schema.Or}).Draw(t, "word")}
+		for range rapid.IntRange(0, 2).Draw(t, "conditions") {
+			op := schema.PredicateOp(rapid.IntRange(int(schema.Equal), int(schema.NoMatch)).Draw(t, "op"))
+			p, err := schema.Compare(rapid.SampledFrom([]string{"a", "b", "f", "none"}).Draw(t, "tag"), op,
+				rapid.SampledFrom([]string{"", "x", "y", "long", "a value longer than twelve bytes"}).Draw(t, "value"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Where.Args = append(d.Where.Args, p)
+		}
+	}
+	return d
+}
+
+// deleteRows shows the files without the rows that a tombstone deletes, and returns which are left.
+func deleteRows(view *engine.TableView, d *schema.Tombstone, rows []row) []row {
+	for i := range view.Files {
+		if f := &view.Files[i]; d.MayHide(view.Table, f.File) {
+			f.Hidden = append(f.Hidden, d)
+		}
+	}
+	return slices.DeleteFunc(rows, func(r row) bool {
+		return d.Time.Contains(r.at) && d.Where.Holds(func(tag string) string { return r.tags[tag] })
+	})
+}
+
 func describePlan(view *engine.TableView) string {
 	all := columnNames{all: true}
 	c := constraint{time: schema.MaxTimeRange}
@@ -212,6 +249,6 @@ func describePlan(view *engine.TableView) string {
 	if err != nil {
 		return err.Error()
 	}
-	return fmt.Sprintf("windows %v clean %d partial %d dirty %d, rows clean %d dirty %d",
-		p.windows, len(p.clean), len(p.partial), len(p.dirty), len(p.rows.clean), len(p.rows.dirty))
+	return fmt.Sprintf("windows %v clean %d partial %d screened %d dirty %d, rows clean %d dirty %d",
+		p.windows, len(p.clean), len(p.partial), len(p.screened), len(p.dirty), len(p.rows.clean), len(p.rows.dirty))
 }

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,7 +36,7 @@ func (c *constraint) allowsFile(f *schema.File) bool {
 		if !ok {
 			return false // all null
 		}
-		if !slices.ContainsFunc(wanted, func(v string) bool { return mayContain(&f.Columns[i], v) }) {
+		if !slices.ContainsFunc(wanted, func(v string) bool { return f.Columns[i].MayContain(v) }) {
 			return false
 		}
 	}
@@ -47,14 +46,6 @@ func (c *constraint) allowsFile(f *schema.File) bool {
 // allowsTime reports whether some row in a range can meet the constraint.
 func (c *constraint) allowsTime(r schema.TimeRange) bool {
 	return !c.time.IsEmpty() && r.Overlaps(c.time)
-}
-
-// mayContain compares a value with a column's bounds, each of which may be cut or unknown.
-func mayContain(s *schema.ColumnStats, value string) bool {
-	if s.Min != nil && bytes.Compare([]byte(value), s.Min) < 0 {
-		return false
-	}
-	return s.Max == nil || bytes.Compare([]byte(value), s.Max) <= 0
 }
 
 // constraints extracts, for each scan of the statement, what its WHERE clauses demand. The

@@ -1,6 +1,8 @@
 package query
 
 import (
+	"slices"
+
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -30,7 +32,12 @@ type prunedFile struct {
 // report describes the plan of a scan of a table between bounds on time.
 func (p *scanPlan) report(t *schema.Table, bounds schema.TimeRange) *scanReport {
 	r := &scanReport{
-		table: t, time: bounds, clean: p.clean, merged: p.dirty, pruned: p.pruned, windows: p.windows,
+		table: t, time: bounds, clean: slices.Clip(p.clean), merged: p.dirty, pruned: p.pruned, windows: p.windows,
+	}
+	for _, f := range p.screened {
+		if cover(p.windows, f.Time) == outside { // the others are among the dirty
+			r.clean = append(r.clean, f)
+		}
 	}
 	for _, f := range p.found.files {
 		if cover(p.windows, f.Time) == outside {

@@ -29,10 +29,11 @@ import (
 //     points it repeats is found in Go before the query starts, and just their rows
 //     become dirty.
 //
-// The scan is therefore the union of up to four parts, any of which may be missing:
+// The scan is therefore the union of up to five parts, any of which may be missing:
 //
 //	files that are outside all windows
 //	files that are partly inside, restricted to what is outside
+//	the same of files of which rows are hidden (hidden.go)
 //	clean rows of the buffers
 //	the groups of: files restricted to the windows, and dirty rows of the buffers
 //
@@ -66,7 +67,8 @@ type scanPlan struct {
 	windows []schema.TimeRange
 
 	clean, partial, dirty []engine.FileRef
-	found                 foundRows // of files that DuckDB does not read
+	screened              []engine.FileRef // clean or partial ones of which rows are hidden
+	found                 foundRows        // of files that DuckDB does not read
 	pruned                []prunedFile
 	rows                  bufferedRows
 }
@@ -90,6 +92,7 @@ func planScan(ctx context.Context, t *engine.TableView, c *constraint, used *col
 	var files []engine.FileRef
 	for _, f := range t.Files {
 		if c.allowsFile(f.File) {
+			f.Hidden = c.hides(f.Hidden)
 			files = append(files, f)
 			if f.Time.Min < kept.Min {
 				p.kept = keptCondition(kept.Min)
@@ -141,13 +144,17 @@ const aFile = -1
 // sortFiles divides the files by how they lie to the windows.
 func (p *scanPlan) sortFiles(files []engine.FileRef) {
 	for _, f := range files {
-		switch cover(p.windows, f.Time) {
-		case outside:
+		how, isScreened := cover(p.windows, f.Time), len(f.Hidden) > 0
+		switch {
+		case how == inside:
+		case isScreened:
+			p.screened = append(p.screened, f)
+		case how == outside:
 			p.clean = append(p.clean, f)
-		case partly:
+		default:
 			p.partial = append(p.partial, f)
-			p.dirty = append(p.dirty, f)
-		case inside:
+		}
+		if how != outside {
 			p.dirty = append(p.dirty, f)
 		}
 	}
@@ -194,11 +201,13 @@ func (p *scanPlan) sql(register registerFunc) string {
 func (p *scanPlan) points(register registerFunc) string {
 	var parts []string
 	if len(p.clean) > 0 {
-		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.clean, p.read)+where(p.wanted, p.kept))
+		parts = append(parts, p.selectRows(p.names(), p.clean, p.read, p.wanted, p.kept))
 	}
 	if len(p.partial) > 0 {
-		parts = append(parts, "SELECT "+p.names()+" FROM "+readParquet(p.partial, p.read)+
-			where(p.wanted, p.kept, timeCondition(complement(p.windows))))
+		parts = append(parts, p.selectRows(p.names(), p.partial, p.read, p.wanted, p.kept, timeCondition(complement(p.windows))))
+	}
+	if len(p.screened) > 0 {
+		parts = append(parts, p.selectRows(p.names(), p.screened, p.read, p.wanted, p.kept, timeCondition(complement(p.windows))))
 	}
 	if len(p.rows.clean) > 0 {
 		parts = append(parts, "SELECT "+p.names()+" FROM "+readBuffer(register(p.rows.clean, p.read, false)))
@@ -225,6 +234,9 @@ func where(conditions ...string) string {
 // scan lets it read.
 func (p *scanPlan) verify(ctx context.Context, t *engine.TableView) error {
 	if err := t.Verify(ctx, slices.Concat(p.clean, p.partial), idsOf(p.read)); err != nil {
+		return err
+	}
+	if err := t.Verify(ctx, p.screened, idsOf(p.withHiding(p.screened, p.read))); err != nil {
 		return err
 	}
 	return t.Verify(ctx, p.dirty, idsOf(p.grouped()))
@@ -261,8 +273,8 @@ func (p *scanPlan) merged(register registerFunc) string {
 	}
 	var sources []string
 	if len(p.dirty) > 0 {
-		sources = append(sources, fmt.Sprintf("SELECT %s, file_index::BIGINT AS %s FROM %s%s",
-			strings.Join(all, ", "), orderColumn, readParquet(p.dirty, columns), where(p.wanted, p.kept, timeCondition(p.windows))))
+		items := strings.Join(all, ", ") + ", file_index::BIGINT AS " + orderColumn
+		sources = append(sources, p.selectRows(items, p.dirty, columns, p.wanted, p.kept, timeCondition(p.windows)))
 	}
 	if len(p.rows.dirty) > 0 {
 		sources = append(sources, fmt.Sprintf("SELECT %s, %s FROM %s",

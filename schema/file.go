@@ -18,6 +18,9 @@ type File struct {
 	// with the higher Order was written later, and its fields win. Files that a salvage
 	// put in the place of one have its Order; of these the higher ID wins.
 	Order uint64
+	// Swept is the Order of the newest tombstone whose rows a merge has left out of the file; 0
+	// if there was none.
+	Swept uint64
 	// CRC32C is the Castagnoli checksum of the whole file.
 	CRC32C uint32
 	// FooterCRC32C is the Castagnoli checksum of all that is not in a column chunk: the
