@@ -186,7 +186,7 @@ func (s *store) addFile(view *engine.TableView, rows []row) {
 		ids = append(ids, fmt.Sprintf("%s: %d", name, c.ID))
 		file.Columns = append(file.Columns, columnStats(c, rows))
 	}
-	path := filepath.Join(s.dir, fmt.Sprintf("%d-%d.parquet", view.Table.ID, file.Order))
+	path := filepath.Join(s.dir, fmt.Sprintf("%d-%d.parquet", view.Table.ID, file.ID))
 	unlocked(s.t, fmt.Sprintf("COPY (SELECT %s FROM (VALUES %s) x(%s)) TO %s (FORMAT parquet, FIELD_IDS {%s})",
 		strings.Join(selected, ", "), strings.Join(lines, ", "), strings.Join(names, ", "), sqltext.Literal(path), strings.Join(ids, ", ")))
 	view.Files = append(view.Files, engine.FileRef{File: file, Path: path})
