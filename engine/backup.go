@@ -91,7 +91,7 @@ func (e *Engine) freezeForBackup(ctx context.Context) (b *Backup, picture *catal
 	b = &Backup{Instance: e.catalog.InstanceID(), Position: position, Time: e.opts.Now(), e: e}
 	b.release = e.pinAll()
 	for _, f := range e.catalog.Files() {
-		b.Files = append(b.Files, FileRef{f, e.path(filePath(f))})
+		b.Files = append(b.Files, FileRef{File: f, Path: e.path(filePath(f))})
 	}
 	if err := e.advance(); err != nil {
 		b.Close()
