@@ -5,12 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/siltstone-db/siltstone/transfer"
 )
 
 // A chunk is a run of whole lines that goes into one request.
 type chunk struct {
 	body      []byte
 	firstLine int // of the file, 1-based
+	// places are the lines or rows of the file that the lines come from; nil where they
+	// are those of the file from firstLine on.
+	places []int
+	// refused are rows of the file that became no line.
+	refused []transfer.Refusal
+	// database is where the lines go; empty is that of the loader.
+	database string
+}
+
+// place is where in the file a line of the chunk is, which counts from 1.
+func (c chunk) place(line int) int {
+	if c.places == nil {
+		return c.firstLine + line - 1
+	}
+	return c.places[min(max(line, 1), len(c.places))-1]
 }
 
 const (

@@ -115,7 +115,7 @@ func TestGzipIsRecognisedByItsBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, in := range [][]byte{packed, []byte("a v=1\n"), nil, []byte("x")} {
-		r, err := maybeGunzip(bytes.NewReader(in))
+		r, err := decompress(bytes.NewReader(in))
 		if err != nil {
 			t.Fatal(err)
 		}

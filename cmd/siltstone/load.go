@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -25,6 +27,7 @@ type loader struct {
 	retryFor   time.Duration // how long one chunk is offered to a busy server
 	progress   *progress
 	offset     func() int64 // bytes of the input read so far, for the progress
+	unit       string       // what places of the input are; "" is lines
 	maxListed  int          // rejected lines that are kept
 	chunkLines int          // lines in a request; 0 is maxChunkLines
 
@@ -47,8 +50,13 @@ func (l *loader) load(ctx context.Context, src io.Reader) error {
 	if l.chunkLines > 0 {
 		chunks.maxLines = l.chunkLines
 	}
+	return l.loadChunks(ctx, chunks.next)
+}
+
+// loadChunks sends every chunk, until there is io.EOF in the place of one.
+func (l *loader) loadChunks(ctx context.Context, next func() (chunk, error)) error {
 	for {
-		c, err := chunks.next()
+		c, err := next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -56,8 +64,12 @@ func (l *loader) load(ctx context.Context, src io.Reader) error {
 			return err
 		}
 		before := l.sum.accepted
+		for _, r := range c.refused {
+			l.reject(rejectedLine{Message: r.Reason, Line: r.Place, Original: r.Text})
+		}
+		l.sum.rejected += len(c.refused)
 		if err := l.send(ctx, c); err != nil {
-			return fmt.Errorf("line %d and following: %w", c.firstLine, err)
+			return fmt.Errorf("%s %d and following: %w", cmp.Or(l.unit, "line"), c.place(1), err)
 		}
 		l.progress.at(l.offset(), l.sum.accepted-before)
 		if l.whole && l.sum.rejected > 0 {
@@ -68,6 +80,9 @@ func (l *loader) load(ctx context.Context, src io.Reader) error {
 
 // send offers one chunk until the server takes or refuses it.
 func (l *loader) send(ctx context.Context, c chunk) error {
+	if len(c.body) == 0 {
+		return nil
+	}
 	body, header := c.body, http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
 	if l.gzip {
 		packed, err := l.pack(c.body)
@@ -77,18 +92,34 @@ func (l *loader) send(ctx context.Context, c chunk) error {
 		body = packed
 		header.Set("Content-Encoding", "gzip")
 	}
-	deadline := time.Now().Add(l.retryFor)
+	query := l.query
+	if c.database != "" {
+		query = maps.Clone(query)
+		query.Set("db", c.database)
+	}
+	var answer *http.Response
+	err := patiently(ctx, l.retryFor, func() (err error) {
+		answer, err = l.host.post(ctx, "/api/v3/write_lp", query, bytes.NewReader(body), header)
+		return err
+	})
+	var refused *serverError
+	switch {
+	case err == nil:
+		return errors.Join(l.accept(answer.Header, nil, c), answer.Body.Close())
+	case errors.As(err, &refused):
+		return l.refused(refused, c)
+	}
+	return err
+}
+
+// patiently repeats a request while the server is busy, at the times that it names.
+func patiently(ctx context.Context, retryFor time.Duration, request func() error) error {
+	deadline := time.Now().Add(retryFor)
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		answer, err := l.host.post(ctx, "/api/v3/write_lp", l.query, bytes.NewReader(body), header)
-		if err == nil {
-			return errors.Join(l.accept(answer.Header, nil, c), answer.Body.Close())
-		}
+		err := request()
 		var refused *serverError
-		if !errors.As(err, &refused) {
+		if !errors.As(err, &refused) || !refused.busy() || time.Now().After(deadline) {
 			return err
-		}
-		if !refused.busy() || time.Now().After(deadline) {
-			return l.refused(refused, c)
 		}
 		if err := sleep(ctx, max(pause, refused.RetryAfter)); err != nil {
 			return err
@@ -128,13 +159,17 @@ func (l *loader) accept(header http.Header, rejected []rejectedLine, c chunk) er
 	l.sum.accepted += accepted
 	l.sum.rejected += refused
 	for _, r := range rejected {
-		if len(l.sum.lines) == l.maxListed {
-			break
-		}
-		r.Line += c.firstLine - 1
-		l.sum.lines = append(l.sum.lines, r)
+		r.Line = c.place(r.Line)
+		l.reject(r)
 	}
 	return nil
+}
+
+// reject keeps a rejected line, as long as there are not too many.
+func (l *loader) reject(r rejectedLine) {
+	if len(l.sum.lines) < l.maxListed {
+		l.sum.lines = append(l.sum.lines, r)
+	}
 }
 
 // onlyComments reports whether no line of body holds a point.

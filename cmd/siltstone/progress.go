@@ -19,13 +19,22 @@ type progress struct {
 
 // newProgress shows a bar on w; total is the input's size in bytes, or -1.
 func newProgress(w io.Writer, name string, total int64) *progress {
+	return newBar(w, name, total, progressbar.OptionShowBytes(true))
+}
+
+// newRowProgress shows a bar that counts rows; total is -1 when nobody knows how many.
+func newRowProgress(w io.Writer, name string, total int64) *progress {
+	return newBar(w, name, total, progressbar.OptionShowCount())
+}
+
+func newBar(w io.Writer, name string, total int64, counts progressbar.Option) *progress {
 	return &progress{
 		name:  name,
 		start: time.Now(),
 		bar: progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(w),
 			progressbar.OptionSetDescription(name),
-			progressbar.OptionShowBytes(true),
+			counts,
 			progressbar.OptionSetWidth(24),
 			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionClearOnFinish(),

@@ -131,27 +131,13 @@ func parseParams(text string) (map[string]json.RawMessage, error) {
 	return values, nil
 }
 
-// store writes the rows to the output file. Until they are complete, the file has another
-// name: half an answer must not pass for a whole one.
-func (c *queryCmd) store(ctx context.Context, env environment, q sqlQuery) (err error) {
-	name, isPart := c.Output, false
-	if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
-		name, isPart = name+".part", true
-	}
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
-	if err != nil {
-		return fmt.Errorf("--output: %w", err)
-	}
-	start := time.Now()
-	n, err := copyAnswer(ctx, env, c.hostFlag, q, f, c.Output)
-	err = errors.Join(err, f.Close())
-	switch {
-	case !isPart:
-	case err == nil:
-		err = os.Rename(name, c.Output)
-	default:
-		_ = os.Remove(name) // the error that matters is there already
-	}
+// store writes the rows to the output file: half an answer must not pass for a whole one.
+func (c *queryCmd) store(ctx context.Context, env environment, q sqlQuery) error {
+	start, n := time.Now(), int64(0)
+	err := writeWhole("--output", c.Output, func(f io.Writer) (err error) {
+		n, err = copyAnswer(ctx, env, c.hostFlag, q, f, c.Output)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -159,6 +145,27 @@ func (c *queryCmd) store(ctx context.Context, env environment, q sqlQuery) (err 
 		fmt.Fprintf(env.stderr, "%s: %s bytes in %s\n", c.Output, formatCount(int(n)), time.Since(start).Round(time.Millisecond))
 	}
 	return nil
+}
+
+// writeWhole makes the file of a flag. It has its name when all of it is there, not before.
+func writeWhole(flag, path string, write func(io.Writer) error) error {
+	name, isPart := path, false
+	if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
+		name, isPart = name+".part", true
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o666)
+	if err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	err = errors.Join(write(f), f.Close())
+	switch {
+	case !isPart:
+	case err == nil:
+		err = os.Rename(name, path)
+	default:
+		_ = os.Remove(name) // the error that matters is there already
+	}
+	return err
 }
 
 // copyAnswer passes an answer on byte by byte, and shows on a terminal how far it is.
@@ -215,14 +222,19 @@ func (q sqlQuery) path() string {
 	return "/api/v3/query_sql"
 }
 
-// askSQL sends a query and returns the answer, whose body the caller closes.
-func askSQL(ctx context.Context, host hostFlag, q sqlQuery) (*http.Response, error) {
+// sendSQL sends a query and returns the answer, whose body the caller closes.
+func sendSQL(ctx context.Context, host hostFlag, q sqlQuery) (*http.Response, error) {
 	body, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
 	header := http.Header{"Content-Type": {"application/json"}}
-	resp, err := host.post(ctx, q.path(), nil, bytes.NewReader(body), header)
+	return host.post(ctx, q.path(), nil, bytes.NewReader(body), header)
+}
+
+// askSQL is sendSQL with errors that are made for people.
+func askSQL(ctx context.Context, host hostFlag, q sqlQuery) (*http.Response, error) {
+	resp, err := sendSQL(ctx, host, q)
 	var refused *serverError
 	if errors.As(err, &refused) {
 		return nil, errors.New(refused.advised())

@@ -1,23 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"strconv"
 	"time"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 type writeCmd struct {
 	hostFlag
 	databaseFlag
-	File          []string `short:"f" help:"File of line protocol, may be gzipped; repeatable. - is standard input, the default." placeholder:"FILE" default:"-"`
+	File          []string `short:"f" help:"File of line protocol, may be compressed with gzip or zstd; repeatable. - is standard input, the default." placeholder:"FILE" default:"-"`
 	Precision     string   `help:"Unit of the time stamps: auto, ns, us, ms or s." enum:"auto,ns,us,ms,s,nanosecond,microsecond,millisecond,second" default:"auto" env:"SILTSTONE_PRECISION"`
 	AcceptPartial bool     `help:"Store the good lines when others are bad. With --no-accept-partial one bad line stops the load." default:"true" negatable:"" env:"SILTSTONE_ACCEPT_PARTIAL"`
 	Gzip          bool     `help:"Compress the requests: for slow networks." env:"SILTSTONE_GZIP"`
@@ -43,16 +38,21 @@ const maxListedLines = 100
 
 // Run loads each file.
 func (c *writeCmd) Run(ctx context.Context, env environment) error {
+	return loadFiles(env, c.File, c.Quiet, func(name string) (summary, error) { return c.loadFile(ctx, env, name) })
+}
+
+// loadFiles loads one file after the other and tells what became of each.
+func loadFiles(env environment, files []string, quiet bool, load func(name string) (summary, error)) error {
 	bad := false
-	for _, name := range c.File {
+	for _, name := range files {
 		start := time.Now()
-		sum, err := c.loadFile(ctx, env, name)
+		sum, err := load(name)
 		printRejected(env.stderr, name, sum)
 		if err != nil {
 			return fmt.Errorf("%s: after %s stored points: %w", inputName(name), formatCount(sum.accepted), err)
 		}
 		bad = bad || sum.rejected > 0
-		if !c.Quiet {
+		if !quiet {
 			fmt.Fprintf(env.stderr, "%s: %s points accepted, %s rejected, in %s\n", inputName(name),
 				formatCount(sum.accepted), formatCount(sum.rejected), time.Since(start).Round(time.Millisecond))
 		}
@@ -65,32 +65,20 @@ func (c *writeCmd) Run(ctx context.Context, env environment) error {
 
 // loadFile loads one file, or standard input.
 func (c *writeCmd) loadFile(ctx context.Context, env environment, name string) (sum summary, err error) {
-	src, size := env.stdin, int64(-1)
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return summary{}, err
-		}
-		defer f.Close()
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			size = info.Size()
-		}
-		src = f
-	}
-	counted := &countingReader{Reader: src}
-	text, err := maybeGunzip(counted)
+	in, err := openInput(env, name)
 	if err != nil {
 		return summary{}, err
 	}
+	defer in.close()
 	l := loader{
 		host: c.hostFlag, query: c.params(), gzip: c.Gzip, whole: !c.AcceptPartial, retryFor: time.Duration(c.RetryFor),
-		offset: func() int64 { return counted.n }, maxListed: maxListedLines,
+		offset: in.offset, maxListed: maxListedLines,
 	}
 	if env.stderrTTY && !c.Quiet {
-		l.progress = newProgress(env.stderr, inputName(name), size)
+		l.progress = newProgress(env.stderr, inputName(name), in.size)
 		defer l.progress.clear()
 	}
-	err = l.load(ctx, text)
+	err = l.load(ctx, in.text)
 	return l.sum, err
 }
 
@@ -118,18 +106,4 @@ func printRejected(w io.Writer, file string, sum summary) {
 	if more := sum.rejected - len(sum.lines); more > 0 && len(sum.lines) > 0 {
 		fmt.Fprintf(w, "%s: and %s more rejected lines\n", inputName(file), formatCount(more))
 	}
-}
-
-// maybeGunzip decompresses what begins as gzip and passes the rest as it is.
-func maybeGunzip(src io.Reader) (io.Reader, error) {
-	head := make([]byte, 2)
-	n, err := io.ReadFull(src, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
-	}
-	whole := io.MultiReader(bytes.NewReader(head[:n]), src)
-	if string(head[:n]) != "\x1f\x8b" {
-		return whole, nil
-	}
-	return gzip.NewReader(whole)
 }

@@ -15,6 +15,7 @@ const modulePath = "github.com/siltstone-db/siltstone"
 //
 //	query → influxql → schema
 //	cmd → httpapi → ingestapi → query → engine → {wal, catalog, partition, persist, lineprotocol} → schema, internal
+//	cmd → transfer → lineprotocol
 //	cmd → flight → query; cmd, httpapi, ingestapi → auth → schema
 var imports = map[string][]string{
 	"schema":       {},
@@ -27,11 +28,12 @@ var imports = map[string][]string{
 	"influxql":     {},
 	"query":        {"engine", "influxql", "partition", "persist"}, // the snapshots and files in a view
 	"auth":         {},
+	"transfer":     {"lineprotocol"},
 	"ingestapi":    {"auth", "engine", "query", "lineprotocol"},
 	"httpapi":      {"auth", "engine", "influxql", "ingestapi", "query"},
 	"flight":       {"auth", "engine", "influxql", "query"},
 	"bench":        {"engine", "query", "lineprotocol", "wal", "catalog", "partition", "persist"},
-	"cmd":          {"auth", "bench", "httpapi", "flight", "engine", "query", "wal", "catalog", "persist"},
+	"cmd":          {"auth", "bench", "httpapi", "flight", "engine", "query", "wal", "catalog", "persist", "transfer", "lineprotocol"},
 
 	"internal/datasets":   {},
 	"internal/durable":    {},
@@ -66,7 +68,7 @@ var confined = map[string][]string{
 	"github.com/schollz/progressbar": {"cmd", "bench"},
 	"github.com/duckdb/duckdb-go":    {"query"},
 	"github.com/cockroachdb/pebble":  {"catalog"},
-	"github.com/apache/arrow-go":     {"partition", "persist", "query", "flight", "httpapi", "ingestapi", "engine", "bench", "cmd"},
+	"github.com/apache/arrow-go":     {"partition", "persist", "query", "flight", "httpapi", "ingestapi", "engine", "bench", "cmd", "transfer"},
 	"github.com/apache/thrift":       {"persist"},
 	"google.golang.org/grpc":         {"flight", "cmd"},
 	"github.com/influxdata/influxql": {"influxql"},

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// awkward are points with everything that is hard to write: names with escapes, columns that
+// differ in case only, null beside empty text, the ends of every type.
+const awkward = `m\ x\,y,a\ b=c\=d,B=\ü V=1,v=2i,u=18446744073709551615u,s="",t=true 9223372036854775806
+m\ x\,y,b=q v=-9223372036854775808i,s="a, \"b\" \\ c` + "\n" + `d",f=false -9223286400000000000
+m\ x\,y V=-0 1
+m\ x\,y V=1.7976931348623157e308,u=0u 2
+x\=y/../z,t==,# v=5e-324 0
+.hidden s="#no comment" 1500000000000000000
+`
+
+// command runs siltstone against a server and fails when it does.
+func (p *process) command(args ...string) result {
+	p.t.Helper()
+	r := finish(p.t, siltstone(p.t, append(args, "--host", p.host)...), "")
+	if r.code != 0 {
+		p.t.Fatalf("%s: %+v", args, r)
+	}
+	return r
+}
+
+// TestExportsReadBack: every format, in one file and in many, as it is and compressed, gives
+// the same rows and types in another database.
+func TestExportsReadBack(t *testing.T) {
+	p := serve(t, "--object-store", "memory")
+	text := strings.Replace(awkward, "t==,#", "t\\==\\=", 1)
+	if r := finish(t, siltstone(t, "write", "--host", p.host, "-d", "db", "--precision", "ns"), text); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	contents := func(db string) string {
+		t.Helper()
+		types := p.command("query", "-d", db, "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'iox' ORDER BY ALL").out
+		lines := strings.Split(p.command("export", "-d", db, "--all", "--format", "csv", "-q").out, "\n")
+		slices.Sort(lines) // rows come in any order
+		return types + strings.Join(lines, "\n")
+	}
+	want := contents("db")
+	p.command("flush")
+	for i, c := range []struct{ to, format string }{
+		{"all.lp", ""}, {"all.lp.gz", ""}, {"all.csv", ""}, {"all.csv.zst", ""}, {"lp/", ""}, {"csv/", "csv"}, {"parquet/", "parquet"},
+	} {
+		to := filepath.Join(t.TempDir(), "out", c.to)
+		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(c.to, "/") {
+			to += "/"
+		}
+		p.command("export", "-d", "db", "--all", "--to", to, "--format", c.format)
+		files := []string{to}
+		if strings.HasSuffix(c.to, "/") {
+			entries, err := os.ReadDir(to)
+			if err != nil || len(entries) != 3 {
+				t.Fatalf("%s: %v, %v", c.to, entries, err)
+			}
+			files = nil
+			for _, e := range entries {
+				files = append(files, filepath.Join(to, e.Name()))
+			}
+		}
+		copied := "copy" + string(rune('0'+i))
+		for range 2 { // a second time changes nothing
+			p.command(append([]string{"import", "-d", copied}, files...)...)
+		}
+		if got := contents(copied); got != want {
+			t.Errorf("%s reads back as\n%s\nshould be\n%s", c.to, got, want)
+		}
+	}
+}
+
+func TestExportIsLimitedToATimeRange(t *testing.T) {
+	p := serve(t, "--object-store", "memory")
+	lines := "m v=1 1767225599999999999\nm v=2 1767225600000000000\nm v=3 1767311999999999999\nm v=4 1767312000000000000\n"
+	if r := finish(t, siltstone(t, "write", "--host", p.host, "-d", "db", "--precision", "ns"), lines); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	got := p.command("export", "-d", "db", "-t", "m", "--start", "2026-01-01", "--stop", "2026-01-02T00:00:00Z")
+	if want := strings.Join(strings.SplitAfter(lines, "\n")[1:3], ""); got.out != want || !strings.Contains(got.errors, "m: 2 rows in") {
+		t.Errorf("%+v", got)
+	}
+	for _, c := range []struct{ args, want string }{
+		{"-t nothing", `table "nothing": there is none in database "db"`},
+		{"--all -t m", "--table and --all can't be used together"},
+		{"", "missing flags"},
+		{"--all --start soon", "is not a time such as"},
+		{"-t m -t n --format parquet", "a Parquet file holds one table"},
+		{"-t m --format parquet --compress gzip", "--compress is not for Parquet"},
+	} {
+		r := finish(t, siltstone(t, append([]string{"export", "--host", p.host, "-d", "db"}, strings.Fields(c.args)...)...), "")
+		if r.code == 0 || !strings.Contains(r.errors, c.want) {
+			t.Errorf("%s: %+v", c.args, r)
+		}
+	}
+}
+
+// TestImportNamesWhatIsWrong by the line or row of the file.
+func TestImportNamesWhatIsWrong(t *testing.T) {
+	p := serve(t, "--object-store", "memory")
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	csv := write("r.csv", "time,room,temp\n1,hall,21\n2,hall,cold\n3,hall,22\n4,hall\n")
+	r := finish(t, siltstone(t, "import", "--host", p.host, "-d", "db", "--table", "r", "--tag-columns", "room", csv), "")
+	if r.code != 1 || !strings.Contains(r.errors, csv+":3: invalid column type for column 'temp'") || !strings.Contains(r.errors, csv+":5: the row has 2 fields, the header 3") ||
+		!strings.Contains(r.errors, "2 points accepted, 2 rejected") {
+		t.Errorf("CSV: %+v", r)
+	}
+	dump := write("dump", "# DDL\nCREATE DATABASE a WITH NAME autogen\n# DML\n# CONTEXT-DATABASE:a\n# CONTEXT-RETENTION-POLICY:autogen\n# writing tsm data\n"+
+		"m v=1 1\nm v=x 2\n# CONTEXT-DATABASE:a\n# CONTEXT-RETENTION-POLICY:week\nm v=3 3\nm v= 4\n")
+	r = finish(t, siltstone(t, "import", "--host", p.host, dump), "")
+	if r.code != 1 || !strings.Contains(r.errors, dump+":8: ") || !strings.Contains(r.errors, dump+":12: ") || !strings.Contains(r.errors, "2 points accepted, 2 rejected") {
+		t.Errorf("dump: %+v", r)
+	}
+	for db, want := range map[string]string{"a": "m v=1 1\n", "a/week": "m v=3 3\n"} {
+		if got := p.command("export", "-d", db, "-t", "m").out; got != want {
+			t.Errorf("%s: %q", db, got)
+		}
+	}
+	for _, c := range []struct{ args, want string }{
+		{write("plain.lp", "m v=1 1\n"), "name the database with -d"},
+		{"-d db --no-tags --tag-columns a x.csv", "leave out one of them"},
+		{"-d db --delimiter ;; x.csv", "is not one character"},
+		{"-d db --types a:complex x.csv", "is not a type"},
+		{"-d db --format parquet -", "not standard input"},
+		{"-d db " + write("bad.parquet", "PAR1"), "no Parquet file"},
+		{"-d db " + filepath.Join(dir, "missing"), "no such file"},
+		{"-d x " + write("two", "# CONTEXT-DATABASE:a\nm v=1 1\n# CONTEXT-DATABASE:b\nm v=1 1\n"), `line 4: the dump holds database "b" besides "a"`},
+	} {
+		r := finish(t, siltstone(t, append([]string{"import", "--host", p.host}, strings.Fields(c.args)...)...), "")
+		if r.code == 0 || !strings.Contains(r.errors, c.want) {
+			t.Errorf("%s: %+v", c.args, r)
+		}
+	}
+}
