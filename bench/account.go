@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -135,6 +136,12 @@ func peakMemory(pid int) (int64, error) {
 		return 0, fmt.Errorf("%s: %w", name, err)
 	}
 	return kib << 10, nil
+}
+
+// resetPeakMemory has peakMemory of this process begin anew. What the last garbage collections have freed does not count.
+func resetPeakMemory() error {
+	debug.FreeOSMemory()
+	return os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 }
 
 // field returns the number behind a key of a file in /proc.

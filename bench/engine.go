@@ -15,11 +15,34 @@ import (
 // engineCmd measures bulk loads without HTTP, with the engine in this process: what
 // the write path costs by itself, and where a profile says it goes.
 type engineCmd struct {
-	bulkFlags `embed:""`
+	bulkFlags    `embed:""`
+	profileFlags `embed:""`
 
-	CPUProfile string `json:"-" name:"cpuprofile" help:"Write a CPU profile of load and flush." placeholder:"FILE"`
-	Flush      bool   `json:"flush" help:"Persist everything at the end of each load." default:"true" negatable:""`
-	Passes     int    `json:"passes" help:"Loads one after the other into the same engine, each into a database of its own; later ones find memory and caches warm." default:"1"`
+	Flush  bool `json:"flush" help:"Persist everything at the end of each load." default:"true" negatable:""`
+	Passes int  `json:"passes" help:"Loads one after the other into the same engine, each into a database of its own; later ones find memory and caches warm." default:"1"`
+}
+
+// profileFlags are those of the scenarios that run in this process.
+type profileFlags struct {
+	CPUProfile string `json:"-" name:"cpuprofile" help:"Write a CPU profile." placeholder:"FILE"`
+}
+
+// profile starts the CPU profile, if one is wanted, and returns what ends it.
+func (p *profileFlags) profile() (stop func() error, err error) {
+	if p.CPUProfile == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(p.CPUProfile)
+	if err != nil {
+		return nil, fmt.Errorf("--cpuprofile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("--cpuprofile: %w", err), f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // Run runs the scenario alone.
@@ -62,24 +85,6 @@ func (c *engineCmd) measure(ctx context.Context, b *bench) (results []caseResult
 		results = append(results, result)
 	}
 	return results, nil
-}
-
-// profile starts the CPU profile, if one is wanted, and returns what ends it.
-func (c *engineCmd) profile() (stop func() error, err error) {
-	if c.CPUProfile == "" {
-		return func() error { return nil }, nil
-	}
-	f, err := os.Create(c.CPUProfile)
-	if err != nil {
-		return nil, fmt.Errorf("--cpuprofile: %w", err)
-	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("--cpuprofile: %w", err), f.Close())
-	}
-	return func() error {
-		pprof.StopCPUProfile()
-		return f.Close()
-	}, nil
 }
 
 // pass measures one load.

@@ -193,7 +193,7 @@ func (c *caseResult) addLoad(rows int, load, all spent) {
 
 // addSize adds what the server has taken of memory and disk.
 func (c *caseResult) addSize(s *server, rows int) error {
-	parquet, err := s.parquetBytes()
+	parquet, err := parquetBytes(s.dataDir())
 	if err != nil {
 		return err
 	}

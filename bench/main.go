@@ -24,6 +24,7 @@ type cli struct {
 	Engine  engineCmd  `cmd:"" help:"Load without HTTP, in this process, for profiles."`
 	Mixed   mixedCmd   `cmd:"" help:"Bulk bodies, single lines, queries and flushes at once."`
 	Compact compactCmd `cmd:"" help:"Merge files: time, CPU, memory and what is left."`
+	Age     ageCmd     `cmd:"" help:"Days of flushes and compactions, with a clock that does not wait: files, memory, starts, queries."`
 	Tuning  tuningCmd  `cmd:"" help:"What --gen1-duration and --exec-mem-pool-bytes do under a heavy load."`
 	Docs    docsCmd    `cmd:"" help:"Render the records of bench/results into docs."`
 	Peers   peersCmd   `cmd:"" help:"Give other databases the same work and print ratios."`

@@ -69,9 +69,9 @@ var serverEnvironment = []string{"SILTSTONE_COMPACTION=off"}
 
 func (s *server) dataDir() string { return filepath.Join(s.dir, "data") }
 
-// parquetBytes is the size of all Parquet files.
-func (s *server) parquetBytes() (total int64, err error) {
-	err = filepath.WalkDir(s.dataDir(), func(path string, d fs.DirEntry, err error) error {
+// parquetBytes is the size of all Parquet files below a directory.
+func parquetBytes(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".parquet" {
 			return err
 		}

@@ -19,7 +19,8 @@ import (
 //     Four neighbours of a level become one file, with smaller ones between them. Neighbours
 //     are files of one day, in the order of time or else of writing; small files of any
 //     days; and files of several days that overlap. So a row is written again once for each
-//     level, and no more than three files of a level stay.
+//     level, and no more than three files of a level stay. Where memory does not allow it, fewer
+//     files are merged at once, and more often.
 //   - A cold day, to which no file was added for coldAfter, becomes one file, or as many as its
 //     size asks for, with what else overlaps with it.
 //
@@ -34,8 +35,9 @@ import (
 const (
 	// compactFanout is how many files of a level are merged.
 	compactFanout = 4
-	// levelBytes is the size of the files of the lowest level.
-	levelBytes = 1 << 20
+	// levelBytes is the size of the files of the lowest level, which are all written again for each few
+	// that come. A gen1 file of a quiet table is hardly larger.
+	levelBytes = 16 << 10
 	// sparseBytes is the size up to which files of different days are joined.
 	sparseBytes = 8 << 20
 	// targetBytes is the size beyond which a file is cut at days or, within one, at times.
@@ -152,7 +154,7 @@ func (x *choice) similarOf(list []*schema.File, areNeighbours func(a, b *schema.
 			ends := i == len(list) || list[i].Bytes >= targetBytes/2 || levelOf(list[i].Bytes) > level
 			if ends || i > begin && !areNeighbours(list[i-1], list[i]) || i-begin == maxMergeInputs {
 				if exact >= compactFanout {
-					if c := x.merge(list[begin:i], reasonSimilar); c != nil {
+					if c := x.mergeSome(list[begin:i], reasonSimilar); c != nil {
 						return c
 					}
 				}
@@ -172,13 +174,15 @@ func (x *choice) similarOf(list []*schema.File, areNeighbours func(a, b *schema.
 
 // cold applies the second rule.
 func (x *choice) cold() *compaction {
+	var on []*schema.File // the day that is looked at, by time
 	sorted := slices.SortedFunc(slices.Values(x.files), byTime)
-	for at := 0; at < len(sorted); at++ {
+	for at := 0; at < len(sorted); {
 		day := sorted[at].DayMin
-		if at > 0 && sorted[at-1].DayMin == day {
-			continue
+		on = slices.DeleteFunc(on, func(f *schema.File) bool { return f.DayMax < day })
+		for ; at < len(sorted) && sorted[at].DayMin == day; at++ {
+			on = append(on, sorted[at])
 		}
-		if c := x.coldDay(sorted, day); c != nil {
+		if c := x.coldDay(on); c != nil {
 			return c
 		}
 	}
@@ -186,31 +190,44 @@ func (x *choice) cold() *compaction {
 }
 
 // coldDay merges what lies on a day, if that is worth it.
-func (x *choice) coldDay(sorted []*schema.File, day schema.Day) *compaction {
-	var on []*schema.File
-	total, last, overlap := uint64(0), int64(0), false
-	for _, f := range sorted {
-		if f.DayMin > day {
-			break
-		}
-		if f.DayMax < day {
-			continue
-		}
+func (x *choice) coldDay(on []*schema.File) *compaction {
+	for _, f := range on {
 		if !x.isCold(f) {
 			return nil
 		}
-		overlap = overlap || len(on) > 0 && f.Time.Min <= last
-		last = max(last, f.Time.Max)
-		if len(on) == 0 {
-			last = f.Time.Max
-		}
-		total += f.Bytes
-		on = append(on, f)
 	}
-	if len(on) < 2 || !overlap && total > targetBytes {
+	if len(on) < 2 || sizeOf(on) > targetBytes && !overlap(on) {
 		return nil
 	}
-	return x.merge(on, reasonCold)
+	return x.mergeSome(on, reasonCold)
+}
+
+// mergeSome merges neighbours, or else half of them, the smaller half first. Half of them must become fewer
+// files; what overlaps with others may go on doing so.
+func (x *choice) mergeSome(files []*schema.File, reason compactionReason) *compaction {
+	if c := x.merge(files, reason); c != nil {
+		return c
+	}
+	if len(files) <= 2 {
+		return nil
+	}
+	halves := [2][]*schema.File{files[:len(files)/2], files[len(files)/2:]}
+	if sizeOf(halves[1]) < sizeOf(halves[0]) {
+		halves[0], halves[1] = halves[1], halves[0]
+	}
+	for _, half := range halves {
+		if c := x.mergeSome(half, reason); c != nil && len(c.pieces) < len(c.inputs) {
+			return c
+		}
+	}
+	return nil
+}
+
+func sizeOf(files []*schema.File) (bytes uint64) {
+	for _, f := range files {
+		bytes += f.Bytes
+	}
+	return bytes
 }
 
 // merge makes a merge of some files and of those without which it would not be sound, nil
@@ -229,9 +246,8 @@ func (x *choice) merge(files []*schema.File, reason compactionReason) *compactio
 		}
 		slices.SortFunc(inputs, func(a, b *schema.File) int { return cmp.Compare(x.rank[a.ID], x.rank[b.ID]) })
 	}
-	total, isOne := uint64(0), true
+	total, isOne := sizeOf(inputs), true
 	for _, f := range inputs {
-		total += f.Bytes
 		isOne = isOne && f.DayMin == f.DayMax && f.DayMin == inputs[0].DayMin
 		if x.refused[f.ID] || f.Seq.Max == 0 || reason == reasonCold && !x.isCold(f) {
 			return nil

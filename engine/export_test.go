@@ -8,6 +8,3 @@ func (e *Engine) Heal() error { return e.heal() }
 
 // Look reads how much of the disk is free, as each tick does.
 func (e *Engine) Look() { e.look() }
-
-// CompactNow does what the compactor does in the background, now.
-func (e *Engine) CompactNow() { e.compactor.sweep() }
