@@ -229,17 +229,20 @@ var ageKinds = []struct {
 	sql  func(a *aging) string
 }{
 	{"any hour of one host", func(a *aging) string {
-		return a.question("max(usage_user)", "hostname = '"+a.host()+"' AND", rand.N(a.now().Add(-time.Hour).Sub(a.begin())), time.Hour, "")
+		return a.question("max(usage_user)", "hostname = '"+a.host()+"' AND", rand.N(a.now().Add(-a.hour()).Sub(a.begin())), a.hour(), "")
 	}},
 	{"newest 12 hours of one host", func(a *aging) string {
 		return a.question("max(usage_user)", "hostname = '"+a.host()+"' AND", a.now().Sub(a.begin())-day/2, day/2, "")
 	}},
 	{"newest hour of all hosts", func(a *aging) string {
-		return a.question("hostname, avg(usage_user)", "", a.now().Sub(a.begin())-time.Hour, time.Hour, ", hostname")
+		return a.question("hostname, avg(usage_user)", "", a.now().Sub(a.begin())-a.hour(), a.hour(), ", hostname")
 	}},
 }
 
 func (a *aging) begin() time.Time { return time.Unix(0, a.rounds.Start()).UTC() }
+
+// hour is what is asked for, long enough to hold points.
+func (a *aging) hour() time.Duration { return max(time.Hour, a.flags.Flush) }
 
 func (a *aging) host() string { return a.hosts[rand.IntN(len(a.hosts))] }
 
