@@ -53,6 +53,8 @@ type fileSet struct {
 	list     []*schema.File // by compareFiles
 	position schema.Seq
 	flushed  map[schema.PartitionKey]schema.Seq // entries are above position
+
+	tombstones tombstoneSet
 }
 
 // A file id is the number of the run, counting how often the directory was opened, and
@@ -123,7 +125,7 @@ func (c *Catalog) showLocked(s *store, l *loader) {
 		c.mu.byID[f.ID] = f
 	}
 	c.schema.Store(l.snapshot)
-	c.files.Store(&fileSet{list: l.files, position: l.position, flushed: l.flushed})
+	c.files.Store(&fileSet{list: l.files, position: l.position, flushed: l.flushed, tombstones: l.tombstones})
 	c.tokens.Store(&l.tokens)
 	c.datasources.Store(&l.datasources)
 	c.clock.Store(l.clock)

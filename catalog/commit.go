@@ -10,7 +10,7 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// Edit is one step in the life of the files, made by a flush or a compaction.
+// Edit is one step in the life of the files, made by a flush, a compaction or a deletion of rows.
 type Edit struct {
 	// Add become visible; they are the catalog's from now on and never changed.
 	Add []*schema.File
@@ -21,6 +21,9 @@ type Edit struct {
 	// Position is the new global flushed position; 0 leaves it. Flushed entries at or
 	// below it are dropped, because it says as much.
 	Position schema.Seq
+	// Bury says what was deleted of files with a lower Order. Exhume names tombstones that no file
+	// needs any more.
+	Bury, Exhume []*schema.Tombstone
 }
 
 // Commit makes the edit, all of it or nothing (C2). The errors are ErrInvalidEdit,
@@ -44,6 +47,7 @@ func (c *Catalog) Commit(e Edit) error {
 	for _, id := range e.Remove {
 		b.remove(fileKey(id))
 	}
+	next.tombstones = current.tombstones.after(b, &e)
 	for _, f := range e.Add {
 		b.put(fileKey(f.ID), appendFile(nil, f))
 	}
@@ -121,7 +125,10 @@ func (c *Catalog) checkEditLocked(e *Edit) error {
 		}
 		removed[id] = true
 	}
-	return c.checkAddLocked(snapshot, e.Add)
+	if err := c.checkAddLocked(snapshot, e.Add); err != nil {
+		return err
+	}
+	return c.checkTombstonesLocked(e)
 }
 
 func (c *Catalog) checkAddLocked(snapshot *schema.Snapshot, add []*schema.File) error {

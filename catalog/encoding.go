@@ -22,19 +22,21 @@ import (
 // encoding; lengths are checked against the bytes at hand before anything is allocated.
 
 // recordVersion is the version byte of every value but the header's, and those of
-// columns whose time of creation is known, which have columnVersion, and of files whose
-// footer has a checksum, which have fileVersion.
+// columns whose time of creation is known, which have columnVersion, of files whose
+// footer has a checksum, which have fileVersion, and of files of which deleted rows were left
+// out, which have sweptVersion.
 const (
 	recordVersion = 1
 	columnVersion = 2
 	fileVersion   = 2
+	sweptVersion  = 3
 )
 
 // formatVersion is the version of the catalog as a whole, kept in the header record.
 // It grows when an older program must not touch the directory. Version 2 brought states
 // of databases and tables, tokens, datasources, event ids, and columnVersion; what it
 // left alone reads as in version 1. Version 3 brought fileVersion and the clock, version 4
-// retention periods of tables. Open raises a directory to the newest.
+// retention periods of tables, tombstones and sweptVersion. Open raises a directory to the newest.
 const formatVersion = 4
 
 // headerMagic marks a Pebble store as a catalog. It and the format version that
@@ -167,6 +169,9 @@ func appendFile(b []byte, f *schema.File) []byte {
 	if f.FooterBytes > 0 {
 		version = fileVersion
 	}
+	if f.Swept > 0 {
+		version = sweptVersion
+	}
 	b = append(b, version)
 	b = binary.AppendUvarint(b, uint64(f.Database))
 	b = binary.AppendUvarint(b, uint64(f.Table))
@@ -180,9 +185,12 @@ func appendFile(b []byte, f *schema.File) []byte {
 	b = binary.AppendUvarint(b, uint64(f.Seq.Max))
 	b = binary.AppendUvarint(b, f.Order)
 	b = binary.LittleEndian.AppendUint32(b, f.CRC32C)
-	if version == fileVersion {
+	if version >= fileVersion {
 		b = binary.AppendUvarint(b, f.FooterBytes)
 		b = binary.LittleEndian.AppendUint32(b, f.FooterCRC32C)
+	}
+	if version >= sweptVersion {
+		b = binary.AppendUvarint(b, f.Swept)
 	}
 	b = binary.AppendUvarint(b, uint64(len(f.Columns)))
 	for i := range f.Columns {
@@ -214,7 +222,7 @@ func appendStats(b []byte, s *schema.ColumnStats) []byte {
 // decodeFile copies the value, which belongs to Pebble, once for all bounds in it.
 func decodeFile(id schema.FileID, value []byte) (*schema.File, error) {
 	d := decoder{rest: bytes.Clone(value)}
-	version := d.version(fileVersion)
+	version := d.version(sweptVersion)
 	f := &schema.File{
 		ID:       id,
 		Database: schema.DatabaseID(d.uvarint(math.MaxUint32)),
@@ -228,9 +236,15 @@ func decodeFile(id schema.FileID, value []byte) (*schema.File, error) {
 		Order:    d.uvarint(math.MaxUint64),
 		CRC32C:   d.uint32(),
 	}
-	if version == fileVersion {
+	if version >= fileVersion {
 		f.FooterBytes, f.FooterCRC32C = d.uvarint(f.Bytes), d.uint32()
-		if d.err == nil && f.FooterBytes == 0 {
+		if d.err == nil && f.FooterBytes == 0 && version == fileVersion {
+			d.err = errLongForm
+		}
+	}
+	if version >= sweptVersion {
+		f.Swept = d.uvarint(math.MaxUint64)
+		if d.err == nil && f.Swept == 0 {
 			d.err = errLongForm
 		}
 	}

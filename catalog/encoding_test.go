@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -60,6 +61,8 @@ func recordSamples() []recordSample {
 		})},
 		{"file", fileKey(1<<runShift + 7), appendFile(nil, goldenFile())},
 		{"file", fileKey(1<<runShift + 8), appendFile(nil, goldenFileWithFooter())},
+		{"file", fileKey(1<<runShift + 9), appendFile(nil, goldenSweptFile())},
+		{"tombstone", tombstoneKey(goldenTombstone()), appendTombstone(nil, goldenTombstone())},
 		{"flushed", flushedKey(before1970), appendNumber(nil, 1_000_005)},
 		{"token", tokenKey(258), appendToken(nil, goldenToken())},
 		{"datasource", datasourceKey(1), appendDatasource(nil, goldenDatasource())},
@@ -102,6 +105,26 @@ func goldenFileWithFooter() *schema.File {
 	f := goldenFile()
 	f.ID, f.FooterBytes, f.FooterCRC32C = f.ID+1, 400, 0x05060708
 	return f
+}
+
+// goldenSweptFile is a file as version 4 of the format has it.
+func goldenSweptFile() *schema.File {
+	f := goldenFileWithFooter()
+	f.ID, f.Swept = f.ID+1, 14
+	return f
+}
+
+func goldenTombstone() *schema.Tombstone {
+	match, err := schema.Compare("rack", schema.Match, "^r[0-9]+$")
+	if err != nil {
+		panic(err)
+	}
+	return &schema.Tombstone{
+		Table: 2, Order: 1<<runShift + 10, Time: schema.TimeRange{Min: -1, Max: 1 << 60}, Seq: 300, Created: 1 << 60,
+		Where: &schema.Predicate{Op: schema.Or, Args: []*schema.Predicate{
+			{Op: schema.And}, {Op: schema.NotEqual, Tag: "host", Text: "é"}, match,
+		}},
+	}
 }
 
 // TestRecordsMatchGolden pins the bytes of format 4; see docs/format/catalog.md.
@@ -148,12 +171,15 @@ func TestGoldenRecordsLoad(t *testing.T) {
 			if diff := cmp.Diff(goldenFile(), l.files[0]); diff != "" {
 				t.Errorf("file (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff([]*schema.File{goldenFileWithFooter()}, l.files[1:]); diff != "" && format >= "testdata/format3.txt" {
-				t.Errorf("file with a footer (-want +got):\n%s", diff)
-			}
 			want := map[schema.PartitionKey]schema.Seq{{Database: 1, Table: 2, Day: -3}: 1_000_005}
 			if diff := cmp.Diff(want, l.flushed); diff != "" {
 				t.Errorf("flushed (-want +got):\n%s", diff)
+			}
+			if format < "testdata/format3.txt" {
+				return
+			}
+			if diff := cmp.Diff(goldenFileWithFooter(), l.files[1]); diff != "" {
+				t.Errorf("file with a footer (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -164,6 +190,24 @@ func TestGoldenRetentionOfTableLoads(t *testing.T) {
 	events, ok := l.snapshot.TableByID(4)
 	if !ok || events.Retention != 36*time.Hour || events.Key.Rule != schema.FirstByTag || events.Deleted == nil {
 		t.Errorf("table 4 is %+v", events)
+	}
+}
+
+func TestGoldenDeletionsLoad(t *testing.T) {
+	l := loadGolden(t, "testdata/format4.txt")
+	if diff := cmp.Diff(goldenSweptFile(), l.files[2]); diff != "" {
+		t.Errorf("file (-want +got):\n%s", diff)
+	}
+	got := l.tombstones[2]
+	if len(got) != 1 {
+		t.Fatalf("the tombstones are %v", l.tombstones)
+	}
+	want := goldenTombstone()
+	if where := got[0].Where; where.String() != want.Where.String() || !where.Args[2].Holds(func(string) string { return "r1" }) {
+		t.Errorf("the predicate is %v", where)
+	}
+	if diff := cmp.Diff(want, got[0], cmpopts.IgnoreFields(schema.Tombstone{}, "Where")); diff != "" {
+		t.Errorf("tombstone (-want +got):\n%s", diff)
 	}
 }
 
@@ -457,6 +501,12 @@ func reencode(k kind, value []byte) ([]byte, error) {
 			return nil, err
 		}
 		return appendFile(nil, f), nil
+	case kindTombstone:
+		d, err := decodeTombstone(tombstoneKey(&schema.Tombstone{Table: 1, Order: 1}), value)
+		if err != nil {
+			return nil, err
+		}
+		return appendTombstone(nil, d), nil
 	default:
 		n, err := decodeNumber(value)
 		return appendNumber(nil, n), err

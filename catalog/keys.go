@@ -26,6 +26,7 @@ const (
 	kindDatabaseState kind = 0x13 // database
 	kindTableState    kind = 0x14 // table
 	kindFile          kind = 0x20 // file
+	kindTombstone     kind = 0x21 // table, place among the files
 	kindFlushed       kind = 0x30 // database, table, day
 	kindToken         kind = 0x40 // token
 	kindDatasource    kind = 0x50 // number of the datasource

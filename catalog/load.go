@@ -24,6 +24,8 @@ type loader struct {
 	files     []*schema.File
 	flushed   map[schema.PartitionKey]schema.Seq
 
+	tombstones tombstoneSet
+
 	tokens          []*schema.Token // by id
 	tokenNames      map[string]bool
 	datasources     []*schema.Datasource // number n is at n-1
@@ -153,6 +155,8 @@ func (l *loader) decode(key, value []byte) error {
 		return l.decodeTableState(key, value)
 	case kindFile:
 		return l.decodeFile(key, value)
+	case kindTombstone:
+		return l.decodeTombstone(key, value)
 	case kindFlushed:
 		return l.decodeFlushed(key, value)
 	case kindToken:

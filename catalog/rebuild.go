@@ -38,6 +38,7 @@ type Remains struct {
 	tables      map[schema.TableID]*tableRemains
 	files       map[schema.FileID]*schema.File
 	flushed     map[schema.PartitionKey]schema.Seq
+	tombstones  []*schema.Tombstone
 	tokens      []*schema.Token
 	datasources []*schema.Datasource
 
@@ -209,6 +210,8 @@ func (r *Remains) decode(key, value []byte) error {
 		return r.decodeTable(key, value)
 	case kindFile:
 		return r.decodeFile(key, value)
+	case kindTombstone:
+		return r.decodeTombstone(key, value)
 	case kindFlushed:
 		k, err := parseFlushedKey(key)
 		var seq uint64

@@ -109,6 +109,7 @@ func (b *rebuild) complete() {
 	b.completeDatabases()
 	b.completeTables()
 	b.dropStray()
+	b.completeTombstones()
 	slices.SortFunc(b.r.tokens, func(a, t *schema.Token) int { return cmp.Compare(a.ID, t.ID) })
 	names := make(map[string]bool)
 	b.r.tokens = slices.DeleteFunc(b.r.tokens, func(t *schema.Token) bool {
@@ -278,6 +279,9 @@ func (b *rebuild) batch(s *store) *batch {
 	}
 	for id, f := range r.files {
 		out.put(fileKey(id), appendFile(nil, f))
+	}
+	for _, d := range r.tombstones {
+		out.put(tombstoneKey(d), appendTombstone(nil, d))
 	}
 	for k, seq := range r.flushed {
 		out.put(flushedKey(k), appendNumber(nil, uint64(seq)))

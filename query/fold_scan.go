@@ -77,7 +77,7 @@ func (r *running) foldCells(f *fold, p *scanPlan, t *engine.TableView) ([]*foldC
 // foldItems divides the work, and returns the range of time of all rows.
 func (r *running) foldItems(f *fold, p *scanPlan, t *engine.TableView) (*folding, schema.TimeRange, error) {
 	work, span := &folding{fold: f}, schema.EmptyTimeRange
-	if len(p.clean)+len(p.partial) > maxFooters {
+	if len(p.clean)+len(p.partial) > maxFooters || len(p.screened) > 0 {
 		return nil, span, errNoFold
 	}
 	add := func(files []engine.FileRef, allowed []schema.TimeRange) error {

@@ -282,7 +282,7 @@ func (r *running) tableScan(stmt *statement, f *fold, t *engine.TableView, c *co
 		return "", err
 	}
 	r.reports = append(r.reports, plan.report(t.Table, c.time))
-	if f != nil && len(plan.screened) == 0 { // folding reads whole files
+	if f != nil {
 		if sql, err := r.foldedScan(stmt, f, plan, t); !errors.Is(err, errNoFold) {
 			return sql, err
 		}
