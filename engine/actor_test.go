@@ -48,6 +48,7 @@ var actions = []struct {
 	{3, (*actor).deleteTable},
 	{2, (*actor).deleteDatabase},
 	{2, (*actor).setRetention},
+	{3, (*actor).purge},
 }
 
 // act does one thing that is drawn, or looks at what there is. The error is that of an
@@ -339,16 +340,36 @@ func (c contents) without(prefix string) (rest contents, wasThere bool) {
 }
 
 func (a *actor) setRetention(e *engine.Engine) error {
+	return a.retain(e, []time.Duration{0, longRetention, longRetention + time.Hour, shortRetention}[a.rng.IntN(4)])
+}
+
+// expire ends the time of most rows.
+func (a *actor) expire(e *engine.Engine) error { return a.retain(e, shortRetention) }
+
+func (a *actor) retain(e *engine.Engine, d time.Duration) error {
 	if err := e.CreateDatabase(a.database(), 0); err != nil && !errors.Is(err, engine.ErrExists) {
 		return err
 	}
-	d := []time.Duration{0, longRetention, longRetention + time.Hour, shortRetention}[a.rng.IntN(4)]
 	next := a.history.latest().clone()
+	if next.isExpired(a.database(), 0) {
+		d = shortRetention // what a longer one would show depends on which files have gone
+	}
 	delete(next, retentionKey(a.database()))
+	if d == shortRetention {
+		maps.DeleteFunc(next, func(key string, _ map[string]any) bool {
+			return strings.HasPrefix(key, a.database()+"/") && timeOf(key) < noon.UnixNano()
+		})
+	}
 	if d > 0 {
 		next.merge(retentionKey(a.database()), map[string]any{"retention": d})
 	}
 	return a.define(e, next, func() error { return e.SetRetention(a.database(), d) })
+}
+
+// purge removes what is due, and files of expired rows.
+func (a *actor) purge(e *engine.Engine) error {
+	e.PurgeDue()
+	return e.Err()
 }
 
 // look compares what the actor sees with what it was told: everything that it was

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,17 +34,29 @@ func read(t testing.TB, e *engine.Engine, fs vfs.FS, database string) contents {
 	defer v.Close()
 	all := make(contents)
 	for _, tv := range v.Tables {
+		rows := make(contents)
 		for _, f := range tv.Files {
 			if err := persist.Verify(fs, f.Path, f.File); err != nil {
 				t.Fatalf("%s does not verify: %v", f.Path, err)
 			}
-			readFile(t, all, tv.Table, fs, f.Path)
+			readFile(t, rows, tv.Table, fs, f.Path)
 		}
 		for _, s := range tv.Buffers {
-			readBuffer(all, tv.Table, s)
+			readBuffer(rows, tv.Table, s)
 		}
+		maps.DeleteFunc(rows, func(key string, _ map[string]any) bool { return !tv.Kept().Contains(timeOf(key)) })
+		maps.Copy(all, rows)
 	}
 	return all
+}
+
+// timeOf is the time of a point.
+func timeOf(key string) int64 {
+	ns, err := strconv.ParseInt(key[strings.LastIndexByte(key, ' ')+1:], 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return ns
 }
 
 func (c contents) put(table *schema.Table, tags map[string]string, ns int64, fields map[string]any) {

@@ -1,7 +1,10 @@
 package engine
 
 // PurgeDue is what the engine does once a minute.
-func (e *Engine) PurgeDue() { e.purgeNow() }
+func (e *Engine) PurgeDue() {
+	e.purgeNow()
+	e.removeExpiredSoon()
+}
 
 // Heal does what the healer does when something ran out of space, now.
 func (e *Engine) Heal() error { return e.heal() }

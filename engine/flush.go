@@ -83,6 +83,7 @@ func (f *flusher) run() {
 	defer purge.Stop()
 	for {
 		f.e.purgeNow()
+		f.e.removeExpiredSoon()
 		mode := flushAll
 		select {
 		case <-f.quit:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 
@@ -121,6 +122,7 @@ type lastIndex struct {
 		sync.Mutex
 		rows      *lastRows              // nil: not known
 		files     []*schema.File         // that are in rows
+		from      int64                  // views that keep rows before it are not to use rows
 		read      map[bufferID]*lastRead // how far buffers are
 		building  chan struct{}          // closed when the one who reads the files is done; nil: nobody does
 		tooLarge  bool                   // until the next start
@@ -208,6 +210,9 @@ func (l *lastIndex) at(t *TableView) (s *partition.Snapshot, wait <-chan struct{
 		}
 		l.forgetLocked()
 	}
+	if l.mu.rows != nil && t.Kept().Min < l.mu.from {
+		l.forgetLocked()
+	}
 	if l.mu.rows == nil {
 		wait = l.mu.building
 		if wait == nil {
@@ -224,7 +229,7 @@ func (l *lastIndex) at(t *TableView) (s *partition.Snapshot, wait <-chan struct{
 	bytes := l.bytesLocked()
 	if !l.shelf.hold(l, bytes) {
 		l.forgetLocked()
-		l.mu.tooLarge = bytes > l.shelf.limit
+		l.mu.tooLarge = bytes > l.shelf.limit && l.mu.from == math.MinInt64 // else it has series of which nothing is left
 		return nil, nil, ErrNoNewest
 	}
 	return l.mu.rows.snapshot(schema.PartitionKey{Table: t.Table.ID}), nil, nil
@@ -241,6 +246,7 @@ func (l *lastIndex) build(ctx context.Context, t *TableView) (err error) {
 		l.mu.building = nil
 		if err == nil {
 			l.mu.rows, l.mu.files, l.mu.read = rows, t.files, make(map[bufferID]*lastRead)
+			l.mu.from = math.MinInt64
 		}
 		l.mu.tooLarge = errors.Is(err, errLastTooLarge)
 	}()
@@ -344,4 +350,13 @@ func (l *lastIndex) keep(t *table, buffers []*buffer, swap func()) {
 	if known {
 		l.mu.files = t.allFiles()
 	}
+}
+
+// keepFrom is keep for a change after which rows before an instant may be missing. They are only of
+// series whose other rows are older still, and no view sees them that begins at that instant.
+func (l *lastIndex) keepFrom(t *table, from int64, swap func()) {
+	l.keep(t, nil, func() {
+		swap()
+		l.mu.from = max(l.mu.from, from)
+	})
 }

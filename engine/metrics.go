@@ -26,6 +26,8 @@ type metrics struct {
 	compactedFiles                  prometheus.Counter
 	compactedRead, compactedWritten prometheus.Counter
 	compactSeconds                  prometheus.Histogram
+
+	expiredFiles, expiredRows, expiredBytes prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -47,6 +49,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.compactedRead = m.counter("siltstone_compaction_read_bytes_total", "Bytes of the files that were merged.")
 	m.compactedWritten = m.counter("siltstone_compaction_written_bytes_total", "Bytes of the files that merges made.")
 	m.compactSeconds = m.histogram("siltstone_compaction_seconds", "Duration of merges.", prometheus.ExponentialBuckets(1e-3, 2, 20))
+	m.expiredFiles = m.counter("siltstone_expired_files_total", "Parquet files removed because all of their rows were older than the retention period.")
+	m.expiredRows = m.counter("siltstone_expired_rows_total", "Rows of these files.")
+	m.expiredBytes = m.counter("siltstone_expired_bytes_total", "Bytes of these files.")
 	return m
 }
 

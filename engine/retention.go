@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"time"
 
+	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -12,6 +15,14 @@ import (
 // A row is kept for the retention period of its table, or else of its database, counted from its
 // time. Older ones are refused by writes, and no query sees them: a view says from when on rows are
 // kept (TableView.Kept), by the machine's clock as far as that is believed when the view is made.
+//
+// Once a minute the files all of whose rows have expired are removed, of all tables in one commit of
+// the catalog (removeExpired). Their bytes go when the last view that was made before has ended. Until then
+// nothing is lost: a longer period shows what is still there.
+//
+// What was removed must not come back with a longer period, also not as an older value of the same
+// point. So a file stays as long as one that was written before it, and that overlaps with it in time, has
+// rows that stay (expiredFiles).
 
 // floorOf is the first instant that is kept for a period at a time; a period of 0 is for ever.
 func floorOf(retention time.Duration, now int64) int64 {
@@ -35,4 +46,106 @@ func (t *TableView) keep(retention time.Duration, now int64) {
 	if floor := floorOf(retention, now); floor > math.MinInt64 {
 		t.keptFrom = &floor
 	}
+}
+
+// expiredFiles returns those files of a table, given by Order, that may be removed: no row of them is
+// from floor on, and none of them hides an older value of a file that stays.
+func expiredFiles(files []*schema.File, floor int64) (gone []*schema.File) {
+	var stay []schema.TimeRange // before floor
+	for _, f := range files {
+		isHiding := slices.ContainsFunc(stay, f.Time.Overlaps)
+		if f.Time.Max < floor && !isHiding {
+			gone = append(gone, f)
+		} else if f.Time.Min < floor {
+			stay = append(stay, f.Time)
+		}
+	}
+	return gone
+}
+
+// retained is a table that has a retention period.
+type retained struct {
+	database *schema.Database
+	def      *schema.Table
+	table    *table
+	period   time.Duration
+}
+
+// retainedTables returns the tables that hold something and do not keep it for ever.
+func (e *Engine) retainedTables() (all []retained) {
+	for _, d := range e.catalog.Schema().Databases() {
+		if d.Name == InternalDatabase {
+			continue // it has limits of its own
+		}
+		for _, def := range d.Tables() {
+			t, period := e.tables.find(def.ID), d.RetentionOf(def)
+			if t != nil && period > 0 {
+				all = append(all, retained{d, def, t, period})
+			}
+		}
+	}
+	return all
+}
+
+// expired is what is removed of a table.
+type expired struct {
+	retained
+	files []*schema.File
+	floor int64
+}
+
+func (e *Engine) expired(now int64) (all []expired) {
+	for _, r := range e.retainedTables() {
+		floor := floorOf(r.period, now)
+		if files := expiredFiles(r.table.allFiles(), floor); len(files) > 0 {
+			all = append(all, expired{r, files, floor})
+		}
+	}
+	return all
+}
+
+// removeExpired removes the files all of whose rows have expired.
+func (e *Engine) removeExpired() error {
+	now := e.lookAtClock()
+	if e.catalog.Err() != nil || len(e.expired(now)) == 0 {
+		return nil // without waiting for a flush
+	}
+	e.flusher.mu.Lock()
+	defer e.flusher.mu.Unlock()
+	all := e.expired(now)
+	var edit catalog.Edit
+	var rows, bytes uint64
+	for _, x := range all {
+		for _, f := range x.files {
+			edit.Remove = append(edit.Remove, f.ID)
+			rows, bytes = rows+f.Rows, bytes+f.Bytes
+		}
+	}
+	if len(edit.Remove) == 0 {
+		return nil
+	}
+	if err := e.catalog.Commit(edit); err != nil {
+		return fmt.Errorf("removing %d expired files: %w", len(edit.Remove), err)
+	}
+	for _, x := range all {
+		e.removeDoomed(x.table.expire(x.files, x.floor))
+	}
+	e.metrics.expiredFiles.Add(float64(len(edit.Remove)))
+	e.metrics.expiredRows.Add(float64(rows))
+	e.metrics.expiredBytes.Add(float64(bytes))
+	e.opts.Logger.Info("removed files whose rows are older than the retention period", "files", len(edit.Remove), "rows", rows, "bytes", bytes)
+	return nil
+}
+
+// removeExpiredSoon is removeExpired for the flusher, which tries again.
+func (e *Engine) removeExpiredSoon() {
+	if err := e.removeExpired(); err != nil {
+		e.opts.Logger.Error("removing expired files failed; it is tried again in a minute, and no query sees their rows", "error", err)
+	}
+}
+
+// expire is doom for files of which a view with the floor sees no row.
+func (t *table) expire(files []*schema.File, floor int64) (unread []*schema.File) {
+	t.last.keepFrom(t, floor, func() { unread = t.doom(files) })
+	return unread
 }
