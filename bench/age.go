@@ -101,16 +101,14 @@ func (c *ageCmd) measure(ctx context.Context, b *bench) (results []caseResult, e
 	return results, nil
 }
 
-// prepare chooses the lines of the time between two flushes. Where that is longer than the sample its
-// points are further apart.
+// prepare chooses the lines of the time between two flushes, or of its first eleven minutes: the sample has no more.
 func (a *aging) prepare() (err error) {
-	const sampled = 10 * time.Minute
 	a.rounds, err = tsbs.NewRounds(datasets.DevOps, 1, tsbs.DefaultInterval)
 	if err != nil {
 		return err
 	}
 	const prefix = "hostname=host_"
-	a.rounds.Keep(min(sampled, a.flags.Flush), func(text []byte) bool {
+	a.rounds.Keep(a.flags.Flush, func(text []byte) bool {
 		at := bytes.Index(text, []byte(prefix)) + len(prefix)
 		number, err := strconv.Atoi(string(text[at : at+bytes.IndexByte(text[at:], ',')]))
 		if err != nil || number%a.flags.Nth != 0 {

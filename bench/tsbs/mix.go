@@ -77,8 +77,8 @@ func NewRounds(set datasets.Set, divisor int64, step time.Duration) (*Rounds, er
 	return r, nil
 }
 
-// Keep leaves out of each round the lines that keep does not want, whose text ends before the time, and what
-// lies behind a span. It expects nanoseconds.
+// Keep has a round take some time, of which it leaves out the lines that keep does not want, whose text ends
+// before the time stamp. It expects nanoseconds.
 func (r *Rounds) Keep(span time.Duration, keep func(text []byte) bool) {
 	r.span = int64(span)
 	r.lines = slices.DeleteFunc(r.lines, func(l sampleLine) bool {
