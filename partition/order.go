@@ -34,7 +34,7 @@ type order struct {
 // sortRows orders the rows of snapshots, which must be given in arrival order.
 //
 // Sorting never compares strings once the few distinct tag values are ranked: each
-// tag set becomes a tuple of ranks, the distinct tuples are sorted by counting, and so are
+// tag set becomes a tuple of ranks, the distinct tuples are sorted mostly by counting, and so are
 // the rows. Within a tag set rows usually arrive in time order, which the distribution
 // keeps and confirms on its way; only sets that fail it are sorted.
 func sortRows(snaps []*Snapshot, tags []schema.Column) *order {

@@ -136,31 +136,88 @@ func (o *order) rankTuples(tuples []uint32, n int) []uint32 {
 	return rank
 }
 
-// sortTuples returns the numbers of n tuples in the order of the tuples. It distributes
-// them by one tag after the other, the last one first, by counting.
+// sortTuples returns the numbers of n tuples in the order of the tuples, equal ones in that of the
+// numbers.
 func (o *order) sortTuples(tuples []uint32, n int) []uint32 {
-	sorted, from := make([]uint32, n), make([]uint32, n)
+	sorted := make([]uint32, n)
 	for i := range sorted {
 		sorted[i] = uint32(i)
 	}
-	for t := o.tags - 1; t >= 0; t-- {
-		next := make([]uint32, len(o.dicts[t])+2)
-		counts := next[1:]
-		for i := t; i < len(tuples); i += o.tags {
-			counts[tuples[i]]++
+	s := tupleSorter{tuples: tuples, width: o.tags, dicts: o.dicts, spare: make([]uint32, n)}
+	s.sort(sorted, 0)
+	return sorted
+}
+
+// tupleSorter sorts tuples by one tag after the other, the first one first: mostly few tags tell
+// all tuples apart.
+type tupleSorter struct {
+	tuples []uint32
+	width  int
+	dicts  [][]string
+	spare  []uint32 // as many as there are tuples
+}
+
+const (
+	// fewTuples are compared with each other. Counting goes through all values of a tag, and is
+	// for groups that are no smaller than a part of these.
+	fewTuples     = 32
+	mostPerMember = 4
+)
+
+// sort sorts a group, which is the same up to tag t.
+func (s *tupleSorter) sort(group []uint32, t int) {
+	for ; t < s.width && len(group) > 1; t++ {
+		if len(group) <= fewTuples || len(s.dicts[t]) > mostPerMember*len(group) {
+			s.compare(group, t)
+			return
 		}
-		if slices.Contains(counts, uint32(n)) {
-			continue // they are all the same
+		ends := s.distribute(group, t)
+		begin := uint32(0)
+		for _, end := range ends {
+			if end-begin > 1 {
+				s.sort(group[begin:end], t+1)
+			}
+			begin = end
 		}
-		for v := range counts {
-			counts[v] += next[v]
-		}
-		sorted, from = from, sorted
-		for _, s := range from {
-			v := tuples[int(s)*o.tags+t]
-			sorted[next[v]] = s
-			next[v]++
+		if ends != nil {
+			return
 		}
 	}
-	return sorted
+}
+
+// compare sorts a group by comparing tuples from tag t on.
+func (s *tupleSorter) compare(group []uint32, t int) {
+	rest := func(i uint32) []uint32 { return s.tuples[int(i)*s.width+t : (int(i)+1)*s.width] }
+	slices.SortFunc(group, func(a, b uint32) int {
+		if c := slices.Compare(rest(a), rest(b)); c != 0 {
+			return c
+		}
+		return cmp.Compare(a, b)
+	})
+}
+
+// distribute sorts a group by tag t, and returns where each of its values ends. It returns nil
+// where there is only one.
+func (s *tupleSorter) distribute(group []uint32, t int) (ends []uint32) {
+	value := func(i uint32) uint32 { return s.tuples[int(i)*s.width+t] }
+	next := make([]uint32, len(s.dicts[t])+1)
+	for _, i := range group {
+		next[value(i)]++
+	}
+	if int(next[value(group[0])]) == len(group) {
+		return nil
+	}
+	sum := uint32(0)
+	for v, n := range next {
+		next[v] = sum
+		sum += n
+	}
+	from := s.spare[:len(group)]
+	copy(from, group)
+	for _, i := range from {
+		v := value(i)
+		group[next[v]] = i
+		next[v]++
+	}
+	return next
 }
