@@ -38,7 +38,8 @@ type Partition struct {
 		room     int      // rows that the last chunk has memory for
 		values   int      // field values in the last chunk, nulls not counted
 		remap    []uint32 // by series of the current batch: its number here
-		place    []int    // by column of the current batch: see placeLocked
+		ahead    lookAhead
+		place    []int // by column of the current batch: see placeLocked
 		frozen   bool
 	}
 }
@@ -118,17 +119,39 @@ func (p *Partition) numberSeriesLocked(b *Batch) {
 				continue
 			}
 		}
-		n := p.findSeriesLocked(key)
+		n := p.findSeriesLocked(b, i)
 		if i > 0 {
 			p.mu.next[p.mu.remap[i-1]] = n
 		}
 		p.mu.remap = append(p.mu.remap, n)
 	}
+	p.mu.ahead.end = 0
 }
 
-// findSeriesLocked returns the number of a series, which is added if need be.
-func (p *Partition) findSeriesLocked(key []byte) uint32 {
-	hash := textindex.Hash(key)
+// lookAhead holds the hashes of some series of the current batch, whose places in the index have
+// been touched: where one has to be looked up, so have most behind it.
+type lookAhead struct {
+	begin, end int // positions in Series
+	hashes     [16]uint64
+	touched    uint64 // has the compiler leave the touching in
+}
+
+// hash returns the hash of the i-th series of a batch.
+func (a *lookAhead) hash(b *Batch, i int, x *textindex.Index) uint64 {
+	if i < a.begin || i >= a.end {
+		a.begin, a.end = i, min(i+len(a.hashes), len(b.Series))
+		for k, key := range b.Series[a.begin:a.end] {
+			a.hashes[k] = textindex.Hash(key)
+			a.touched += x.Touch(a.hashes[k])
+		}
+	}
+	return a.hashes[i-a.begin]
+}
+
+// findSeriesLocked returns the number of a batch's i-th series, which is added if need be.
+func (p *Partition) findSeriesLocked(b *Batch, i int) uint32 {
+	key := b.Series[i]
+	hash := p.mu.ahead.hash(b, i, &p.mu.series)
 	n, ok := p.mu.series.Find(hash, func(n uint32) bool { return p.mu.keys[n] == string(key) })
 	if !ok {
 		n = p.addSeriesLocked(hash, key)

@@ -64,6 +64,16 @@ func (x *Index) Find(hash uint64, is func(n uint32) bool) (n uint32, ok bool) {
 	}
 }
 
+// Touch reads the place of the text with a hash. To touch some places that will be needed, one right
+// after the other, has the processor wait for all of them at once.
+func (x *Index) Touch(hash uint64) uint64 {
+	if x.len == 0 {
+		return 0
+	}
+	p, at := x.place(uint32(hash))
+	return p.slots[at]
+}
+
 // Add adds the text with number n, which must be below 2^32-1 and not be there yet.
 func (x *Index) Add(hash uint64, n uint32) {
 	if len(x.parts) == 0 {
