@@ -1,11 +1,13 @@
 package lineprotocol
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 // goodLines maps bodies to the points in them, see point.String.
@@ -338,4 +340,31 @@ func TestPredictionIsExact(t *testing.T) {
 			t.Errorf("%s: key %q is not taken as it should", c.body, c.key)
 		}
 	}
+}
+
+// TestSeriesBeforeDoNotMatter: what is kept of one series changes nothing of how the next is read.
+func TestSeriesBeforeDoNotMatter(t *testing.T) {
+	parse := func(text string, s *Series) string {
+		var r Reader
+		r.Reset([]byte(text + " f=1"))
+		r.Next()
+		raw, err := r.Series()
+		if err == nil {
+			err = r.ParseSeries(raw, s)
+		}
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("%q %q", s.Measurement, s.Tags)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		parts := rapid.SampledFrom([]string{"a", "b", "ab", "=", `\=`, ",", `\,`, "a=b", ",a=", ",b=a", ",a=b", `,a\=b=a`, ",a=b=a"})
+		var s Series
+		for range rapid.IntRange(2, 6).Draw(t, "series") {
+			text := "m,a=" + strings.Join(rapid.SliceOfN(parts, 0, 8).Draw(t, "parts"), "")
+			if got, want := parse(text, &s), parse(text, new(Series)); got != want {
+				t.Fatalf("%q is %s behind others, %s alone", text, got, want)
+			}
+		}
+	})
 }

@@ -9,6 +9,9 @@ type Series struct {
 	Tags        []Tag // in the order of the line, keys distinct
 
 	scratch []byte
+	// keys are tag keys that are distinct, in the order in which they came last. They have no
+	// equals signs.
+	keys [][]byte
 }
 
 // Tag is one key and value.
@@ -31,7 +34,7 @@ func (r *Reader) ParseSeries(raw []byte, s *Series) *Error {
 	for end < len(raw) {
 		begin := end + 1
 		end = tokenEnd(raw, begin, ',', escaped)
-		eq := tokenEnd(raw[:end], begin, '=', escaped)
+		eq := s.keyEnd(raw[:end], begin, escaped)
 		if eq == begin || eq >= end-1 || escaped && isAmbiguous(raw[eq+1:end]) {
 			return r.fail(MalformedTags, raw[begin:end], base+begin)
 		}
@@ -40,7 +43,58 @@ func (r *Reader) ParseSeries(raw []byte, s *Series) *Error {
 			Value: s.unescape(raw[eq+1:end], escaped, isKeyEscape),
 		})
 	}
-	return r.checkDistinct(s, base)
+	if s.isKnown() {
+		return nil
+	}
+	if err := r.checkDistinct(s, base); err != nil {
+		return err
+	}
+	s.learn()
+	return nil
+}
+
+// keyEnd finds the end of the tag key of raw at begin. It tries the key that stood there last time.
+func (s *Series) keyEnd(raw []byte, begin int, escaped bool) int {
+	if i := len(s.Tags); i < len(s.keys) && !escaped {
+		key := s.keys[i]
+		if eq := begin + len(key); eq < len(raw) && raw[eq] == '=' && string(raw[begin:eq]) == string(key) {
+			return eq
+		}
+	}
+	return tokenEnd(raw, begin, '=', escaped)
+}
+
+// isKnown reports whether the tag keys are those that came last, or the first of them, so that
+// they are distinct.
+func (s *Series) isKnown() bool {
+	if len(s.Tags) > len(s.keys) {
+		return false
+	}
+	for i := range s.Tags {
+		if string(s.Tags[i].Key) != string(s.keys[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// maxKnownKey bounds the keys that are kept for the next series.
+const maxKnownKey = 256
+
+// learn keeps the tag keys, which are distinct.
+func (s *Series) learn() {
+	s.keys = s.keys[:0]
+	for i, t := range s.Tags {
+		if i == quadraticTags || len(t.Key) > maxKnownKey || bytes.IndexByte(t.Key, '=') >= 0 {
+			return
+		}
+		if i < cap(s.keys) {
+			s.keys = s.keys[:i+1]
+		} else {
+			s.keys = append(s.keys, nil)
+		}
+		s.keys[i] = append(s.keys[i][:0], t.Key...)
+	}
 }
 
 // isAmbiguous reports whether a tag value may be two tags: what stands before \\, is a
