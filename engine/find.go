@@ -167,6 +167,50 @@ func (e *Engine) findRows(ctx context.Context, table *schema.Table, file FileRef
 	return snapshotOf(found), nil
 }
 
+// SeriesFile reads numbers of a file by their series. It is open, for any number of goroutines.
+type SeriesFile struct {
+	*persist.Finder
+
+	src vfs.File
+}
+
+// ReadNumbers is the Finder's.
+func (s *SeriesFile) ReadNumbers(group int, id schema.ColumnID, rows []persist.Rows, dst *persist.Numbers) error {
+	return s.Finder.ReadNumbers(s.src, group, id, rows, dst)
+}
+
+// Close closes the file.
+func (s *SeriesFile) Close() error { return s.src.Close() }
+
+// OpenSeries opens a file in the view, of which the columns that will be read, and all tags, were verified. The
+// error is ErrNotFound, ErrHidden, that of ctx, or that of reading: the file is to be read in another way then.
+func (t *TableView) OpenSeries(ctx context.Context, file FileRef) (s *SeriesFile, err error) {
+	if len(file.Hidden) > 0 {
+		return nil, ErrHidden
+	}
+	fs := t.filesystem()
+	src, err := fs.Open(file.Path, vfs.RandomReadsOption)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", file.Path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, src.Close())
+		}
+	}()
+	s = &SeriesFile{src: src}
+	if t.finders == nil {
+		s.Finder, err = persist.NewFinder(fs, file.Path)
+		return s, err
+	}
+	info, err := src.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("looking at %s: %w", file.Path, err)
+	}
+	s.Finder, err = t.finders.get(ctx, file, stateOf(info))
+	return s, err
+}
+
 // snapshotOf gives rows of a file the form of buffered ones.
 func snapshotOf(found *persist.Found) *partition.Snapshot {
 	s := &partition.Snapshot{Time: schema.EmptyTimeRange, SeriesCount: found.Series}

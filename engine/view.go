@@ -41,6 +41,15 @@ type TableView struct {
 	tombstones []*schema.Tombstone // as the table has them
 	find       func(context.Context, *schema.Table, FileRef, *Wanted) (*partition.Snapshot, error)
 	fs         vfs.FS // of the files; nil is the machine's
+
+	finders *finders // nil: nothing is kept
+}
+
+func (t *TableView) filesystem() vfs.FS {
+	if t.fs == nil {
+		return vfs.Default
+	}
+	return t.fs
 }
 
 // Columns reads the footer of a file, whose columns may then be read one by one, those
@@ -50,11 +59,7 @@ func (t *TableView) Columns(f FileRef) (*persist.Columns, error) {
 	if len(f.Hidden) > 0 {
 		return nil, ErrHidden
 	}
-	fs := t.fs
-	if fs == nil {
-		fs = vfs.Default
-	}
-	return persist.OpenColumns(fs, f.Path)
+	return persist.OpenColumns(t.filesystem(), f.Path)
 }
 
 // FileRef is a Parquet file that stays in place as long as the view is open. TableView.Verify
@@ -137,7 +142,7 @@ func tableDefs(db *schema.Database, names []string) ([]*schema.Table, error) {
 }
 
 func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
-	tv := &TableView{Table: def, verify: e.verifyFile, find: e.findRows, fs: e.opts.FS}
+	tv := &TableView{Table: def, verify: e.verifyFile, find: e.findRows, fs: e.opts.FS, finders: e.finders}
 	t := e.tables.find(def.ID)
 	if t == nil {
 		return tv, func() {}

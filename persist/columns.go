@@ -105,7 +105,8 @@ type Numbers struct {
 	Valid []bool
 
 	words []uint64 // of either
-	valid []bool   // to work in
+	bits  []uint64 // to work in, as what follows
+	valid []bool
 }
 
 // Runs are the values of a tag of a row group, as runs of equal ones.

@@ -8,7 +8,7 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// Where all that a statement asks is folded rows (fold.go), which nothing is to be merged with, they are
+// Where all that a statement asks is folded rows (fold.go), which DuckDB has nothing to merge with, they are
 // its answer but for the order: each cell is one group. DuckDB would need a statement to be printed, parsed, bound,
 // optimized and run by its threads for that, some ms, of which a dashboard's panel of an hour of
 // a host consists. So the answer is made here, if it is known to be DuckDB's:
@@ -16,7 +16,7 @@ import (
 //   - the items are groups and aggregates, without anything around them;
 //   - ORDER BY has groups, aggregates, their names or positions; LIMIT and OFFSET are constants;
 //   - there is no HAVING;
-//   - conditions on tags are equalities, and few rows were found by them (few.go).
+//   - conditions on tags are equalities, by which rows were found (few.go, merging.go).
 //
 // Everything else goes on to DuckDB, with what was found already.
 
@@ -65,14 +65,10 @@ func (r *running) directFold(ctx context.Context, stmt *statement, used *columnN
 		return nil, err
 	}
 	r.early = plan
-	readsFiles := len(plan.clean)+len(plan.partial) > 0
-	if len(plan.dirty) > 0 || len(plan.rows.dirty) > 0 || readsFiles && len(f.fold.where.tags) > 0 {
-		return nil, nil
-	}
 	if err := plan.verify(ctx, t); err != nil {
 		return nil, err
 	}
-	cells, err := r.foldCells(&f.fold, plan, t)
+	cells, err := r.foldAll(&f.fold, plan, t)
 	if err == nil {
 		err = cells[0].mergeAll(cells[1:])
 	}

@@ -80,7 +80,7 @@ func directFoldQuery(rng *rand.Rand) string {
 func TestFoldedRowsAreAnsweredAsByDuckDB(t *testing.T) {
 	direct, answers := 0, 0
 	for seed := range uint64(6) {
-		e, folding, plain := foldStores(t)
+		e, folding, plain := foldStores(t, func(*Options) {})
 		rng := rand.New(rand.NewPCG(seed, 2))
 		for range 1 + seed%2*rng.Uint64N(3) { // several overlap
 			writeFoldRows(t, e, rng, 1+rng.IntN(300))
@@ -110,7 +110,7 @@ func TestFoldedRowsAreAnsweredAsByDuckDB(t *testing.T) {
 
 // TestWhatDashboardsAskIsAnsweredWithoutDuckDB: and where it is not known what DuckDB would say, it is asked.
 func TestWhatDashboardsAskIsAnsweredWithoutDuckDB(t *testing.T) {
-	e, folding, _ := foldStores(t)
+	e, folding, _ := foldStores(t, func(*Options) {})
 	writeFoldRows(t, e, rand.New(rand.NewPCG(7, 7)), 300)
 	for sql, want := range map[string]bool{
 		"SELECT date_trunc('minute', time) AS minute, max(f) AS max_f FROM cpu WHERE host IN ('host1') AND time >= TIMESTAMP '2023-11-15 03:00:00' GROUP BY minute ORDER BY minute": true,

@@ -19,43 +19,72 @@ type folding struct {
 	fold  *fold
 	items []foldItem
 	next  atomic.Int64
+
+	merging *merging // nil: what overlaps is not merged here
 }
 
-// foldItem is a row group, or a run of buffered rows.
+// foldItem is a row group, or a run of buffered rows, or a unit of rows that are merged.
 type foldItem struct {
 	columns *persist.Columns
 	group   int
 	allowed []schema.TimeRange // in order, disjoint: the rows that are wanted
 	run     *rowRun
+	merging *merging
+	unit    *mergeUnit
 }
 
-// foldRows folds the rows of a plan; errNoFold leaves them to DuckDB.
-func (r *running) foldRows(f *fold, p *scanPlan, t *engine.TableView) ([]rowRun, error) {
-	cells, err := r.foldCells(f, p, t)
-	var runs []rowRun
+// foldRows folds the rows of a plan; errNoFold leaves them to DuckDB. Those that overlap may be among them.
+func (r *running) foldRows(f *fold, p *scanPlan, t *engine.TableView) (runs []rowRun, withMerged bool, err error) {
+	work, span, err := r.foldItems(f, p, t)
+	defer work.close()
+	if err != nil {
+		return nil, false, err
+	}
+	cells, err := r.foldCells(work, span)
 	for _, c := range cells {
 		if s := c.snapshot(); s.Rows > 0 {
 			runs = append(runs, rowRun{snapshot: s, chunk: &s.Chunks[0], count: s.Rows})
 		}
 	}
-	return runs, err
+	return runs, work.merging != nil, err
 }
 
-// foldCells folds the rows of a plan that need no merging, by as many workers as there are cells in the
-// answer. The errors are errNoFold, and that of r.ctx.
-func (r *running) foldCells(f *fold, p *scanPlan, t *engine.TableView) ([]*foldCells, error) {
+// foldAll folds all rows of a plan, by as many workers as there are cells in the answer. The errors are
+// errNoFold, and that of r.ctx.
+func (r *running) foldAll(f *fold, p *scanPlan, t *engine.TableView) ([]*foldCells, error) {
 	work, span, err := r.foldItems(f, p, t)
+	defer work.close()
 	if err != nil {
 		return nil, err
+	}
+	if work.merging == nil && len(p.dirty)+len(p.rows.dirty) > 0 {
+		return nil, errNoFold
+	}
+	return r.foldCells(work, span)
+}
+
+func (work *folding) close() {
+	if work.merging != nil {
+		work.merging.close()
+	}
+}
+
+// foldCells does the work on several goroutines.
+func (r *running) foldCells(work *folding, span schema.TimeRange) ([]*foldCells, error) {
+	if told := r.querier.opts.onFold; told != nil {
+		told(work)
 	}
 	workers := max(1, min(r.querier.opts.Threads, len(work.items)))
 	cells := make([]*foldCells, workers)
 	errs := make([]error, workers)
-	var wg sync.WaitGroup
 	for w := range workers {
-		if cells[w], err = newFoldCells(f, span, workers); err != nil {
+		var err error
+		if cells[w], err = newFoldCells(work.fold, span, workers); err != nil {
 			return nil, err
 		}
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
 		wg.Go(func() {
 			defer func() {
 				if fault := recover(); fault != nil { // DuckDB answers as well
@@ -74,41 +103,40 @@ func (r *running) foldCells(f *fold, p *scanPlan, t *engine.TableView) ([]*foldC
 	return cells, nil
 }
 
-// foldItems divides the work, and returns the range of time of all rows.
-func (r *running) foldItems(f *fold, p *scanPlan, t *engine.TableView) (*folding, schema.TimeRange, error) {
-	work, span := &folding{fold: f}, schema.EmptyTimeRange
+// foldItems divides the work, and returns the range of time of all rows. The work is never nil.
+func (r *running) foldItems(f *fold, p *scanPlan, t *engine.TableView) (work *folding, span schema.TimeRange, err error) {
+	work, span = &folding{fold: f}, schema.EmptyTimeRange
 	if len(p.clean)+len(p.partial) > maxFooters || len(p.screened) > 0 {
-		return nil, span, errNoFold
+		return work, span, errNoFold
 	}
-	add := func(files []engine.FileRef, allowed []schema.TimeRange) error {
-		for _, file := range files {
-			columns, err := r.querier.columnsOf(t, file)
-			if err != nil {
-				return fmt.Errorf("%w: %w", errNoFold, err)
-			}
-			for g := range columns.Groups() {
-				in := columns.GroupTime(g).Intersect(f.where.time)
-				if in.IsEmpty() {
-					continue
-				}
-				span = span.Union(in)
-				work.items = append(work.items, foldItem{columns: columns, group: g, allowed: allowed})
-			}
+	m, clean, err := r.openMerging(f, p, t)
+	if err != nil {
+		return work, span, err
+	}
+	work.merging = m
+	if m != nil {
+		span = m.span(f.where.time)
+		for i := range m.units {
+			work.items = append(work.items, foldItem{merging: m, unit: &m.units[i]})
 		}
-		return nil
 	}
 	all := []schema.TimeRange{f.where.time}
-	if err := add(p.clean, all); err != nil {
-		return nil, span, err
+	in, err := r.foldGroups(work, clean, all, t)
+	if err != nil {
+		return work, span, err
 	}
-	var outside []schema.TimeRange
-	for _, r := range complement(p.windows) {
-		if r = r.Intersect(f.where.time); !r.IsEmpty() {
-			outside = append(outside, r)
+	span = span.Union(in)
+	if m == nil {
+		var outside []schema.TimeRange
+		for _, r := range complement(p.windows) {
+			if r = r.Intersect(f.where.time); !r.IsEmpty() {
+				outside = append(outside, r)
+			}
 		}
-	}
-	if err := add(p.partial, outside); err != nil {
-		return nil, span, err
+		if in, err = r.foldGroups(work, p.partial, outside, t); err != nil {
+			return work, span, err
+		}
+		span = span.Union(in)
 	}
 	for i := range p.rows.clean {
 		run := &p.rows.clean[i]
@@ -121,6 +149,27 @@ func (r *running) foldItems(f *fold, p *scanPlan, t *engine.TableView) (*folding
 		span = schema.TimeRange{}
 	}
 	return work, span, nil
+}
+
+// foldGroups adds the row groups of files, of all series, and returns the range of time of their rows.
+func (r *running) foldGroups(work *folding, files []engine.FileRef, allowed []schema.TimeRange, t *engine.TableView) (span schema.TimeRange, err error) {
+	span = schema.EmptyTimeRange
+	if len(files) > 0 && len(work.fold.where.tags) > 0 {
+		return span, errNoFold
+	}
+	for _, file := range files {
+		columns, err := r.querier.columnsOf(t, file)
+		if err != nil {
+			return span, fmt.Errorf("%w: %w", errNoFold, err)
+		}
+		for g := range columns.Groups() {
+			if in := columns.GroupTime(g).Intersect(work.fold.where.time); !in.IsEmpty() {
+				span = span.Union(in)
+				work.items = append(work.items, foldItem{columns: columns, group: g, allowed: allowed})
+			}
+		}
+	}
+	return span, nil
 }
 
 // run takes items until there are none.
@@ -137,9 +186,12 @@ func (work *folding) run(ctx context.Context, cells *foldCells) error {
 		}
 		item := &work.items[i]
 		var err error
-		if item.run != nil {
+		switch {
+		case item.run != nil:
 			err = w.buffered(item.run, item.allowed)
-		} else {
+		case item.unit != nil:
+			err = w.unit(item)
+		default:
 			err = w.group(item)
 		}
 		if err != nil {
@@ -160,6 +212,7 @@ type foldWorker struct {
 	segments []segment
 	seriesOf *partition.Snapshot // whose series have these sets
 	series   []int32
+	merged   mergedFold
 }
 
 func (w *foldWorker) close() {

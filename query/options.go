@@ -63,8 +63,10 @@ type Options struct {
 	// Now is the clock that now() answers; nil is time.Now.
 	Now func() time.Time
 
-	ignoreNewest bool // for tests: what the engine keeps of newest rows is not used
-	noFold       bool // for tests and comparisons: aggregates are all DuckDB's
+	ignoreNewest bool                // for tests: what the engine keeps of newest rows is not used
+	noFold       bool                // for tests and comparisons: aggregates are all DuckDB's
+	unitRows     int                 // of merging; 0 is unitRows
+	onFold       func(work *folding) // for tests: told of what is folded; nil tells nobody
 }
 
 // DefaultMaxSQLBytes bounds a query's text, because parsing and planning are not

@@ -293,12 +293,12 @@ func (r *running) tableScan(stmt *statement, f *fold, t *engine.TableView, c *co
 // foldedScan writes the scan of folded rows and makes the statement ask for them. With
 // errNoFold, nothing has changed.
 func (r *running) foldedScan(stmt *statement, f *fold, plan *scanPlan, t *engine.TableView) (string, error) {
-	rows, err := r.foldRows(f, plan, t)
+	rows, withMerged, err := r.foldRows(f, plan, t)
 	if err != nil {
 		return "", err
 	}
 	merged := ""
-	if len(plan.dirty) > 0 || len(plan.rows.dirty) > 0 {
+	if !withMerged && (len(plan.dirty) > 0 || len(plan.rows.dirty) > 0) {
 		merged = plan.merged(r.register)
 	}
 	keep := func(n node) { r.folded = append(r.folded, keptNode{n, maps.Clone(n)}) }
