@@ -358,10 +358,10 @@ func TestSeriesBeforeDoNotMatter(t *testing.T) {
 		return fmt.Sprintf("%q %q", s.Measurement, s.Tags)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		parts := rapid.SampledFrom([]string{"a", "b", "ab", "=", `\=`, ",", `\,`, "a=b", ",a=", ",b=a", ",a=b", `,a\=b=a`, ",a=b=a"})
+		tags := rapid.SampledFrom([]string{",a=1", ",b=1", ",ab=1", ",a=b=1", `,a\=b=1`, `,a\,=1`, ",=1", ",b=", ",b"})
 		var s Series
 		for range rapid.IntRange(2, 6).Draw(t, "series") {
-			text := "m,a=" + strings.Join(rapid.SliceOfN(parts, 0, 8).Draw(t, "parts"), "")
+			text := "m" + strings.Join(rapid.SliceOfN(tags, 0, 3).Draw(t, "tags"), "")
 			if got, want := parse(text, &s), parse(text, new(Series)); got != want {
 				t.Fatalf("%q is %s behind others, %s alone", text, got, want)
 			}
