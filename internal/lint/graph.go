@@ -17,6 +17,7 @@ const modulePath = "github.com/siltstone-db/siltstone"
 //	cmd → httpapi → ingestapi → query → engine → {wal, catalog, partition, persist, lineprotocol} → schema, internal
 //	cmd → transfer → lineprotocol
 //	cmd → flight → query; cmd, httpapi, ingestapi → auth → schema
+//	cmd, httpapi → backup → engine
 var imports = map[string][]string{
 	"schema":       {},
 	"lineprotocol": {},
@@ -27,13 +28,14 @@ var imports = map[string][]string{
 	"engine":       {"wal", "catalog", "partition", "persist", "lineprotocol"},
 	"influxql":     {},
 	"query":        {"engine", "influxql", "partition", "persist"}, // the snapshots and files in a view
+	"backup":       {"engine", "catalog", "persist"},
 	"auth":         {},
 	"transfer":     {"lineprotocol"},
 	"ingestapi":    {"auth", "engine", "query", "lineprotocol"},
-	"httpapi":      {"auth", "engine", "influxql", "ingestapi", "query"},
+	"httpapi":      {"auth", "backup", "engine", "influxql", "ingestapi", "query"},
 	"flight":       {"auth", "engine", "influxql", "query"},
 	"bench":        {"engine", "query", "lineprotocol", "wal", "catalog", "partition", "persist"},
-	"cmd":          {"auth", "bench", "httpapi", "flight", "engine", "query", "wal", "catalog", "persist", "transfer", "lineprotocol"},
+	"cmd":          {"auth", "backup", "bench", "httpapi", "flight", "engine", "query", "wal", "catalog", "persist", "transfer", "lineprotocol"},
 
 	"internal/datasets":   {},
 	"internal/durable":    {},
@@ -74,12 +76,14 @@ var confined = map[string][]string{
 	"github.com/influxdata/influxql": {"influxql"},
 	"github.com/tinylib/msgp":        {"httpapi"},
 	"github.com/anishathalye":        {"internal/linear"},
+	"github.com/minio":               {"backup"},
+	"github.com/johannesboyne":       {},
 	"pgregory.net/rapid":             {},
 	"go.uber.org/goleak":             {},
 	"github.com/google/go-cmp":       {},
 	"github.com/parquet-go":          {},
 	"github.com/cockroachdb/pebble/v2/vfs": {
-		"wal", "catalog", "partition", "persist", "engine", "query", "httpapi", "cmd", "bench", "internal/durable",
+		"wal", "catalog", "partition", "persist", "engine", "backup", "query", "httpapi", "cmd", "bench", "internal/durable",
 	},
 	"github.com/influxdata/line-protocol": {}, // the tests compare with it
 }
