@@ -40,6 +40,7 @@ type cli struct {
 	Kill   killCmd   `cmd:"" group:"Administration:" help:"End a query that runs or waits."`
 
 	Compact compactCmd `cmd:"" group:"Administration:" help:"Merge Parquet files into fewer now."`
+	Backup  backupCmd  `cmd:"" group:"Administration:" help:"Make, list, verify and restore backups, in a directory or an S3-compatible store."`
 	Check   checkCmd   `cmd:"" group:"Administration:" help:"Verify a data directory, or that of a running server."`
 	Recover recoverCmd `cmd:"" group:"Administration:" help:"Recover a data directory without a server, or salvage a damaged one."`
 

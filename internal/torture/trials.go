@@ -17,6 +17,7 @@ const fuzzTime = "15s"
 // trials are the tests, in the order in which they run.
 var trials = []trial{
 	{name: "kill", shows: "the server killed at random moments under load", pkg: "internal/e2e", run: "^TestKilledServerKeepsWhatItAcknowledged$", args: []string{"-rounds", "20"}, seeded: true},
+	{name: "backup", shows: "clients, servers and restores killed in the middle of backups", pkg: "internal/e2e", run: "^TestKilledBackupsLeaveNothingHalfDone$", args: []string{"-rounds", "30"}, seeded: true},
 	{name: "powercut", shows: "ext4 and XFS shut down under load", pkg: "internal/e2e", run: "^TestPowerLossOnRealFileSystems$", args: []string{"-rounds", "20"}, seeded: true},
 	{name: "powerloss", shows: "random histories that lose power, recoveries included", pkg: "engine", run: "^TestPowerLoss$", args: []string{"-seeds", "400"}, seeded: true},
 	{name: "crash", shows: "a crash at every I/O call of a scenario", pkg: "engine", run: "^TestCrashAtEveryCall$", args: []string{"-stride", "1"}, seeded: true},
