@@ -19,7 +19,8 @@ import (
 )
 
 type importCmd struct {
-	File importFileCmd `cmd:"" default:"withargs" help:"Load files: line protocol, dumps of InfluxDB, CSV, Parquet."`
+	File     importFileCmd     `cmd:"" default:"withargs" help:"Load files: line protocol, dumps of InfluxDB, CSV, Parquet."`
+	InfluxDB importInfluxDBCmd `cmd:"" name:"influxdb" help:"Copy databases of a running InfluxDB 1."`
 }
 
 // Help is the long text of --help.
@@ -31,7 +32,8 @@ Examples:
 
   siltstone import -d home june.lp.gz backup/*.parquet
   siltstone import dump-of-influx-inspect.gz
-  siltstone import -d home --table room --tag-columns name,floor measured.csv`
+  siltstone import -d home --table room --tag-columns name,floor measured.csv
+  siltstone import influxdb --url http://old:8086 --v1-database telegraf --resume copy.json`
 }
 
 type importFileCmd struct {

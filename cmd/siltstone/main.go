@@ -30,7 +30,7 @@ type cli struct {
 	Query    queryCmd    `cmd:"" group:"Data:" help:"Run a query in SQL or InfluxQL."`
 	Export   exportCmd   `cmd:"" group:"Data:" help:"Write tables as line protocol, CSV or Parquet."`
 	Rejected rejectedCmd `cmd:"" group:"Data:" help:"List, show and retry points that were rejected."`
-	Import   importCmd   `cmd:"" group:"Data:" help:"Load files of line protocol, CSV or Parquet."`
+	Import   importCmd   `cmd:"" group:"Data:" help:"Load files of line protocol, CSV or Parquet, or copy from InfluxDB."`
 	Flush    flushCmd    `cmd:"" group:"Data:" help:"Have the server persist all buffered rows as Parquet now."`
 
 	Create createCmd `cmd:"" group:"Administration:" help:"Make a database, table, token or datasource."`

@@ -27,6 +27,11 @@ func newRowProgress(w io.Writer, name string, total int64) *progress {
 	return newBar(w, name, total, progressbar.OptionShowCount())
 }
 
+// newShareProgress shows a bar of what is done of total, in units that mean nothing to people.
+func newShareProgress(w io.Writer, name string, total int64) *progress {
+	return newBar(w, name, total, progressbar.OptionShowBytes(false))
+}
+
 func newBar(w io.Writer, name string, total int64, counts progressbar.Option) *progress {
 	return &progress{
 		name:  name,

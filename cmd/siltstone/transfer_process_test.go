@@ -146,3 +146,49 @@ func TestImportNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// TestCopyFromInfluxDBGoesOnWhereItWas: Siltstone answers as InfluxDB 1 does, and so can be
+// copied from. What was copied is noted, and only what came later is copied then.
+func TestCopyFromInfluxDBGoesOnWhereItWas(t *testing.T) {
+	p := serve(t, "--object-store", "memory")
+	write := func(db, lines string) {
+		t.Helper()
+		if r := finish(t, siltstone(t, "write", "--host", p.host, "-d", db, "--precision", "ns", "-q"), lines); r.code != 0 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	write("db", strings.Replace(awkward, "t==,#", "t\\==\\=", 1))
+	write("db/week", "m v=1 1\nm v=2 100000000000000000\n")
+	notes := filepath.Join(t.TempDir(), "notes.json")
+	again := []string{"import", "influxdb", "--url", p.host, "--v1-database", "db", "-d", "copy", "--resume", notes}
+	p.command(again...)
+	for _, rp := range []string{"", "/week"} {
+		export := func(db string) []string {
+			lines := strings.Split(p.command("export", "-d", db+rp, "--all", "-q").out, "\n")
+			slices.Sort(lines)
+			return lines
+		}
+		if want, got := export("db"), export("copy"); !slices.Equal(got, want) {
+			t.Errorf("%q is copied as %q", want, got)
+		}
+	}
+	if r := p.command(again...); !strings.Contains(r.errors, "db.week.m: 0 points accepted") {
+		t.Errorf("a second copy: %+v", r)
+	}
+	write("db/week", "m v=3 200000000000000000\n")
+	if r := p.command(again...); !strings.Contains(r.errors, "db.week.m: 1 points accepted") || strings.Contains(r.errors, " 2 points") {
+		t.Errorf("a third copy: %+v", r)
+	}
+	for _, c := range []struct{ args, want string }{
+		{"--url ftp://x", "is not a URL"},
+		{"--url http://127.0.0.1:1", "no answer from InfluxDB"},
+		{"--url " + p.host + " --v1-database nothing", `database "nothing" of InfluxDB: `},
+		{"--url " + p.host + " -d one", "-d names one database"},
+		{"--url " + p.host + " --resume " + os.Args[0], "is not what a copy has noted"},
+	} {
+		r := finish(t, siltstone(t, append([]string{"import", "influxdb", "--host", p.host}, strings.Fields(c.args)...)...), "")
+		if r.code == 0 || !strings.Contains(r.errors, c.want) {
+			t.Errorf("%s: %+v", c.args, r)
+		}
+	}
+}

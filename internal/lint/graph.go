@@ -42,7 +42,7 @@ var imports = map[string][]string{
 	"internal/e2e":        {"bench", "httpapi", "engine", "query"},
 	"internal/golden":     {},
 	"internal/humantime":  {},
-	"internal/influx1":    {"httpapi", "engine", "query"},
+	"internal/influx1":    {"httpapi", "engine", "query", "transfer"},
 	"internal/invariants": {},
 	"internal/linear":     {},
 	"internal/lint":       {},
