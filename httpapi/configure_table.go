@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/schema"
@@ -13,6 +14,8 @@ type tableBody struct {
 	Table    string      `json:"table"`
 	Tags     []string    `json:"tags"`
 	Fields   []fieldBody `json:"fields"`
+	// Retention is the table's own period; null, or no field at all, is that of the database.
+	Retention retention `json:"retention_period"`
 }
 
 type fieldBody struct {
@@ -40,9 +43,22 @@ func (s *Server) createTable(b *backend, w http.ResponseWriter, r *http.Request)
 	return answerEmpty(w, http.StatusOK, configureError(b.engine.CreateTable(body.Database, spec), body.Table))
 }
 
+// updateTable changes how long a table keeps points.
+func (s *Server) updateTable(b *backend, w http.ResponseWriter, r *http.Request) error {
+	var body tableBody
+	if err := s.decodeJSON(w, r, &body); err != nil {
+		return err
+	}
+	if err := requireFields("db", body.Database, "table", body.Table); err != nil {
+		return err
+	}
+	err := b.engine.SetTableRetention(body.Database, body.Table, time.Duration(body.Retention))
+	return answerEmpty(w, http.StatusOK, configureError(err, body.Database+"."+body.Table))
+}
+
 // spec lists the tags first, so that they come first where columns keep their order.
 func (body *tableBody) spec() (engine.TableSpec, error) {
-	spec := engine.TableSpec{Name: body.Table}
+	spec := engine.TableSpec{Name: body.Table, Retention: time.Duration(body.Retention)}
 	seen := make(map[string]bool)
 	add := func(name string, kind schema.ColumnType) error {
 		if seen[name] {

@@ -265,3 +265,40 @@ func TestTimesAreWrittenToTheMillisecond(t *testing.T) {
 		}
 	}
 }
+
+func TestTablesHaveRetentionPeriodsOfTheirOwn(t *testing.T) {
+	s := newConfigured(t)
+	for _, step := range []struct {
+		method, path, body string
+		status             int
+		answer             string
+		retention          time.Duration
+	}{
+		{"POST", tablePath, `{"db":"foo","table":"m","tags":["k"],"fields":[],"retention_period":"7d"}`, 200, "", 7 * 24 * time.Hour},
+		{"PUT", tablePath, `{"db":"foo","table":"m","retention_period":"1h"}`, 200, "", time.Hour},
+		{"PUT", tablePath, `{"db":"foo","table":"m","retention_period":null}`, 200, "", 0},
+		{
+			"PUT", tablePath, `{"db":"foo","table":"m","retention_period":"0s"}`, 400,
+			`{"error":"serde json error: a retention period of zero keeps nothing; to keep points for ever set none"}`, 0,
+		},
+		{"PUT", tablePath, `{"db":"foo","table":"n","retention_period":"1h"}`, 404, `{"error":"the requested resource was not found: foo.n"}`, 0},
+		{"PUT", tablePath, `{"db":"bar","table":"m","retention_period":"1h"}`, 404, `{"error":"the requested resource was not found: bar.m"}`, 0},
+		{"PUT", tablePath, `{"table":"m"}`, 400, "{\"error\":\"serde json error: missing field `db`\"}", 0},
+		{
+			"GET", expiredPath + "?format=csv", "", 200,
+			"database,table_name,retention_period,hidden_before,files,rows,bytes,oldest,partly_expired_files,next_file_expires", 0,
+		},
+		{"GET", expiredPath + "?table=m", "", 400, "{\"error\":\"the table `m` needs the parameter db\"}", 0},
+		{"GET", expiredPath + "?db=foo&table=n", "", 404, `{"error":"the requested resource was not found: foo.n"}`, 0},
+		{
+			"GET", expiredPath + "?duration=1x", "", 400,
+			`{"error":"invalid duration: duration \"1x\": \"x\" is no unit of time; use one such as s, m, h, d, w, months or y"}`, 0,
+		},
+	} {
+		s.configure(step.method, step.path, step.body).is(t, step.status, step.answer)
+		db, _ := s.api.backend.Load().engine.Schema().Database("foo")
+		if m, ok := db.Table("m"); !ok || m.Retention != step.retention {
+			t.Errorf("%s %s %s: the table is %+v", step.method, step.path, step.body, m)
+		}
+	}
+}

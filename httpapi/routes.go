@@ -50,6 +50,7 @@ const (
 	// that are not for admins.
 	enterpriseTokenPath = "/api/v3/enterprise/configure/token"
 	databasePath        = "/api/v3/configure/database"
+	tablePath           = "/api/v3/configure/table"
 )
 
 // routes lists every path and method once. ServeMux lets HEAD follow GET.
@@ -86,8 +87,10 @@ func (s *Server) routes() []route {
 		{method: "DELETE", path: databasePath, access: forAdmins, handler: s.deleteDatabase},
 		{method: "POST", path: databasePath + "/retention_period", access: forAdmins, handler: s.setRetention},
 		{method: "DELETE", path: databasePath + "/retention_period", access: forAdmins, handler: s.clearRetention},
-		{method: "POST", path: "/api/v3/configure/table", access: forAdmins, handler: s.createTable},
-		{method: "DELETE", path: "/api/v3/configure/table", access: forAdmins, handler: s.deleteTable},
+		{method: "GET", path: expiredPath, access: forAdmins, handler: s.listExpired},
+		{method: "POST", path: tablePath, access: forAdmins, handler: s.createTable},
+		{method: "PUT", path: tablePath, access: forAdmins, handler: s.updateTable},
+		{method: "DELETE", path: tablePath, access: forAdmins, handler: s.deleteTable},
 		{method: "GET", path: "/api/v3/configure/datasource", access: forAdmins, handler: s.listDatasources},
 		{method: "POST", path: "/api/v3/configure/datasource", access: forAdmins, handler: s.createDatasource},
 		{method: "POST", path: "/api/v3/rejected/retry", access: forWriters, handler: s.retryRejected},

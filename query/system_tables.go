@@ -83,6 +83,7 @@ var systemTables = append([]*systemTable{
 			{Name: "file_rows", Type: schema.Int64},
 			{Name: "buffered_rows", Type: schema.Int64},
 			{Name: "created"},
+			{Name: "retention_period", Type: schema.String}, // its own
 		},
 	},
 	{
@@ -260,6 +261,7 @@ func systemTableRow(database string, t *engine.TableView) []string {
 	return []string{
 		textValue(database), textValue(t.Table.Name), textValue(keyText(t.Table.Key)), countValue(len(t.Table.Columns) + 1),
 		countValue(len(t.Files)), countValue(bytes), countValue(persisted), countValue(buffered), instantValue(t.Table.Created),
+		retentionValue(t.Table.Retention),
 	}
 }
 

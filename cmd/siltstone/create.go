@@ -18,6 +18,7 @@ const (
 	tablePath      = "/api/v3/configure/table"
 	tokenPath      = "/api/v3/configure/token"
 	datasourcePath = "/api/v3/configure/datasource"
+	expiredPath    = "/api/v3/retention/expired"
 )
 
 type createCmd struct {
@@ -51,14 +52,20 @@ type databaseBody struct {
 }
 
 func newDatabaseBody(name, retention string) databaseBody {
-	if retention == noRetention {
-		return databaseBody{Database: name}
-	}
-	return databaseBody{name, &retention}
+	return databaseBody{name, period(retention)}
 }
 
-// noRetention is the retention period of a database that keeps everything.
+// noRetention is the retention period of a database that keeps everything, or of a table that has none
+// of its own.
 const noRetention = "none"
+
+// period is a retention period as the server takes it.
+func period(retention string) *string {
+	if retention == noRetention {
+		return nil
+	}
+	return &retention
+}
 
 // Run makes the database.
 func (c *createDatabaseCmd) Run(ctx context.Context, env environment) error {
@@ -80,6 +87,8 @@ type createTableCmd struct {
 	Name   string       `arg:"" help:"Name of the table."`
 	Tags   []string     `help:"Its tags, with commas between them." placeholder:"TAG"`
 	Fields []tableField `help:"Its fields and their types: utf8, int64, uint64, float64 or bool." placeholder:"FIELD:TYPE"`
+
+	Retention string `name:"retention-period" help:"How long it keeps points, such as 7d, whatever its database says; none is as long as the database. Default: ${default}." default:"none" placeholder:"DURATION"`
 }
 
 // tableField is a field as the command line and the server write it.
@@ -104,12 +113,14 @@ type tableBody struct {
 	Table    string       `json:"table"`
 	Tags     []string     `json:"tags"`
 	Fields   []tableField `json:"fields"`
+	// Retention is null for as long as the database.
+	Retention *string `json:"retention_period,omitempty"`
 }
 
 // Run makes the table.
 func (c *createTableCmd) Run(ctx context.Context, env environment) error {
 	// InfluxDB 3 wants lists, be they empty.
-	body := tableBody{c.Database, c.Name, append([]string{}, c.Tags...), append([]tableField{}, c.Fields...)}
+	body := tableBody{c.Database, c.Name, append([]string{}, c.Tags...), append([]tableField{}, c.Fields...), period(c.Retention)}
 	if err := c.call(ctx, http.MethodPost, tablePath, nil, body, nil); err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ type showCmd struct {
 	Databases   showDatabasesCmd   `cmd:"" help:"List the databases that the token may read."`
 	Tokens      showTokensCmd      `cmd:"" help:"List the tokens: names, permissions and times, never the tokens themselves."`
 	Datasources showDatasourcesCmd `cmd:"" help:"List the datasources of the Ingest API."`
-	Retention   showRetentionCmd   `cmd:"" help:"List how long each database keeps points."`
+	Retention   showRetentionCmd   `cmd:"" help:"List how long each database keeps points, and tables with a period of their own."`
+	Expired     showExpiredCmd     `cmd:"" help:"List what retention periods are about to remove."`
 	Queries     showQueriesCmd     `cmd:"" help:"List the queries that run, and those that ran last."`
 }
 
@@ -24,6 +25,7 @@ func (*showCmd) Help() string {
   siltstone show databases --show-deleted
   siltstone show tokens --format json
   siltstone show retention
+  siltstone show expired --db home
   siltstone show queries -d home`
 }
 
@@ -80,10 +82,32 @@ type showRetentionCmd struct {
 }
 
 // retentionQuery is for the internal database, which sees what concerns all others.
-const retentionQuery = "SELECT name AS database, coalesce(retention_period, 'none') AS retention_period FROM system.databases WHERE deleted IS NULL ORDER BY name"
+const retentionQuery = `SELECT name AS database, NULL AS table_name, coalesce(retention_period, 'none') AS retention_period
+FROM system.databases WHERE deleted IS NULL
+UNION ALL SELECT database, table_name, retention_period FROM system.tables WHERE retention_period IS NOT NULL
+ORDER BY database, table_name NULLS FIRST`
 
 // Run lists the retention periods.
 func (c *showRetentionCmd) Run(ctx context.Context, env environment) error {
 	_, err := runQuery(ctx, c.hostFlag, env.stdout, sqlQuery{Database: engine.InternalDatabase, SQL: retentionQuery, Format: c.choose(env)})
 	return err
+}
+
+type showExpiredCmd struct {
+	hostFlag
+	formatFlag
+	Database  string `short:"d" name:"db" aliases:"database" help:"Of this database only." placeholder:"NAME"`
+	Table     string `short:"t" help:"Of this table of --db only." placeholder:"NAME"`
+	Retention string `name:"retention-period" help:"What this period would remove, instead of what each table has." placeholder:"DURATION"`
+}
+
+// Help is the long text of --help.
+func (*showExpiredCmd) Help() string {
+	return `A row is out of sight as soon as it is older than the retention period of its table. A file goes
+within a minute when all its rows are; of one that is partly expired the rest stays.`
+}
+
+// Run lists the tables with retention periods.
+func (c *showExpiredCmd) Run(ctx context.Context, env environment) error {
+	return c.showExpired(ctx, env, c.formatFlag, c.Database, c.Table, c.Retention)
 }
