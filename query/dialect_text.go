@@ -119,9 +119,14 @@ func location(n node) int {
 	return int(v)
 }
 
+// needsPlaces reports whether restoreNames has something to do.
+func needsPlaces(text string, places map[int]bool) bool {
+	return len(places) > 0 || strings.Contains(text, "~")
+}
+
 // restoreNames changes what standardNames replaced, and makes ~ and !~ match a part.
 func restoreNames(query node, text string, places map[int]bool) {
-	if len(places) == 0 && !strings.Contains(text, "~") {
+	if !needsPlaces(text, places) {
 		return
 	}
 	walk(query, func(n node) {

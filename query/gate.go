@@ -20,6 +20,7 @@ type gate struct {
 	sessions  chan *gateSession // those that are free
 	templates sync.Map          // of node, by text: dialect.go
 	names     printedNames
+	texts     parsedTexts
 	closed    chan struct{}
 }
 
@@ -118,7 +119,11 @@ func (g *gate) parseUpTo(ctx context.Context, maxBytes int, text string) (*state
 		return g.showColumns(ctx, prefix, table)
 	}
 	text, places := standardNames(text)
-	root, query, err := g.tree(ctx, text)
+	parse := g.parsed
+	if needsPlaces(text, places) {
+		parse = g.tree
+	}
+	root, query, err := parse(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -165,10 +170,26 @@ func checkText(text string, maxBytes int) error {
 
 // tree parses text, which must be one SELECT.
 func (g *gate) tree(ctx context.Context, text string) (root, query node, err error) {
+	answer, err := g.serialize(ctx, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	return decodeTree(answer)
+}
+
+// serialize returns what the parser says of a text.
+func (g *gate) serialize(ctx context.Context, text string) (string, error) {
 	answer, err := g.call(ctx, func(s *gateSession) (string, error) { return s.serialize.call(text) })
 	if err != nil {
-		return nil, nil, fmt.Errorf("query: parse: %w", err)
+		return "", fmt.Errorf("query: parse: %w", err)
 	}
+	return answer, nil
+}
+
+var errNoQuery = errors.New("query: the syntax tree has no query node")
+
+// decodeTree reads what the parser said of one SELECT.
+func decodeTree(answer string) (root, query node, err error) {
 	decoder := json.NewDecoder(strings.NewReader(answer))
 	decoder.UseNumber() // positions and huge integers exceed a float64
 	if err := decoder.Decode(&root); err != nil {
@@ -183,7 +204,7 @@ func (g *gate) tree(ctx context.Context, text string) (root, query node, err err
 	}
 	query = asNode(statements[0]).child("node")
 	if query == nil {
-		return nil, nil, errors.New("query: the syntax tree has no query node")
+		return nil, nil, errNoQuery
 	}
 	return root, query, nil
 }
