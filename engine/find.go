@@ -179,6 +179,9 @@ func (s *SeriesFile) ReadNumbers(group int, id schema.ColumnID, rows []persist.R
 	return s.Finder.ReadNumbers(s.src, group, id, rows, dst)
 }
 
+// CheckNumbers is the Finder's.
+func (s *SeriesFile) CheckNumbers(id schema.ColumnID) error { return s.Finder.CheckNumbers(s.src, id) }
+
 // Close closes the file.
 func (s *SeriesFile) Close() error { return s.src.Close() }
 

@@ -31,6 +31,8 @@ type words interface {
 // chunk's, where it has one.
 func newWords(encoding parquet.Encoding, floats bool, data []byte, values int, dictionary []uint64) (words, error) {
 	switch {
+	case values == 0: // of which some writers leave out the header too
+		return &plainWords{}, nil
 	case encoding == parquet.Encodings.Plain:
 		if len(data)/8 < values {
 			return nil, errShort
@@ -48,6 +50,17 @@ func newWords(encoding parquet.Encoding, floats bool, data []byte, values int, d
 		return &dictionaryWords{h, dictionary}, err
 	}
 	return nil, fmt.Errorf("%w: numbers in encoding %v", ErrNotSupported, encoding)
+}
+
+// knowsNumbers reports whether newWords knows an encoding.
+func knowsNumbers(e parquet.Encoding, floats bool) bool {
+	switch e {
+	case parquet.Encodings.DeltaBinaryPacked:
+		return !floats
+	case parquet.Encodings.ByteStreamSplit:
+		return floats
+	}
+	return e == parquet.Encodings.Plain || isDictionary(e)
 }
 
 func isDictionary(e parquet.Encoding) bool {

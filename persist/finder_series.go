@@ -89,6 +89,9 @@ func (f *Finder) ReadNumbers(src io.ReaderAt, group int, id schema.ColumnID, row
 	}
 	spans := make([]span, len(rows))
 	for i, r := range rows {
+		if i > 0 && r.From < rows[i-1].To || r.From > r.To {
+			return fmt.Errorf("persist: rows from %d on do not follow those before them", r.From)
+		}
 		spans[i] = span{from: r.From, to: r.To}
 	}
 	n := countSpans(spans)
@@ -112,6 +115,25 @@ func (f *Finder) ReadNumbers(src io.ReaderAt, group int, id schema.ColumnID, row
 		dst.Ints = castNumbers[int64](dst.words)
 	}
 	dst.spread(valid, n)
+	return nil
+}
+
+// CheckNumbers makes sure that ReadNumbers knows how a column is written, which is ErrNotSupported otherwise.
+func (f *Finder) CheckNumbers(src io.ReaderAt, id schema.ColumnID) error {
+	if id != 0 && !f.isNumber(id) {
+		return fmt.Errorf("%w: the file has no numbers with id %d", ErrNotSupported, id)
+	}
+	for g := range f.groups {
+		c := &f.groups[g].chunks[f.index(id)]
+		if err := c.scan(src); err != nil {
+			return err
+		}
+		for i := range c.pages {
+			if e := c.pages[i].encoding; !knowsNumbers(e, c.floats) || isDictionary(e) && c.dict == nil {
+				return fmt.Errorf("%w: numbers in encoding %v", ErrNotSupported, e)
+			}
+		}
+	}
 	return nil
 }
 

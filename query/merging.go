@@ -1,11 +1,13 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/persist"
@@ -149,8 +151,71 @@ func (m *merging) number(within schema.TimeRange) error {
 		}
 	}
 	m.series, m.values = n.series, n.values
-	slices.SortStableFunc(m.stretches, func(a, b stretch) int { return int(a.series) - int(b.series) })
+	m.sortStretches()
+	if m.ascends() { // as it does if the later sources have no series of their own
+		return nil
+	}
+	m.rank()
+	m.sortStretches()
+	if !m.ascends() {
+		return errors.New("a source is in another order")
+	}
 	return nil
+}
+
+func (m *merging) sortStretches() {
+	slices.SortStableFunc(m.stretches, func(a, b stretch) int { return int(a.series) - int(b.series) })
+}
+
+// ascends reports whether the stretches of each row group follow each other, so that it is read from its begin to
+// its end.
+func (m *merging) ascends() bool {
+	type place struct{ source, group int32 }
+	ends := make(map[place]int)
+	for _, s := range m.stretches {
+		at := place{s.source, s.group}
+		if s.rows.From < ends[at] && !m.sources[s.source].repeats() { // buffered rows are read in any order
+			return false
+		}
+		ends[at] = s.rows.To
+	}
+	return true
+}
+
+// rank numbers the series anew, in the order that files have: by their tags in turn, null first.
+func (m *merging) rank() {
+	ranks := make([][]uint32, len(m.tags)) // by tag and value
+	for tag, values := range m.values {
+		order := make([]uint32, len(values))
+		for i := range order {
+			order[i] = uint32(i)
+		}
+		slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(values[a], values[b]) })
+		ranks[tag] = make([]uint32, len(values)+1)
+		for rank, i := range order {
+			ranks[tag][i+1] = uint32(rank + 1)
+		}
+	}
+	order := make([]int32, len(m.series))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		for tag := range m.tags {
+			if x, y := ranks[tag][m.series[a][tag]], ranks[tag][m.series[b][tag]]; x != y {
+				return cmp.Compare(x, y)
+			}
+		}
+		return 0
+	})
+	series, numbers := make([][]uint32, len(order)), make([]int32, len(order))
+	for number, old := range order {
+		series[number], numbers[old] = m.series[old], int32(number)
+	}
+	m.series = series
+	for i := range m.stretches {
+		m.stretches[i].series = numbers[m.stretches[i].series]
+	}
 }
 
 // seriesNumbers gives common numbers to the values of tags and to the series of several sources.
