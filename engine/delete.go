@@ -36,6 +36,7 @@ func (e *Engine) purgeDue() error {
 	for _, id := range tables {
 		e.discardTable(id)
 	}
+	e.removeEmptyDirs()
 	e.opts.Logger.Info("purged what was deleted", "databases", len(databases), "tables", len(tables))
 	return nil
 }

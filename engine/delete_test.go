@@ -278,3 +278,39 @@ func TestUnsyncedWritesAreVisibleAtOnce(t *testing.T) {
 		expect(t, e, fs, want)
 	}
 }
+
+// TestPurgedTablesLeaveNoDirectory: neither theirs nor their database's, at once or at the next start.
+func TestPurgedTablesLeaveNoDirectory(t *testing.T) {
+	fs := vfs.NewMem()
+	e := open(t, fs)
+	dirs := func() (n int) {
+		t.Helper()
+		databases, err := fs.List("data/files")
+		must(t, err)
+		for _, name := range databases {
+			tables, err := fs.List(path.Join("data/files", name))
+			must(t, err)
+			n += 1 + len(tables)
+		}
+		return n
+	}
+	write(t, e, "m f=1 1", "other f=1 1")
+	flush(t, e)
+	must(t, e.DeleteTable("db", "m", time.Unix(1, 0)))
+	if n := dirs(); n != 2 {
+		t.Errorf("there are %d directories after a table was purged, want the database's and the other table's", n)
+	}
+	v, err := e.View(context.Background(), "db", nil)
+	must(t, err)
+	must(t, e.DeleteDatabase("db", time.Unix(1, 0)))
+	write(t, e, "m f=1 1")
+	flush(t, e)
+	v.Close()
+	closeEngine(t, e)
+	e = open(t, fs)
+	defer closeEngine(t, e)
+	if n := dirs(); n != 2 {
+		t.Errorf("there are %d directories after a restart, want those of the new table", n)
+	}
+	expect(t, e, fs, contents{"m 1": {"f": 1.0}})
+}

@@ -103,6 +103,7 @@ func (e *Engine) checkFiles() error {
 	if err := e.eachFile(func(dir, name string) error { return e.checkFile(path.Join(dir, name), known) }); err != nil {
 		return err
 	}
+	e.removeEmptyDirs()
 	for name, f := range known {
 		return fmt.Errorf("%w: %s (%d rows) is missing; restore it from a backup", ErrDamaged, e.path(name), f.Rows)
 	}
