@@ -72,6 +72,9 @@ func Tags(key []byte) iter.Seq2[schema.ColumnID, []byte] {
 
 // nextTag splits the first tag off a canonical series key.
 func nextTag(key []byte) (id schema.ColumnID, value, rest []byte, ok bool) {
+	if end := shortTag(key); end > 0 {
+		return schema.ColumnID(key[0]), key[2:end], key[end:], true
+	}
 	v, n := shortUvarint(key)
 	if n <= 0 || v == 0 || v > math.MaxUint32 {
 		return 0, nil, nil, false
@@ -83,6 +86,18 @@ func nextTag(key []byte) (id schema.ColumnID, value, rest []byte, ok bool) {
 	}
 	key = key[n:]
 	return schema.ColumnID(v), key[:size], key[size:], true
+}
+
+// shortTag returns the length of the first tag of a key if its numbers take a byte each, as mostly, and
+// else 0.
+func shortTag(key []byte) int {
+	if len(key) < 2 || key[0] == 0 || key[0]|key[1] >= 0x80 {
+		return 0
+	}
+	if end := 2 + int(key[1]); end <= len(key) {
+		return end
+	}
+	return 0
 }
 
 // shortUvarint is binary.Uvarint for numbers in their shortest spelling only, so that

@@ -1,7 +1,12 @@
 package partition
 
 import (
+	"bytes"
+	"encoding/binary"
+	"math"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -23,4 +28,44 @@ func TestTagsAreFoundInASeriesKey(t *testing.T) {
 	if got, ok := TagValue(key[:3], 7); ok {
 		t.Errorf("found %q in a key that is cut", got)
 	}
+}
+
+// TestSeriesKeysAreValidInOneSpelling compares the check of keys with reading them number by number:
+// valid ones are those that AppendTag makes of what is read.
+func TestSeriesKeysAreValidInOneSpelling(t *testing.T) {
+	isValid := func(key []byte) bool {
+		var again []byte
+		last := uint64(0)
+		for rest := key; len(rest) > 0; {
+			id, n := binary.Uvarint(rest)
+			if n <= 0 || id <= last || id > math.MaxUint32 {
+				return false
+			}
+			rest = rest[n:]
+			size, n := binary.Uvarint(rest)
+			if n <= 0 || size > uint64(len(rest)-n) {
+				return false
+			}
+			again = AppendTag(again, schema.ColumnID(id), rest[n:n+int(size)])
+			last, rest = id, rest[n+int(size):]
+		}
+		return bytes.Equal(again, key)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var key []byte
+		for range rapid.IntRange(0, 4).Draw(t, "tags") {
+			id := rapid.SampledFrom([]schema.ColumnID{1, 2, 3, 100, 127, 128, 300, math.MaxUint32}).Draw(t, "id")
+			key = AppendTag(key, id, make([]byte, rapid.SampledFrom([]int{0, 1, 5, 127, 128, 200}).Draw(t, "size")))
+		}
+		spoiled := rapid.SampledFrom([]byte{0, 1, 2, 0x7f, 0x80, 0x81, 0xff})
+		if len(key) > 0 && rapid.Bool().Draw(t, "is spoiled") {
+			key[rapid.IntRange(0, len(key)-1).Draw(t, "at")] = spoiled.Draw(t, "byte")
+		}
+		if len(key) > 0 && rapid.Bool().Draw(t, "is cut") {
+			key = key[:rapid.IntRange(0, len(key)).Draw(t, "length")]
+		}
+		if got, want := validSeriesKey(key), isValid(key); got != want {
+			t.Fatalf("%x is valid: %v, want %v", key, got, want)
+		}
+	})
 }

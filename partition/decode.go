@@ -138,6 +138,13 @@ func (d *Decoder) check() error {
 func validSeriesKey(key []byte) bool {
 	last := schema.ColumnID(0)
 	for len(key) > 0 {
+		if end := shortTag(key); end > 0 {
+			if schema.ColumnID(key[0]) <= last {
+				return false
+			}
+			last, key = schema.ColumnID(key[0]), key[end:]
+			continue
+		}
 		id, _, rest, ok := nextTag(key)
 		if !ok || id <= last {
 			return false
