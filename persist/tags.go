@@ -33,7 +33,7 @@ type tagColumn struct {
 	rows   int
 	nulls  int
 	values []string         // by index
-	known  map[string]int32 // the index of each value
+	known  map[string]int32 // the index of each value, once some value was not greater than the one before
 	bytes  int              // of the values
 
 	// translation gives the index in values for each index in the dictionary of the
@@ -139,15 +139,31 @@ func (t *tagColumn) translate(dict *array.String, d int) int32 {
 	if dict.IsNull(d) {
 		return nullIndex
 	}
-	v := dict.Value(d)
-	index, ok := t.known[v]
-	if !ok {
-		index = int32(len(t.values))
-		t.values = append(t.values, v)
-		t.known[v] = index
-		t.bytes += len(v)
+	v, n := dict.Value(d), len(t.values)
+	if n > 0 && v == t.values[n-1] {
+		return int32(n - 1)
 	}
-	return index
+	// Of the tag that rows are sorted by first, each value is greater than all before.
+	isGreatest := len(t.known) == 0 && (n == 0 || v > t.values[n-1])
+	if !isGreatest {
+		if index, ok := t.knownValues()[v]; ok {
+			return index
+		}
+		t.known[v] = int32(n)
+	}
+	t.values = append(t.values, v)
+	t.bytes += len(v)
+	return int32(n)
+}
+
+// knownValues returns known, of all values.
+func (t *tagColumn) knownValues() map[string]int32 {
+	if len(t.known) == 0 {
+		for i, v := range t.values {
+			t.known[v] = int32(i)
+		}
+	}
+	return t.known
 }
 
 // step moves last to the value that the next row has.
