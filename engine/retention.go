@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -72,17 +71,17 @@ type retained struct {
 	period   time.Duration
 }
 
-// retainedTables returns the tables that hold something and do not keep it for ever. A period that is
-// not 0 is taken for that of each.
-func (e *Engine) retainedTables(period time.Duration) (all []retained) {
+// retainedTables returns the tables that hold something and do not keep it for ever, by the period that
+// periodOf gives each of them.
+func (e *Engine) retainedTables(periodOf func(*schema.Database, *schema.Table) time.Duration) (all []retained) {
 	for _, d := range e.catalog.Schema().Databases() {
 		if d.Name == InternalDatabase {
 			continue // it has limits of its own
 		}
 		for _, def := range d.Tables() {
-			t, kept := e.tables.find(def.ID), cmp.Or(period, d.RetentionOf(def))
-			if t != nil && kept > 0 {
-				all = append(all, retained{d, def, t, kept})
+			t, period := e.tables.find(def.ID), periodOf(d, def)
+			if t != nil && period > 0 {
+				all = append(all, retained{d, def, t, period})
 			}
 		}
 	}
@@ -97,7 +96,7 @@ type expired struct {
 }
 
 func (e *Engine) expired(now int64) (all []expired) {
-	for _, r := range e.retainedTables(0) {
+	for _, r := range e.retainedTables((*schema.Database).RetentionOf) {
 		floor := floorOf(r.period, now)
 		if files := expiredFiles(r.table.allFiles(), floor); len(files) > 0 {
 			all = append(all, expired{r, files, floor})

@@ -12,7 +12,8 @@ import (
 type ExpiredOptions struct {
 	// Database and Table are the only ones; empty is all.
 	Database, Table string
-	// Period is taken for that of each table, to see what it would do; 0 is what each has.
+	// Period is taken for that of the table, or of databases if no table is given, to see what
+	// it would do; 0 is what each has.
 	Period time.Duration
 }
 
@@ -44,7 +45,7 @@ func (e *Engine) Expired(opts ExpiredOptions) ([]ExpiredTable, error) {
 	}
 	now := e.clock.look()
 	var all []ExpiredTable
-	for _, r := range e.retainedTables(opts.Period) {
+	for _, r := range e.retainedTables(opts.periodOf) {
 		files := r.table.allFiles()
 		isOther := opts.Database != "" && opts.Database != r.database.Name || opts.Table != "" && opts.Table != r.def.Name
 		if len(files) > 0 && !isOther {
@@ -52,6 +53,14 @@ func (e *Engine) Expired(opts ExpiredOptions) ([]ExpiredTable, error) {
 		}
 	}
 	return all, nil
+}
+
+// periodOf is the retention period of a table, with that of the options in its place.
+func (opts *ExpiredOptions) periodOf(d *schema.Database, t *schema.Table) time.Duration {
+	if opts.Period > 0 && (opts.Table != "" || t.Retention == 0) {
+		return opts.Period
+	}
+	return d.RetentionOf(t)
 }
 
 // mustHave makes sure of a database and a table of it; an empty name is none.

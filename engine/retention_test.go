@@ -292,3 +292,39 @@ func (m *retentionModel) check() {
 		}
 	}
 }
+
+// TestExpiredTellsWhatGoes before it goes, and what another period would do.
+func TestExpiredTellsWhatGoes(t *testing.T) {
+	fs, clock := vfs.NewMem(), &handClock{}
+	e := open(t, fs, clock.option)
+	defer closeEngine(t, e)
+	for _, d := range []time.Duration{72 * time.Hour, 48 * time.Hour, time.Hour} {
+		write(t, e, ago("m", d, "f=1"), ago("own", d, "f=1"))
+		flush(t, e)
+	}
+	must(t, e.SetTableRetention("db", "own", 365*24*time.Hour))
+	for _, test := range []struct {
+		opts engine.ExpiredOptions
+		want []string
+	}{
+		{engine.ExpiredOptions{}, []string{"own 365d 0 files, 0 rows"}},
+		{engine.ExpiredOptions{Database: "db", Period: 60 * time.Hour}, []string{"m 60h 1 files, 1 rows", "own 365d 0 files, 0 rows"}},
+		{engine.ExpiredOptions{Database: "db", Table: "own", Period: 24 * time.Hour}, []string{"own 1d 2 files, 2 rows"}},
+	} {
+		all, err := e.Expired(test.opts)
+		must(t, err)
+		var got []string
+		for _, x := range all {
+			got = append(got, fmt.Sprintf("%s %s %d files, %d rows", x.Table, x.PeriodWords(), x.Files, x.Rows))
+			if x.Files > 0 && !x.Oldest.Equal(noon.Add(-72*time.Hour)) {
+				t.Errorf("the oldest row of %s is of %s", x.Table, x.Oldest)
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%+v: %q, want %q", test.opts, got, test.want)
+		}
+	}
+	if _, err := e.Expired(engine.ExpiredOptions{Database: "nobody"}); !isNotFound(err) {
+		t.Errorf("a database that does not exist: %v", err)
+	}
+}

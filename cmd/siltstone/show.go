@@ -98,7 +98,7 @@ type showExpiredCmd struct {
 	formatFlag
 	Database  string `short:"d" name:"db" aliases:"database" help:"Of this database only." placeholder:"NAME"`
 	Table     string `short:"t" help:"Of this table of --db only." placeholder:"NAME"`
-	Retention string `name:"retention-period" help:"What this period would remove, instead of what each table has." placeholder:"DURATION"`
+	Retention string `name:"retention-period" help:"What this period of the table, or of databases without --table, would remove." placeholder:"DURATION"`
 }
 
 // Help is the long text of --help.
