@@ -45,6 +45,7 @@ var actions = []struct {
 	{2, (*actor).writeLong},
 	{8, (*actor).flush},
 	{4, (*actor).compact},
+	{3, (*actor).deleteRows},
 	{3, (*actor).deleteTable},
 	{2, (*actor).deleteDatabase},
 	{2, (*actor).setRetention},
@@ -313,6 +314,69 @@ func (a *actor) deleteTable(e *engine.Engine) error {
 			return nil
 		}
 		return err
+	})
+}
+
+// deleteRows deletes rows of its own, by series, by time or both.
+func (a *actor) deleteRows(e *engine.Engine) error {
+	database := []string{a.database(), sharedDB}[a.rng.IntN(2)]
+	table := a.rng.IntN(2)
+	spec := engine.DeleteSpec{Database: database, Tables: []string{"t0", "t1"}[table : table+1], Time: a.drawTime(), Where: a.drawPredicate()}
+	prefix := database + "/"
+	next := a.history.latest().clone()
+	maps.DeleteFunc(next, func(key string, _ map[string]any) bool {
+		rest, isIn := strings.CutPrefix(key, prefix)
+		return isIn && rest != "" && isDeleted(spec, rest)
+	})
+	return a.define(e, next, func() error {
+		err := e.DeleteRows(context.Background(), spec)
+		var missing *engine.TableNotFoundError
+		if errors.As(err, &missing) || errors.Is(err, engine.ErrDatabaseNotFound) {
+			err = nil
+			if len(next) != len(a.history.effects[len(a.history.effects)-2]) {
+				err = fmt.Errorf("a table with rows does not exist: %+v", spec)
+			}
+		}
+		return err
+	})
+}
+
+// drawTime draws a range of the times that rows have.
+func (a *actor) drawTime() schema.TimeRange {
+	if a.rng.IntN(2) == 0 {
+		return schema.MaxTimeRange
+	}
+	from := int64(a.rng.IntN(4)-1)*day + int64(a.rng.IntN(4))
+	return schema.TimeRange{Min: from, Max: from + int64(a.rng.IntN(3))*day/2 + int64(a.rng.IntN(3))}
+}
+
+// drawPredicate draws a condition that holds for rows of the actor only.
+func (a *actor) drawPredicate() *schema.Predicate {
+	p := &schema.Predicate{Op: schema.And, Args: []*schema.Predicate{{Op: schema.Equal, Tag: "w", Text: fmt.Sprint(a.id)}}}
+	if a.rng.IntN(4) > 0 {
+		op := schema.Equal + schema.PredicateOp(a.rng.IntN(4))
+		c, err := schema.Compare("k", op, fmt.Sprint("k", a.rng.IntN(3)))
+		if err != nil {
+			panic(err)
+		}
+		p.Args = append(p.Args, c)
+	}
+	return p
+}
+
+// isDeleted reports whether a deletion is about a point.
+func isDeleted(spec engine.DeleteSpec, key string) bool {
+	parts := strings.Split(key[:strings.LastIndexByte(key, ' ')], ",")
+	if spec.Tables != nil && !slices.Contains(spec.Tables, parts[0]) || !spec.Time.Contains(timeOf(key)) {
+		return false
+	}
+	return spec.Where.Holds(func(tag string) string {
+		for _, p := range parts[1:] {
+			if name, value, _ := strings.Cut(p, "="); name == tag {
+				return value
+			}
+		}
+		return ""
 	})
 }
 

@@ -118,7 +118,7 @@ func (e *Engine) freezeAll() ([]unit, schema.Seq, *catalog.Picture, error) {
 func (e *Engine) pinAll() (release func()) {
 	var releases []func()
 	for _, t := range e.tables.all() {
-		_, held := t.pinFiles()
+		_, _, held := t.pinFiles()
 		releases = append(releases, func() { e.removeDoomed(t.unpin(held)) })
 	}
 	return sync.OnceFunc(func() {

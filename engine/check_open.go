@@ -94,7 +94,7 @@ func (e *Engine) pinned(id schema.TableID, read func([]*schema.File) error) erro
 	if t == nil {
 		return nil // it was purged
 	}
-	files, held := t.pinFiles()
+	files, _, held := t.pinFiles()
 	err := read(files)
 	e.removeDoomed(t.unpin(held))
 	return err

@@ -134,7 +134,7 @@ func (c *compactor) takeAsked() []CompactOptions {
 func (c *compactor) sweep() {
 	for _, d := range c.e.catalog.Schema().Databases() {
 		for _, def := range d.Tables() {
-			err := c.compactTable(c.ctx, def, c.isCold, func(Compaction) {})
+			err := c.compactTable(c.ctx, def, c.isCold, c.isSettled, func(Compaction) {})
 			if err != nil && c.ctx.Err() == nil {
 				c.e.opts.Logger.Error("compacting a table failed; its files stay as they are, and it is tried again in a minute",
 					"database", d.Name, "table", def.Name, "error", err)
@@ -173,7 +173,9 @@ func (c *compactor) isCold(f *schema.File) bool {
 }
 
 // compactTable merges files of a table until the policy finds nothing more to do.
-func (c *compactor) compactTable(ctx context.Context, def *schema.Table, isCold func(*schema.File) bool, done func(Compaction)) error {
+func (c *compactor) compactTable(
+	ctx context.Context, def *schema.Table, isCold func(*schema.File) bool, maySweep sweepRule, done func(Compaction),
+) error {
 	t := c.e.tables.find(def.ID)
 	if t == nil || c.e.catalog.Schema().DatabaseName(def.Database) == InternalDatabase {
 		return nil // rejected points are trimmed by files
@@ -182,7 +184,7 @@ func (c *compactor) compactTable(ctx context.Context, def *schema.Table, isCold 
 		if err := c.wait(ctx); err != nil {
 			return err
 		}
-		compaction, more, err := c.compactOnce(ctx, t, def, isCold)
+		compaction, more, err := c.compactOnce(ctx, t, def, isCold, maySweep)
 		if !more || err != nil {
 			return err
 		}
@@ -191,20 +193,27 @@ func (c *compactor) compactTable(ctx context.Context, def *schema.Table, isCold 
 }
 
 // compactOnce makes the next merge of a table; more is false if there is none.
-func (c *compactor) compactOnce(ctx context.Context, t *table, def *schema.Table, isCold func(*schema.File) bool) (done Compaction, more bool, err error) {
+func (c *compactor) compactOnce(
+	ctx context.Context, t *table, def *schema.Table, isCold func(*schema.File) bool, maySweep sweepRule,
+) (done Compaction, more bool, err error) {
 	c.merging.Lock()
 	defer c.merging.Unlock()
-	files, held := t.pinFiles()
+	files, tombstones, held := t.pinFiles()
 	defer func() { c.e.removeDoomed(t.unpin(held)) }()
 	now, ok := c.e.catalog.Schema().TableByID(def.ID) // which has the columns of all files
 	if !ok || now.Deleted != nil || c.ctx.Err() != nil {
 		return done, false, c.ctx.Err()
 	}
-	chosen := c.choose(files, isCold)
+	if err := c.exhume(t, now); err != nil {
+		return done, false, err
+	}
+	chosen := c.choose(files, isCold, func(f *schema.File) bool {
+		return maySweep(tombstones) && len(hiding(now, f, tombstones)) > 0
+	})
 	if chosen == nil || !c.hasSpace(chosen) {
 		return done, false, nil
 	}
-	m := &merging{c: c, table: t, def: now, chosen: chosen, begin: c.e.opts.Now()}
+	m := &merging{c: c, table: t, def: now, chosen: chosen, tombstones: tombstones, begin: c.e.opts.Now()}
 	err = m.run(ctx)
 	done = m.summary(err)
 	c.note(&done)
@@ -218,7 +227,7 @@ func (c *compactor) compactOnce(ctx context.Context, t *table, def *schema.Table
 }
 
 // choose asks the policy.
-func (c *compactor) choose(files []*schema.File, isCold func(*schema.File) bool) *compaction {
+func (c *compactor) choose(files []*schema.File, isCold, hasDeleted func(*schema.File) bool) *compaction {
 	c.mu.Lock()
 	refused := make(map[schema.FileID]bool, len(c.mu.refused))
 	for id := range c.mu.refused {
@@ -226,7 +235,7 @@ func (c *compactor) choose(files []*schema.File, isCold func(*schema.File) bool)
 	}
 	c.mu.Unlock()
 	p := policy{
-		isCold: isCold, flushed: c.e.catalog.Position(), refused: refused,
+		isCold: isCold, hasDeleted: hasDeleted, flushed: c.e.catalog.Position(), refused: refused,
 		fits: func(inputs []*schema.File) bool { return c.inputBytes(inputs) <= c.e.persisting.limit/mergeShare },
 	}
 	return p.choose(files)
@@ -327,9 +336,12 @@ type merging struct {
 	def    *schema.Table
 	chosen *compaction
 	files  []*schema.File // that it made
-	begin  time.Time
-	read   int64 // bytes
-	paced  time.Time
+
+	tombstones []*schema.Tombstone // of the table, by Order
+
+	begin time.Time
+	read  int64 // bytes
+	paced time.Time
 }
 
 // run writes the files and commits them in the place of the inputs.
@@ -358,7 +370,7 @@ func (m *merging) run(ctx context.Context) error {
 func (m *merging) write(ctx context.Context) (err error) {
 	spec := persist.MergeSpec{FS: m.c.e.opts.FS, Columns: m.def.Columns, Pace: func(n int64) error { return m.pace(ctx, n) }}
 	for _, f := range m.chosen.inputs {
-		spec.Inputs = append(spec.Inputs, persist.MergeInput{Path: m.c.e.path(filePath(f)), File: f})
+		spec.Inputs = append(spec.Inputs, persist.MergeInput{Path: m.c.e.path(filePath(f)), File: f, Drop: hiding(m.def, f, m.tombstones)})
 	}
 	merger, err := persist.OpenMerge(ctx, spec)
 	if err != nil {
@@ -395,6 +407,9 @@ func (m *merging) writePiece(merger *persist.Merger, within schema.TimeRange) er
 		return err
 	}
 	file.ID, file.Order, file.Database, file.Table, file.Seq = id, origin.Order, m.def.Database, m.def.ID, origin.Seq
+	if n := len(m.tombstones); n > 0 {
+		file.Swept = m.tombstones[n-1].Order
+	}
 	file.DayMin, file.DayMax = schema.DayOf(file.Time.Min), schema.DayOf(file.Time.Max)
 	m.files = append(m.files, &file)
 	return nil
@@ -438,21 +453,22 @@ func (m *merging) commit() error {
 		}
 		ids = append(ids, f.ID)
 	}
-	if err == nil && len(m.files) == 0 {
+	if err == nil && len(m.files) == 0 && len(m.tombstones) == 0 {
 		err = fmt.Errorf("%w: the merge of %d files has no rows", ErrDamaged, len(ids))
 	}
 	if err != nil {
 		return errors.Join(err, e.removeFiles(m.files))
 	}
-	if err := e.catalog.Commit(catalog.Edit{Add: m.files, Remove: ids}); err != nil {
+	needless := m.needless(now)
+	if err := e.catalog.Commit(catalog.Edit{Add: m.files, Remove: ids, Exhume: needless}); err != nil {
 		if errors.Is(err, catalog.ErrFailed) {
-			e.flusher.doubt = &inDoubt{table: m.table, merged: m.chosen.inputs, files: m.files}
+			e.flusher.doubt = &inDoubt{table: m.table, merged: m.chosen.inputs, files: m.files, needless: needless, removed: ids[0]}
 		} else {
 			err = errors.Join(err, e.removeFiles(m.files))
 		}
 		return fmt.Errorf("committing the merge of %d files: %w", len(ids), err)
 	}
-	e.removeDoomed(m.table.replaceFiles(m.chosen.inputs, m.files))
+	e.removeDoomed(m.table.replaceFiles(m.chosen.inputs, m.files, needless))
 	return nil
 }
 
@@ -554,7 +570,7 @@ func (e *Engine) Compact(ctx context.Context, opts CompactOptions) (CompactRepor
 	var report CompactReport
 	var errs []error
 	for _, def := range defs {
-		errs = append(errs, e.compactor.compactTable(ctx, def, func(*schema.File) bool { return true }, func(c Compaction) {
+		errs = append(errs, e.compactor.compactTable(ctx, def, func(*schema.File) bool { return true }, rightNow, func(c Compaction) {
 			if c.Error != "" {
 				return
 			}

@@ -13,7 +13,7 @@ import (
 // A table's files come in all sizes: one for each day and flush, one for many sparse days, or
 // with history that was written in any order. The policy bounds their number, and in the end
 // leaves files that do not overlap in time, because only such are read without merging
-// rows. Two rules, of which the first that applies wins:
+// rows. Three rules, of which the first that applies wins:
 //
 //   - Many similar files. Sizes are levels, each of files four times as large as the one below.
 //     Four neighbours of a level become one file, with smaller ones between them. Neighbours
@@ -23,6 +23,8 @@ import (
 //     files are merged at once, and more often.
 //   - A cold day, to which no file was added for coldAfter, becomes one file, or as many as its
 //     size asks for, with what else overlaps with it.
+//   - A file with rows that were deleted is written again without them, when for some time nothing
+//     more was deleted.
 //
 // What keeps it sound. A merge takes the place of its inputs, with the greatest Order of
 // them, so that no other file may hold rows of one of their points that were written
@@ -64,12 +66,15 @@ type compactionReason string
 const (
 	reasonSimilar compactionReason = "similar files"
 	reasonCold    compactionReason = "cold day"
+	reasonDeleted compactionReason = "deleted rows"
 )
 
 // policy is what a choice depends on besides the files.
 type policy struct {
 	// isCold reports whether a file has been there for some time.
 	isCold func(*schema.File) bool
+	// hasDeleted reports whether a file may have rows that are to be left out of it; nil: none has.
+	hasDeleted func(*schema.File) bool
 	// fits reports whether there is memory for a merge of some files; two always fit.
 	fits func([]*schema.File) bool
 	// flushed is the record up to which the rows of all days are in files.
@@ -81,9 +86,6 @@ type policy struct {
 // choose returns the next merge of a table, nil if there is nothing to do. The files are by
 // Order.
 func (p *policy) choose(files []*schema.File) *compaction {
-	if len(files) < 2 {
-		return nil
-	}
 	x := &choice{policy: p, files: files, rank: make(map[schema.FileID]int, len(files))}
 	for i, f := range files {
 		x.rank[f.ID] = i
@@ -91,7 +93,10 @@ func (p *policy) choose(files []*schema.File) *compaction {
 	if c := x.similar(); c != nil {
 		return c
 	}
-	return x.cold()
+	if c := x.cold(); c != nil {
+		return c
+	}
+	return x.deleted()
 }
 
 // choice is the choice among the files of one table.
@@ -189,6 +194,18 @@ func (x *choice) cold() *compaction {
 	return nil
 }
 
+// deleted applies the third rule.
+func (x *choice) deleted() *compaction {
+	for _, f := range x.files {
+		if x.hasDeleted != nil && x.hasDeleted(f) {
+			if c := x.merge([]*schema.File{f}, reasonDeleted); c != nil {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
 // coldDay merges what lies on a day, if that is worth it.
 func (x *choice) coldDay(on []*schema.File) *compaction {
 	for _, f := range on {
@@ -254,15 +271,15 @@ func (x *choice) merge(files []*schema.File, reason compactionReason) *compactio
 		}
 	}
 	for _, f := range inputs {
-		if !isOne && f.Seq.Max > x.flushed {
+		if !isOne && len(inputs) > 1 && f.Seq.Max > x.flushed {
 			return nil
 		}
 	}
-	if len(inputs) < 2 || total > maxMergeBytes || len(inputs) > maxMergeInputs || len(inputs) > 2 && !x.fits(inputs) {
+	if len(inputs) < 2 && reason != reasonDeleted || len(inputs) > 1 && total > maxMergeBytes || len(inputs) > maxMergeInputs || len(inputs) > 2 && !x.fits(inputs) {
 		return nil
 	}
 	c := &compaction{inputs: inputs, pieces: cutMerge(inputs, total, reason), reason: reason}
-	if len(c.pieces) >= len(inputs) && !overlap(inputs) {
+	if reason != reasonDeleted && len(c.pieces) >= len(inputs) && !overlap(inputs) {
 		return nil // nothing would be gained
 	}
 	return c

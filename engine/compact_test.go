@@ -129,7 +129,7 @@ func TestQueriesKeepTheFilesThatTheyBeganWith(t *testing.T) {
 	for name, v := range map[string]*engine.View{"before": before, "after": after} {
 		got := make(contents)
 		for _, f := range v.Tables[0].Files {
-			readFile(t, got, v.Tables[0].Table, fs, f.Path)
+			readFile(t, got, v.Tables[0].Table, fs, f.Path, f.Hidden)
 		}
 		if d := difference(want, got); d != "" {
 			t.Errorf("the view from %s the compaction: %s", name, d)

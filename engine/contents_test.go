@@ -39,7 +39,7 @@ func read(t testing.TB, e *engine.Engine, fs vfs.FS, database string) contents {
 			if err := persist.Verify(fs, f.Path, f.File); err != nil {
 				t.Fatalf("%s does not verify: %v", f.Path, err)
 			}
-			readFile(t, rows, tv.Table, fs, f.Path)
+			readFile(t, rows, tv.Table, fs, f.Path, f.Hidden)
 		}
 		for _, s := range tv.Buffers {
 			readBuffer(rows, tv.Table, s)
@@ -107,7 +107,7 @@ func fieldValue(f *partition.Field, r int) any {
 	return string(f.Bytes(r))
 }
 
-func readFile(t testing.TB, all contents, table *schema.Table, fs vfs.FS, path string) {
+func readFile(t testing.TB, all contents, table *schema.Table, fs vfs.FS, path string, hidden []*schema.Tombstone) {
 	t.Helper()
 	r, err := persist.Open(fs, path)
 	if err != nil {
@@ -119,13 +119,13 @@ func readFile(t testing.TB, all contents, table *schema.Table, fs vfs.FS, path s
 			t.Fatalf("reading %s: %v", path, err)
 		}
 		for row := range int(record.NumRows()) {
-			readRow(all, table, record, row)
+			readRow(all, table, record, row, hidden)
 		}
 		record.Release()
 	}
 }
 
-func readRow(all contents, table *schema.Table, record arrow.RecordBatch, row int) {
+func readRow(all contents, table *schema.Table, record arrow.RecordBatch, row int, hidden []*schema.Tombstone) {
 	tags, fields := make(map[string]string), make(map[string]any)
 	var ns int64
 	for i, column := range record.Columns() {
@@ -150,6 +150,11 @@ func readRow(all contents, table *schema.Table, record arrow.RecordBatch, row in
 			fields[name] = strings.Clone(c.Value(row))
 		default:
 			panic(fmt.Sprintf("column %s has type %T", name, column))
+		}
+	}
+	for _, d := range hidden {
+		if d.Time.Contains(ns) && d.Where.Holds(func(tag string) string { return tags[tag] }) {
+			return
 		}
 	}
 	all.put(table, tags, ns, fields)

@@ -197,6 +197,13 @@ type inDoubt struct {
 	buffers []*buffer
 	merged  []*schema.File
 	files   []*schema.File
+
+	needless []*schema.Tombstone // go with merged
+	// A deletion of rows: what it changes of tables, and what its commit is known by if it adds
+	// no file.
+	burials []*burial
+	buried  *schema.Tombstone
+	removed schema.FileID
 }
 
 func (e *Engine) reopenCatalog() error {
@@ -275,6 +282,7 @@ func (e *Engine) reconcile() error {
 		}
 		gone := slices.DeleteFunc(slices.Clone(t.allFiles()), func(f *schema.File) bool { return committed[f.ID] })
 		e.removeDoomed(t.doom(gone))
+		t.keepTombstones(e.catalog.Tombstones(t.id))
 	}
 	return nil
 }
@@ -285,10 +293,14 @@ func (e *Engine) resolveDoubt(committed map[schema.FileID]bool) {
 	e.flusher.doubt = nil
 	switch {
 	case doubt == nil:
-	case !committed[doubt.files[0].ID]:
+	case !doubt.isMade(e.catalog, committed):
 		e.removeDoomed(doubt.files)
 	case doubt.merged != nil:
-		e.removeDoomed(doubt.table.replaceFiles(doubt.merged, doubt.files))
+		e.removeDoomed(doubt.table.replaceFiles(doubt.merged, doubt.files, doubt.needless))
+	case doubt.burials != nil:
+		for _, b := range doubt.burials {
+			e.removeDoomed(b.table.bury(b))
+		}
 	default:
 		doubt.table.replace(doubt.buffers, doubt.files)
 	}

@@ -123,6 +123,7 @@ type lastIndex struct {
 		rows      *lastRows              // nil: not known
 		files     []*schema.File         // that are in rows
 		from      int64                  // views that keep rows before it are not to use rows
+		gone      []*schema.Tombstone    // whose rows are not
 		read      map[bufferID]*lastRead // how far buffers are
 		building  chan struct{}          // closed when the one who reads the files is done; nil: nobody does
 		tooLarge  bool                   // until the next start
@@ -204,8 +205,8 @@ func (l *lastIndex) at(t *TableView) (s *partition.Snapshot, wait <-chan struct{
 	if l.mu.tooLarge {
 		return nil, nil, ErrNoNewest
 	}
-	if l.mu.rows != nil && !slices.Equal(l.mu.files, t.files) {
-		if !slices.Equal(t.table.allFiles(), t.files) {
+	if l.mu.rows != nil && !l.isOfLocked(t.files, t.tombstones) {
+		if !slices.Equal(t.table.allFiles(), t.files) || !slices.Equal(t.table.allTombstones(), t.tombstones) {
 			return nil, nil, ErrViewPassed
 		}
 		l.forgetLocked()
@@ -235,6 +236,11 @@ func (l *lastIndex) at(t *TableView) (s *partition.Snapshot, wait <-chan struct{
 	return l.mu.rows.snapshot(schema.PartitionKey{Table: t.Table.ID}), nil, nil
 }
 
+// isOfLocked reports whether the newest rows are those of some files.
+func (l *lastIndex) isOfLocked(files []*schema.File, gone []*schema.Tombstone) bool {
+	return slices.Equal(l.mu.files, files) && slices.Equal(l.mu.gone, gone)
+}
+
 // build reads the files of a view.
 func (l *lastIndex) build(ctx context.Context, t *TableView) (err error) {
 	var rows *lastRows
@@ -245,7 +251,7 @@ func (l *lastIndex) build(ctx context.Context, t *TableView) (err error) {
 		close(l.mu.building)
 		l.mu.building = nil
 		if err == nil {
-			l.mu.rows, l.mu.files, l.mu.read = rows, t.files, make(map[bufferID]*lastRead)
+			l.mu.rows, l.mu.files, l.mu.gone, l.mu.read = rows, t.files, t.tombstones, make(map[bufferID]*lastRead)
 			l.mu.from = math.MinInt64
 		}
 		l.mu.tooLarge = errors.Is(err, errLastTooLarge)
@@ -322,7 +328,7 @@ func (l *lastIndex) bytesLocked() int64 {
 }
 
 func (l *lastIndex) forgetLocked() {
-	l.mu.rows, l.mu.files, l.mu.read = nil, nil, nil
+	l.mu.rows, l.mu.files, l.mu.gone, l.mu.read = nil, nil, nil, nil
 	l.shelf.release(l)
 }
 
@@ -333,12 +339,20 @@ func (l *lastIndex) forget() {
 	l.forgetLocked()
 }
 
+// change calls swap, which changes rows of the table, and gives the newest rows up.
+func (l *lastIndex) change(swap func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forgetLocked()
+	swap()
+}
+
 // keep calls swap, which puts files in the place of the given buffers, or of other files, without
 // changing a row of the table, and keeps the newest rows across that. The buffers are frozen.
 func (l *lastIndex) keep(t *table, buffers []*buffer, swap func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	known := l.mu.rows != nil && slices.Equal(l.mu.files, t.allFiles())
+	known := l.mu.rows != nil && l.isOfLocked(t.allFiles(), t.allTombstones())
 	if known {
 		for _, b := range buffers {
 			s := b.partition.Snapshot()
@@ -348,7 +362,7 @@ func (l *lastIndex) keep(t *table, buffers []*buffer, swap func()) {
 	}
 	swap()
 	if known {
-		l.mu.files = t.allFiles()
+		l.mu.files, l.mu.gone = t.allFiles(), t.allTombstones()
 	}
 }
 

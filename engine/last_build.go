@@ -82,7 +82,7 @@ func (b *lastBuild) find(ctx context.Context, file int) error {
 				if err = cmp.Or(err, context.Cause(ctx)); err != nil {
 					return err
 				}
-				if err := b.findIn(rec, tags, place); err != nil {
+				if err := b.findIn(rec, tags, place, b.files[file].Hidden); err != nil {
 					return err
 				}
 				place.row += int(rec.NumRows())
@@ -92,8 +92,9 @@ func (b *lastBuild) find(ctx context.Context, file int) error {
 	})
 }
 
-// findIn looks at the last row of each series in a record, whose first row is at the place.
-func (b *lastBuild) findIn(rec arrow.RecordBatch, tags []schema.Column, place lastPlace) error {
+// findIn looks at the last row of each series in a record, whose first row is at the place and of
+// which some are hidden.
+func (b *lastBuild) findIn(rec arrow.RecordBatch, tags []schema.Column, place lastPlace, hidden []*schema.Tombstone) error {
 	columns := make([]tagReader, len(tags))
 	for i, c := range tags {
 		var ok bool
@@ -108,18 +109,37 @@ func (b *lastBuild) findIn(rec arrow.RecordBatch, tags []schema.Column, place la
 	first := place.row
 	for begin, rows := 0, int(rec.NumRows()); begin < rows; {
 		last := endOfRun(columns, begin, rows)
-		b.key = b.key[:0]
-		for i := range columns {
-			b.key = columns[i].appendTo(b.key, last)
+		seen := last
+		for seen >= begin && isHidden(columns, tags, seen, int64(times.Value(seen)), hidden) {
+			seen--
 		}
-		place.row = first + last
-		b.offer(b.rows.number(b.key), int64(times.Value(last)), place)
+		if seen >= begin {
+			b.key = b.key[:0]
+			for i := range columns {
+				b.key = columns[i].appendTo(b.key, seen)
+			}
+			place.row = first + seen
+			b.offer(b.rows.number(b.key), int64(times.Value(seen)), place)
+		}
 		begin = last + 1
 	}
 	if b.rows.bytes+int64(len(b.places))*lastPlaceBytes > b.limit {
 		return errLastTooLarge
 	}
 	return nil
+}
+
+// isHidden reports whether a row was deleted.
+func isHidden(columns []tagReader, tags []schema.Column, row int, at int64, hidden []*schema.Tombstone) bool {
+	return slices.ContainsFunc(hidden, func(d *schema.Tombstone) bool {
+		return d.Time.Contains(at) && d.Where.Holds(func(tag string) string {
+			i := slices.IndexFunc(tags, func(c schema.Column) bool { return c.Name == tag })
+			if i < 0 || columns[i].nulls && columns[i].column.IsNull(row) {
+				return ""
+			}
+			return columns[i].values.Value(int(columns[i].indices[row]))
+		})
+	})
 }
 
 // offer notes a row if none that is newer is known.

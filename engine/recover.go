@@ -111,6 +111,7 @@ func (e *Engine) checkFiles() error {
 		t := e.tables.findOrCreate(files[0].Database, id)
 		t.mu.Lock()
 		t.addFilesLocked(files)
+		t.mu.tombstones = slices.Clone(e.catalog.Tombstones(id))
 		t.mu.Unlock()
 	}
 	return nil

@@ -193,6 +193,10 @@ func (t *table) replace(buffers []*buffer, files []*schema.File) {
 func (t *table) swap(buffers []*buffer, files []*schema.File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.swapLocked(buffers, files)
+}
+
+func (t *table) swapLocked(buffers []*buffer, files []*schema.File) {
 	t.mu.buffered = slices.DeleteFunc(slices.Clone(t.mu.buffered), func(b *buffer) bool { return slices.Contains(buffers, b) })
 	t.addFilesLocked(files)
 	for _, b := range buffers {
@@ -220,10 +224,10 @@ func (t *table) pin() (files []*schema.File, tombstones []*schema.Tombstone, sna
 }
 
 // pinFiles is pin without the buffers.
-func (t *table) pinFiles() ([]*schema.File, pinned) {
+func (t *table) pinFiles() ([]*schema.File, []*schema.Tombstone, pinned) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.mu.files, pinned{view: t.newViewLocked()}
+	return t.mu.files, t.mu.tombstones, pinned{view: t.newViewLocked()}
 }
 
 func (t *table) newViewLocked() uint64 {
@@ -314,12 +318,14 @@ func (t *table) doomLocked(files []*schema.File) (unread []*schema.File) {
 	return t.takeDoomedLocked()
 }
 
-// replaceFiles makes files visible in the place of others that hold the same rows, and dooms these.
-func (t *table) replaceFiles(files, by []*schema.File) (unread []*schema.File) {
+// replaceFiles makes files visible in the place of others that show the same rows, and dooms these.
+// Tombstones that no file needs any more go with them.
+func (t *table) replaceFiles(files, by []*schema.File, needless []*schema.Tombstone) (unread []*schema.File) {
 	t.last.keep(t, nil, func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.addFilesLocked(by)
+		t.exhumeLocked(needless)
 		unread = t.doomLocked(files)
 	})
 	return unread

@@ -358,6 +358,9 @@ func (w *foldWorker) around(at int64, allowed []schema.TimeRange) (span schema.T
 
 // columnsOf returns what is known of a file, and remembers it.
 func (q *Querier) columnsOf(t *engine.TableView, f engine.FileRef) (*persist.Columns, error) {
+	if len(f.Hidden) > 0 {
+		return nil, engine.ErrHidden
+	}
 	q.footers.Lock()
 	known, ok := q.footers.files[f.Path]
 	q.footers.Unlock()

@@ -65,6 +65,14 @@ func (p *scanPlan) tag(name string) (schema.Column, bool) {
 	return p.tags[i], true
 }
 
+// tagColumn is a tag's column within the scan.
+func (p *scanPlan) tagColumn(name string) string {
+	if c, ok := p.tag(name); ok {
+		return columnName(c)
+	}
+	return ""
+}
+
 // tombstonesOf returns what hides rows of some of the files, each once.
 func tombstonesOf(files []engine.FileRef) []*schema.Tombstone {
 	var all []*schema.Tombstone
@@ -93,7 +101,7 @@ func (p *scanPlan) hidden(files []engine.FileRef) string {
 			is = append(is, timeCondition(representable([]schema.TimeRange{d.Time})))
 		}
 		if d.Where != nil {
-			is = append(is, p.predicate(d.Where))
+			is = append(is, sqltext.Predicate(d.Where, p.tagColumn))
 		}
 		if len(is) == 0 {
 			is = append(is, "true")
@@ -101,40 +109,4 @@ func (p *scanPlan) hidden(files []engine.FileRef) string {
 		parts = append(parts, "NOT ("+strings.Join(is, " AND ")+")")
 	}
 	return strings.Join(parts, " AND ")
-}
-
-// predicate writes a condition on tags, which is never null.
-func (p *scanPlan) predicate(d *schema.Predicate) string {
-	switch d.Op {
-	case schema.And:
-		return p.operands(d.Args, " AND ", "true")
-	case schema.Or:
-		return p.operands(d.Args, " OR ", "false")
-	}
-	column := "''"
-	if c, ok := p.tag(d.Tag); ok {
-		column = "coalesce(" + columnName(c) + ", '')"
-	}
-	text := sqltext.Literal(d.Text)
-	switch d.Op {
-	case schema.NotEqual:
-		return column + " <> " + text
-	case schema.Match:
-		return "regexp_matches(" + column + ", " + text + ")"
-	case schema.NoMatch:
-		return "NOT regexp_matches(" + column + ", " + text + ")"
-	}
-	return column + " = " + text
-}
-
-// operands joins conditions with brackets around them.
-func (p *scanPlan) operands(args []*schema.Predicate, word, none string) string {
-	if len(args) == 0 {
-		return none
-	}
-	parts := make([]string, len(args))
-	for i, a := range args {
-		parts[i] = p.predicate(a)
-	}
-	return "(" + strings.Join(parts, word) + ")"
 }
