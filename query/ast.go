@@ -113,6 +113,7 @@ func (s *scope) has(name string) bool {
 // checker walks a tree, refuses what is not allowed, and collects the tables.
 type checker struct {
 	tables []tableRef
+	caches []cacheRef
 	work   int
 }
 
@@ -215,13 +216,6 @@ func (c *checker) expression(n node) error {
 	return checkFunction(n, allowedFunctions)
 }
 
-// cacheFunctions are InfluxDB 3's table functions that read caches, which are not needed here, and
-// what to write instead.
-var cacheFunctions = map[string]string{
-	"last_cache":     "SELECT DISTINCT ON (tag) * FROM t ORDER BY tag, time DESC",
-	"distinct_cache": "SELECT DISTINCT tag FROM t",
-}
-
 func checkFunction(n node, allowed map[string]bool) error {
 	name := n.str("function_name")
 	schema, catalog := n.str("schema"), n.str("catalog")
@@ -235,8 +229,8 @@ func (c *checker) structure(n node, kind string, s *scope) error {
 	switch kind {
 	case "TABLE_FUNCTION":
 		f := n.child("function")
-		if instead, ok := cacheFunctions[strings.ToLower(f.str("function_name"))]; ok {
-			return refuse("there is no %s: write %s", f.str("function_name"), instead)
+		if isCache(f) {
+			return c.cache(n, f)
 		}
 		return checkFunction(f, allowedTableFunctions)
 	case "BASE_TABLE":

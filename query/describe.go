@@ -81,6 +81,9 @@ func (q *Querier) describe(ctx context.Context, req Request, open bool) (d *Desc
 	if stmt.prefix != "" {
 		return &Description{Schema: explainSchema(), Exact: true}, true, nil
 	}
+	if err := q.expandCaches(ctx, req.Database, stmt); err != nil {
+		return nil, false, err
+	}
 	used, err := stmt.rewriteWith(rewriter{ctx: ctx, gate: q.gate, database: req.Database, params: req.Params, open: open, now: q.opts.Now()})
 	if err != nil {
 		return nil, false, err

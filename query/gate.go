@@ -100,6 +100,9 @@ type statement struct {
 	query  node   // its only query node
 	tables []tableRef
 
+	// caches are the places in the tree that stand for subqueries until the tags are known.
+	caches []cacheRef
+
 	// describes names a table whose existence a statement about it asserts.
 	describes string
 }
@@ -135,7 +138,7 @@ func (g *gate) parseUpTo(ctx context.Context, maxBytes int, text string) (*state
 	if err := c.value(map[string]any(root), nil, 0); err != nil {
 		return nil, err
 	}
-	return &statement{prefix: prefix, root: root, query: query, tables: c.tables}, nil
+	return &statement{prefix: prefix, root: root, query: query, tables: c.tables, caches: c.caches}, nil
 }
 
 // DuckDB's scanner and parser cannot be interrupted, and need time that grows with the square

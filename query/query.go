@@ -216,6 +216,9 @@ func (j *job) try(req Request) (result *Result, hadCompany bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	if err := q.expandCaches(j.ctx, req.Database, stmt); err != nil {
+		return nil, false, err
+	}
 	used, err := stmt.rewriteWith(rewriter{
 		ctx: j.ctx, gate: q.gate, database: req.Database, params: req.Params, now: q.opts.Now(), compiled: req.compiled,
 	})
