@@ -33,7 +33,7 @@ const (
 	manyBits  = 6
 	singleLen = 64 << 10
 
-	minBits = 3
+	minBits = 2
 	// A part is never fuller than fullest/8: beyond that, looking for what is not there
 	// takes many steps.
 	fullest = 6

@@ -9,7 +9,7 @@ type Texts struct {
 }
 
 const (
-	minBlock = 128
+	minBlock = 32
 	maxBlock = 64 << 10
 )
 
