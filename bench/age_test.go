@@ -17,7 +17,7 @@ func TestDataGrowOldOutsideOfTime(t *testing.T) {
 		t.Fatalf("%d days were reported", len(results))
 	}
 	written, _ := results[1].value("files written by flushes")
-	left, _ := results[1].value("files at its end")
+	left, _ := results[1].value("files at the end")
 	if written != 2*6*9 || left < 9 || left >= written {
 		t.Errorf("flushes wrote %v files of nine tables, and %v are left", written, left)
 	}

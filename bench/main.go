@@ -16,19 +16,20 @@ import (
 type cli struct {
 	settings
 
-	Ingest  ingestCmd  `cmd:"" help:"Load TSBS data in large bodies: rows/s, CPU, memory, bytes."`
-	Ack     ackCmd     `cmd:"" help:"Write single lines, each durable: latency and rate, against the bare disk."`
-	Replay  replayCmd  `cmd:"" help:"Load, kill, start again: the time until the server is ready."`
-	Start   startCmd   `cmd:"" help:"Start on thousands of files: the time until the server is ready."`
-	Query   queryCmd   `cmd:"" help:"Run the TSBS queries: latency and CPU."`
-	Engine  engineCmd  `cmd:"" help:"Load without HTTP, in this process, for profiles."`
-	Mixed   mixedCmd   `cmd:"" help:"Bulk bodies, single lines, queries and flushes at once."`
-	Compact compactCmd `cmd:"" help:"Merge files: time, CPU, memory and what is left."`
-	Age     ageCmd     `cmd:"" help:"Days of flushes and compactions, with a clock that does not wait: files, memory, starts, queries."`
-	Tuning  tuningCmd  `cmd:"" help:"What --gen1-duration and --exec-mem-pool-bytes do under a heavy load."`
-	Docs    docsCmd    `cmd:"" help:"Render the records of bench/results into docs."`
-	Peers   peersCmd   `cmd:"" help:"Give other databases the same work and print ratios."`
-	All     allCmd     `cmd:"" help:"ingest, ack, replay, start, query and mixed with their defaults."`
+	Ingest   ingestCmd   `cmd:"" help:"Load TSBS data in large bodies: rows/s, CPU, memory, bytes."`
+	Ack      ackCmd      `cmd:"" help:"Write single lines, each durable: latency and rate, against the bare disk."`
+	Replay   replayCmd   `cmd:"" help:"Load, kill, start again: the time until the server is ready."`
+	Start    startCmd    `cmd:"" help:"Start on thousands of files: the time until the server is ready."`
+	Query    queryCmd    `cmd:"" help:"Run the TSBS queries: latency and CPU."`
+	Engine   engineCmd   `cmd:"" help:"Load without HTTP, in this process, for profiles."`
+	Mixed    mixedCmd    `cmd:"" help:"Bulk bodies, single lines, queries and flushes at once."`
+	Compact  compactCmd  `cmd:"" help:"Merge files: time, CPU, memory and what is left."`
+	Age      ageCmd      `cmd:"" help:"Days of flushes and compactions, with a clock that does not wait: files, memory, starts, queries."`
+	Backfill backfillCmd `cmd:"" help:"A year of history in order, backwards, in any order and twice: files, bytes, queries."`
+	Tuning   tuningCmd   `cmd:"" help:"What --gen1-duration and --exec-mem-pool-bytes do under a heavy load."`
+	Docs     docsCmd     `cmd:"" help:"Render the records of bench/results into docs."`
+	Peers    peersCmd    `cmd:"" help:"Give other databases the same work and print ratios."`
+	All      allCmd      `cmd:"" help:"ingest, ack, replay, start, query and mixed with their defaults."`
 }
 
 // settings are the flags that all scenarios share.

@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// mixedCmd measures everything at once: bulk bodies, single lines, queries and flushes.
+// mixedCmd measures everything at once: bulk bodies, single lines, queries, flushes and compactions.
 type mixedCmd struct {
 	steadyFlags `embed:""`
 
-	For   time.Duration `json:"for_ns" help:"How long it goes on." default:"30s"`
+	For   time.Duration `json:"for_ns" help:"How long it goes on." default:"1m"`
 	Flush time.Duration `json:"flush_ns" help:"Time from the end of a flush to the next one." default:"4s"`
+	Merge int           `json:"merge" help:"Flushes after which all files are merged." default:"2"`
 }
 
 // Run runs the scenario alone.
@@ -21,8 +24,12 @@ func (c *mixedCmd) scenario() scenario {
 	return scenario{name: "mixed", settings: c, run: c.measure}
 }
 
-// measure starts the flushes itself, so that it knows which acknowledgements fell into one.
+// measure starts flushes and compactions itself, one after the other, so that it knows which acknowledgements
+// fell into one.
 func (c *mixedCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) {
+	if c.Merge < 1 {
+		return nil, fmt.Errorf("--merge %d: a compaction needs a flush", c.Merge)
+	}
 	s, err := b.serveFresh(ctx, neverFlush)
 	if err != nil {
 		return nil, err
@@ -37,7 +44,7 @@ func (c *mixedCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	flushes, err := c.flushBeside(ctx, s, func() error { return load.run(ctx, c.For) })
+	work, err := c.beside(ctx, s, func() error { return load.run(ctx, c.For) })
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +54,7 @@ func (c *mixedCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 	}
 	result := caseResult{Name: "mixed"}
 	load.report(&result, end.since(begin))
-	if err := load.reportFlushes(&result, flushes); err != nil {
+	if err := load.reportBeside(&result, work); err != nil {
 		return nil, err
 	}
 	memory, err := peakMemory(s.pid())
@@ -61,27 +68,35 @@ func (c *mixedCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 	return []caseResult{result}, s.stop()
 }
 
-// flushBeside flushes again and again while do runs.
-func (c *mixedCmd) flushBeside(ctx context.Context, s *server, do func() error) (flushes []period, err error) {
+// background is what a server does besides, with the times at which it did it.
+type background struct{ flushes, compactions []period }
+
+// beside flushes and merges again and again while do runs.
+func (c *mixedCmd) beside(ctx context.Context, s *server, do func() error) (work background, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var flushErr error
-	var flusher sync.WaitGroup
-	flusher.Go(func() {
-		for pause(ctx, c.Flush) == nil {
-			begin := time.Now()
-			if flushErr = s.flush(); flushErr != nil {
-				return
+	var workErr error
+	during := func(periods *[]period, step func() error) {
+		begin := time.Now()
+		if workErr = step(); workErr == nil {
+			*periods = append(*periods, period{begin, time.Now()})
+		}
+	}
+	var worker sync.WaitGroup
+	worker.Go(func() {
+		for i := 1; workErr == nil && pause(ctx, c.Flush) == nil; i++ {
+			during(&work.flushes, s.flush)
+			if workErr == nil && i%c.Merge == 0 {
+				during(&work.compactions, s.compact)
 			}
-			flushes = append(flushes, period{begin, time.Now()})
 		}
 	})
 	err = do()
 	cancel()
-	flusher.Wait()
+	worker.Wait()
 	if err == nil {
-		err = flushErr
+		err = workErr
 	}
-	return flushes, err
+	return work, err
 }
 
 // report adds what every steady load shows.
@@ -99,27 +114,39 @@ func (l *steady) report(result *caseResult, cost spent) {
 	result.add("other CPU s", cost.Other)
 }
 
-// reportFlushes adds how acknowledgements and queries fared in flushes and between them.
-func (l *steady) reportFlushes(result *caseResult, flushes []period) error {
-	inside, outside := split(l.acks, flushes)
-	if len(flushes) == 0 || len(inside) == 0 || len(outside) == 0 {
-		return errNoFlush
-	}
-	var took time.Duration
-	for _, f := range flushes {
-		took += f.end.Sub(f.begin)
-	}
-	result.add("flushes", float64(len(flushes)))
-	result.add("mean flush s", took.Seconds()/float64(len(flushes)))
-	result.add("ack p50 ms between flushes", percentile(outside, 0.5))
-	result.add("ack p50 ms during a flush", percentile(inside, 0.5))
-	result.add("ack p99 ms between flushes", percentile(outside, 0.99))
-	result.add("ack p99 ms during a flush", percentile(inside, 0.99))
-	result.add("ack p99 during / between", percentile(inside, 0.99)/percentile(outside, 0.99))
+// reportBeside adds how acknowledgements and queries fared in flushes, in compactions and in neither.
+func (l *steady) reportBeside(result *caseResult, work background) error {
+	both := slices.Concat(work.flushes, work.compactions)
+	_, calm := split(l.acks, both)
+	result.add("ack p50 ms in neither", percentile(calm, 0.5))
+	result.add("ack p99 ms in neither", percentile(calm, 0.99))
 	for i, kind := range steadyKinds {
-		inside, outside := split(l.queries[i], flushes)
-		result.add("query of "+kind.name+", p50 ms between flushes", percentile(outside, 0.5))
-		result.add("query of "+kind.name+", p50 ms during a flush", percentile(inside, 0.5))
+		_, calm := split(l.queries[i], both)
+		result.add("query of "+kind.name+", p50 ms in neither", percentile(calm, 0.5))
+		result.add("query of "+kind.name+", p99 ms in neither", percentile(calm, 0.99))
+	}
+	for _, w := range []struct {
+		name    string
+		periods []period
+	}{{"flush", work.flushes}, {"compaction", work.compactions}} {
+		inside, _ := split(l.acks, w.periods)
+		if len(inside) == 0 || len(calm) == 0 {
+			return fmt.Errorf("no %s was measured; let the run take longer", w.name)
+		}
+		var took time.Duration
+		for _, p := range w.periods {
+			took += p.end.Sub(p.begin)
+		}
+		result.add(w.name+"s", float64(len(w.periods)))
+		result.add("mean "+w.name+" s", took.Seconds()/float64(len(w.periods)))
+		result.add("ack p50 ms during a "+w.name, percentile(inside, 0.5))
+		result.add("ack p99 ms during a "+w.name, percentile(inside, 0.99))
+		result.add("ack p99 during a "+w.name+" / in neither", percentile(inside, 0.99)/percentile(calm, 0.99))
+		for i, kind := range steadyKinds {
+			inside, _ := split(l.queries[i], w.periods)
+			result.add("query of "+kind.name+", p50 ms during a "+w.name, percentile(inside, 0.5))
+			result.add("query of "+kind.name+", p99 ms during a "+w.name, percentile(inside, 0.99))
+		}
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -268,6 +267,3 @@ func (s *server) expectSteadyRows(l *steady) error {
 	}
 	return nil
 }
-
-// errNoFlush occurs when a run ends before there was anything to compare with.
-var errNoFlush = errors.New("no flush ran; let the run take longer")

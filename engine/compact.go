@@ -33,6 +33,8 @@ import (
 const (
 	// coldAfter is how long no file may be added to a day that is written as a whole.
 	coldAfter = time.Hour
+	// oldAfter is how long a small file may overlap with one that is much larger.
+	oldAfter = 24 * time.Hour
 	// compactInterval is how often the compactor looks, if no flush tells it to.
 	compactInterval = time.Minute
 	// compactPause is how long it waits before it looks again whether it may go on.
@@ -83,7 +85,7 @@ func (c *compactor) kick() { send(c.kicked) }
 
 func (c *compactor) start() {
 	c.begin = c.e.opts.Elapsed()
-	c.mark(c.begin - coldAfter)
+	c.mark(c.begin - oldAfter)
 	c.stopped.Add(1)
 	go c.run()
 }
@@ -134,7 +136,7 @@ func (c *compactor) takeAsked() []CompactOptions {
 func (c *compactor) sweep() {
 	for _, d := range c.e.catalog.Schema().Databases() {
 		for _, def := range d.Tables() {
-			err := c.compactTable(c.ctx, def, c.isCold, c.isSettled, func(Compaction) {})
+			err := c.compactTable(c.ctx, def, c.rests, c.isSettled, func(Compaction) {})
 			if err != nil && c.ctx.Err() == nil {
 				c.e.opts.Logger.Error("compacting a table failed; its files stay as they are, and it is tried again in a minute",
 					"database", d.Name, "table", def.Name, "error", err)
@@ -155,26 +157,38 @@ func (c *compactor) mark(at time.Duration) {
 		return
 	}
 	c.mu.marks = append(c.mu.marks, coldMark{at, order})
-	for len(c.mu.marks) > 1 && at-c.mu.marks[1].at >= coldAfter {
+	for len(c.mu.marks) > 1 && at-c.mu.marks[1].at >= oldAfter {
 		c.mu.marks = c.mu.marks[1:]
 	}
 }
 
-// isCold reports whether a file has been there for coldAfter. Nobody knows that of those that
+// resting tells how long files have been there.
+type resting func(f *schema.File, d time.Duration) bool
+
+// forEver is what is said to one who does not want to wait.
+func forEver(*schema.File, time.Duration) bool { return true }
+
+// rests reports whether a file has been there for some time, oldAfter at most. Nobody knows that of those that
 // were there at the start: those of today are taken for young.
-func (c *compactor) isCold(f *schema.File) bool {
+func (c *compactor) rests(f *schema.File, d time.Duration) bool {
 	now := c.e.opts.Elapsed()
-	if now-c.begin < coldAfter && f.DayMax >= schema.DayOf(c.e.opts.Now().UnixNano()) {
+	if now-c.begin < d && f.DayMax >= schema.DayOf(c.e.opts.Now().UnixNano()) {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.mu.marks) > 0 && now-c.mu.marks[0].at >= coldAfter && f.Order <= c.mu.marks[0].order
+	n, _ := slices.BinarySearchFunc(c.mu.marks, now-d, func(m coldMark, at time.Duration) int {
+		if m.at <= at {
+			return -1
+		}
+		return 1
+	})
+	return n > 0 && f.Order <= c.mu.marks[n-1].order
 }
 
 // compactTable merges files of a table until the policy finds nothing more to do.
 func (c *compactor) compactTable(
-	ctx context.Context, def *schema.Table, isCold func(*schema.File) bool, maySweep sweepRule, done func(Compaction),
+	ctx context.Context, def *schema.Table, rests resting, maySweep sweepRule, done func(Compaction),
 ) error {
 	t := c.e.tables.find(def.ID)
 	if t == nil || c.e.catalog.Schema().DatabaseName(def.Database) == InternalDatabase {
@@ -184,7 +198,7 @@ func (c *compactor) compactTable(
 		if err := c.wait(ctx); err != nil {
 			return err
 		}
-		compaction, more, err := c.compactOnce(ctx, t, def, isCold, maySweep)
+		compaction, more, err := c.compactOnce(ctx, t, def, rests, maySweep)
 		if !more || err != nil {
 			return err
 		}
@@ -194,7 +208,7 @@ func (c *compactor) compactTable(
 
 // compactOnce makes the next merge of a table; more is false if there is none.
 func (c *compactor) compactOnce(
-	ctx context.Context, t *table, def *schema.Table, isCold func(*schema.File) bool, maySweep sweepRule,
+	ctx context.Context, t *table, def *schema.Table, rests resting, maySweep sweepRule,
 ) (done Compaction, more bool, err error) {
 	c.merging.Lock()
 	defer c.merging.Unlock()
@@ -207,7 +221,7 @@ func (c *compactor) compactOnce(
 	if err := c.exhume(t, now); err != nil {
 		return done, false, err
 	}
-	chosen := c.choose(files, isCold, func(f *schema.File) bool {
+	chosen := c.choose(files, rests, func(f *schema.File) bool {
 		return maySweep(tombstones) && len(hiding(now, f, tombstones)) > 0
 	})
 	if chosen == nil || !c.hasSpace(chosen) {
@@ -227,7 +241,7 @@ func (c *compactor) compactOnce(
 }
 
 // choose asks the policy.
-func (c *compactor) choose(files []*schema.File, isCold, hasDeleted func(*schema.File) bool) *compaction {
+func (c *compactor) choose(files []*schema.File, rests resting, hasDeleted func(*schema.File) bool) *compaction {
 	c.mu.Lock()
 	refused := make(map[schema.FileID]bool, len(c.mu.refused))
 	for id := range c.mu.refused {
@@ -235,7 +249,7 @@ func (c *compactor) choose(files []*schema.File, isCold, hasDeleted func(*schema
 	}
 	c.mu.Unlock()
 	p := policy{
-		isCold: isCold, hasDeleted: hasDeleted, flushed: c.e.catalog.Position(), refused: refused,
+		rests: rests, hasDeleted: hasDeleted, flushed: c.e.catalog.Position(), refused: refused,
 		fits: func(inputs []*schema.File) bool { return c.inputBytes(inputs) <= c.e.persisting.limit/mergeShare },
 	}
 	return p.choose(files)
@@ -570,7 +584,7 @@ func (e *Engine) Compact(ctx context.Context, opts CompactOptions) (CompactRepor
 	var report CompactReport
 	var errs []error
 	for _, def := range defs {
-		errs = append(errs, e.compactor.compactTable(ctx, def, func(*schema.File) bool { return true }, rightNow, func(c Compaction) {
+		errs = append(errs, e.compactor.compactTable(ctx, def, forEver, rightNow, func(c Compaction) {
 			if c.Error != "" {
 				return
 			}

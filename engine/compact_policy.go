@@ -22,7 +22,8 @@ import (
 //     level, and no more than three files of a level stay. Where memory does not allow it, fewer
 //     files are merged at once, and more often.
 //   - A cold day, to which no file was added for coldAfter, becomes one file, or as many as its
-//     size asks for, with what else overlaps with it.
+//     size asks for, with what else overlaps with it. A few late rows do not make a large file be
+//     written again before they have waited for oldAfter.
 //   - A file with rows that were deleted is written again without them, when for some time nothing
 //     more was deleted.
 //
@@ -40,11 +41,15 @@ const (
 	// levelBytes is the size of the files of the lowest level, which are all written again for each few
 	// that come. A gen1 file of a quiet table is hardly larger.
 	levelBytes = 16 << 10
+	// wideBytes is the size below which files of several days are as large as it.
+	wideBytes = 1 << 20
 	// sparseBytes is the size up to which files of different days are joined.
 	sparseBytes = 8 << 20
 	// targetBytes is the size beyond which a file is cut at days or, within one, at times.
 	// Files of half of it are left alone unless they overlap.
 	targetBytes = 256 << 20
+	// lateFactor is how much larger a file may be than all that it is merged with soon.
+	lateFactor = 8
 	// maxMergeBytes bounds a merge. Files that overlap with more stay as they are.
 	maxMergeBytes = 8 * targetBytes
 	// maxMergeInputs bounds it too: each input takes memory. Memory may allow fewer.
@@ -71,8 +76,8 @@ const (
 
 // policy is what a choice depends on besides the files.
 type policy struct {
-	// isCold reports whether a file has been there for some time.
-	isCold func(*schema.File) bool
+	// rests reports whether a file has been there for some time.
+	rests resting
 	// hasDeleted reports whether a file may have rows that are to be left out of it; nil: none has.
 	hasDeleted func(*schema.File) bool
 	// fits reports whether there is memory for a merge of some files; two always fit.
@@ -106,8 +111,16 @@ type choice struct {
 	rank  map[schema.FileID]int
 }
 
-// levelOf returns the level of a size.
-func levelOf(n uint64) int { return bits.Len64(n/levelBytes) / 2 }
+// levelOf returns the level of a file. Small ones of several days are one level: each lies in the way of
+// many others.
+func levelOf(f *schema.File) int {
+	if f.DayMin != f.DayMax && f.Bytes < wideBytes {
+		return bits.Len64(wideBytes/levelBytes) / 2
+	}
+	return levelOfSize(f.Bytes)
+}
+
+func levelOfSize(n uint64) int { return bits.Len64(n/levelBytes) / 2 }
 
 func isSparse(f *schema.File) bool { return f.Bytes <= sparseBytes }
 
@@ -140,7 +153,9 @@ func (x *choice) similar() *compaction {
 			return c
 		}
 	}
-	if c := x.similarOf(sorted, func(a, b *schema.File) bool { return isSparse(a) && isSparse(b) }); c != nil {
+	// History that is being written would get between days that are joined at once.
+	joins := func(f *schema.File) bool { return isSparse(f) && x.isCold(f) }
+	if c := x.similarOf(sorted, func(a, b *schema.File) bool { return joins(a) && joins(b) }); c != nil {
 		return c
 	}
 	return x.similarOf(wide, func(a, b *schema.File) bool { return a.Time.Overlaps(b.Time) })
@@ -153,10 +168,10 @@ func (x *choice) similarOf(list []*schema.File, areNeighbours func(a, b *schema.
 	if len(list) < compactFanout {
 		return nil
 	}
-	for level := range levelOf(targetBytes/2) + 1 {
+	for level := range levelOfSize(targetBytes/2) + 1 {
 		begin, exact := 0, 0
 		for i := 0; i <= len(list); i++ {
-			ends := i == len(list) || list[i].Bytes >= targetBytes/2 || levelOf(list[i].Bytes) > level
+			ends := i == len(list) || list[i].Bytes >= targetBytes/2 || levelOf(list[i]) > level
 			if ends || i > begin && !areNeighbours(list[i-1], list[i]) || i-begin == maxMergeInputs {
 				if exact >= compactFanout {
 					if c := x.mergeSome(list[begin:i], reasonSimilar); c != nil {
@@ -169,7 +184,7 @@ func (x *choice) similarOf(list []*schema.File, areNeighbours func(a, b *schema.
 					continue
 				}
 			}
-			if levelOf(list[i].Bytes) == level {
+			if levelOf(list[i]) == level {
 				exact++
 			}
 		}
@@ -208,12 +223,18 @@ func (x *choice) deleted() *compaction {
 
 // coldDay merges what lies on a day, if that is worth it.
 func (x *choice) coldDay(on []*schema.File) *compaction {
+	areOld, largest := true, uint64(0)
 	for _, f := range on {
 		if !x.isCold(f) {
 			return nil
 		}
+		areOld = areOld && x.rests(f, oldAfter)
+		largest = max(largest, f.Bytes)
 	}
 	if len(on) < 2 || sizeOf(on) > targetBytes && !overlap(on) {
+		return nil
+	}
+	if !areOld && largest > (sizeOf(on)-largest)*lateFactor {
 		return nil
 	}
 	return x.mergeSome(on, reasonCold)
@@ -239,6 +260,8 @@ func (x *choice) mergeSome(files []*schema.File, reason compactionReason) *compa
 	}
 	return nil
 }
+
+func (p *policy) isCold(f *schema.File) bool { return p.rests(f, coldAfter) }
 
 func sizeOf(files []*schema.File) (bytes uint64) {
 	for _, f := range files {

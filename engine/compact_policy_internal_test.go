@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -16,31 +17,49 @@ type aged struct {
 	files           []*schema.File // by Order
 	written, merged uint64         // bytes
 	most            int
-	oldest          uint64 // Order of the newest file that is cold
 }
 
 const agedFlush = 10 * time.Minute
 
-// flush adds a file of some bytes and does what the policy wants. A merge is as large as its inputs.
+// newAged returns a table whose files have an Order for each perFlush of them that come in one flush.
+func newAged(perFlush int, fits func([]*schema.File) bool) *aged {
+	a := &aged{}
+	a.fits = fits
+	a.rests = func(f *schema.File, d time.Duration) bool {
+		return int(f.Order) <= int(a.flushed)-int(d/agedFlush)*perFlush
+	}
+	return a
+}
+
+// flush adds a file of the ten minutes that have just passed.
 func (a *aged) flush(t *testing.T, n int, bytes uint64) {
 	from := int64(n) * int64(agedFlush)
+	a.add(t, n, bytes, schema.TimeRange{Min: from, Max: from + int64(agedFlush) - 1})
+}
+
+// add adds a file of some bytes and does what the policy wants. A merge is as large as its inputs.
+func (a *aged) add(t *testing.T, n int, bytes uint64, within schema.TimeRange) {
 	f := &schema.File{
-		ID: schema.FileID(a.written + a.merged), Order: uint64(n + 1), Rows: bytes, Bytes: bytes,
-		Time: schema.TimeRange{Min: from, Max: from + int64(agedFlush) - 1}, Seq: schema.SeqRange{Min: schema.Seq(n + 1), Max: schema.Seq(n + 1)},
-		DayMin: schema.DayOf(from), DayMax: schema.DayOf(from),
+		ID: schema.FileID(a.written + a.merged), Order: uint64(n + 1), Rows: bytes, Bytes: bytes, Time: within,
+		Seq:    schema.SeqRange{Min: schema.Seq(n + 1), Max: schema.Seq(n + 1)},
+		DayMin: schema.DayOf(within.Min), DayMax: schema.DayOf(within.Max),
 	}
 	a.written += bytes
 	a.files = append(a.files, f)
 	a.most = max(a.most, len(a.files))
 	a.flushed = schema.Seq(n + 1)
-	a.oldest = uint64(max(n+1-int(coldAfter/agedFlush), 0))
-	for {
+	a.compact(t)
+}
+
+func (a *aged) compact(t *testing.T) {
+	for range 10_000 {
 		c := a.choose(a.files)
 		if c == nil {
 			return
 		}
 		a.replace(t, c)
 	}
+	t.Fatal("there is no end of merging")
 }
 
 // replace puts files of even sizes in the place of the inputs.
@@ -80,9 +99,7 @@ func TestFilesStayFewAndAreNotRewrittenForEver(t *testing.T) {
 	for _, size := range []uint64{2 << 10, 20 << 10, 200 << 10, 2 << 20, 20 << 20} {
 		for _, inputs := range []int{maxMergeInputs, 5, 2} {
 			t.Run(fmt.Sprintf("%d bytes, %d inputs", size, inputs), func(t *testing.T) {
-				a := &aged{}
-				a.isCold = func(f *schema.File) bool { return f.Order <= a.oldest }
-				a.fits = func(files []*schema.File) bool { return len(files) <= inputs }
+				a := newAged(1, func(files []*schema.File) bool { return len(files) <= inputs })
 				for n := range days * perDay {
 					a.flush(t, n, size+uint64(n)%7*size/10)
 				}
@@ -96,5 +113,38 @@ func TestFilesStayFewAndAreNotRewrittenForEver(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestHistoryInAnyOrderEndsInOrder: days that are written in any order, and twice, do not overlap in the end, and are
+// never many files.
+func TestHistoryInAnyOrderEndsInOrder(t *testing.T) {
+	for _, size := range []uint64{20 << 10, 2 << 20, 20 << 20} {
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			const flushes, perFlush = 240, 3
+			rng := rand.New(rand.NewPCG(size, 1))
+			a := newAged(perFlush, func([]*schema.File) bool { return true })
+			days := slices.Concat(rng.Perm(flushes*perFlush/2), rng.Perm(flushes*perFlush/2)) // each twice
+			n := 0
+			for part := range slices.Chunk(days, perFlush) {
+				for _, d := range slices.Sorted(slices.Values(part)) {
+					a.add(t, n, size, schema.TimeRange{Min: int64(d) * schema.NanosPerDay, Max: int64(d+1)*schema.NanosPerDay - 1})
+					n++
+				}
+			}
+			a.rests = forEver
+			a.compact(t)
+			again := float64(a.merged) / float64(a.written)
+			t.Logf("at most %d files, %d at the end; written again %.1f times", a.most, len(a.files), again)
+			if overlap(a.files) && len(a.files) > 1 {
+				t.Errorf("%d files overlap", len(a.files))
+			}
+			if days := flushes * perFlush / 2; a.most > days {
+				t.Errorf("there were %d files of %d days", a.most, days)
+			}
+			if again > 16 {
+				t.Errorf("a byte was written again %.1f times", again)
+			}
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -234,11 +235,15 @@ func TestCompactionNamesWhatIsMissing(t *testing.T) {
 }
 
 // TestFilesStayFewInTheBackground writes a month of history backwards, in any order and twice,
-// a flush after each request, with the background compaction on: it ends with few files, and
+// a flush after each request and ten minutes, with the background compaction on: it ends with few files, and
 // at no time are there many.
 func TestFilesStayFewInTheBackground(t *testing.T) {
 	fs := vfs.NewMem()
-	e := open(t, fs, func(o *engine.Options) { o.Compaction = true })
+	var passed atomic.Int64
+	e := open(t, fs, func(o *engine.Options) {
+		o.Compaction = true
+		o.Elapsed = func() time.Duration { return time.Duration(passed.Load()) }
+	})
 	rng := rand.New(rand.NewPCG(*seedFlag, 5))
 	want := make(contents)
 	most := 0
@@ -251,7 +256,8 @@ func TestFilesStayFewInTheBackground(t *testing.T) {
 		want.merge(fmt.Sprintf("m,k=a %d", at), map[string]any{"f": int64(i)})
 		want.merge(fmt.Sprintf("m,k=b %d", at/day*day), map[string]any{"f": int64(-i)})
 		flush(t, e)
-		if i%20 == 19 { // as if time had passed
+		passed.Add(int64(10 * time.Minute))
+		if i%20 == 19 {
 			e.CompactDue()
 			most = max(most, e.Stats().Files)
 		}

@@ -144,11 +144,17 @@ type unit struct {
 	first, last schema.Day
 	rows        int
 	bytes       int64
+	isSparse    bool // every day has few rows
 }
 
 // unitRows ends a unit: a file of a million rows is large enough to be read
 // efficiently, and small enough to be rewritten.
 const unitRows = 1 << 20
+
+// sparseDayRows is up to how many rows a day shares a file with another one that does not follow it. A file
+// lies in the way of all that its range of time covers: of history that comes in any order
+// one file would overlap with all others.
+const sparseDayRows = 2048
 
 // plan cuts everything that is buffered into units.
 func (e *Engine) plan() []unit {
@@ -163,16 +169,26 @@ func planTable(t *table) []unit {
 	var units []unit
 	for _, d := range t.days() {
 		n := len(units)
-		if n == 0 || units[n-1].last != d.day && units[n-1].rows+d.rows > unitRows {
-			units = append(units, unit{table: t, first: d.day})
+		isSparse := d.rows <= sparseDayRows
+		if n == 0 || !units[n-1].takes(d.day, d.rows, isSparse) {
+			units = append(units, unit{table: t, first: d.day, isSparse: true})
 			n++
 		}
 		u := &units[n-1]
 		u.last = d.day
+		u.isSparse = u.isSparse && isSparse
 		u.rows += d.rows
 		u.bytes += d.bytes
 	}
 	return units
+}
+
+// takes reports whether a later day, or another buffer of the last one, goes into the unit.
+func (u *unit) takes(day schema.Day, rows int, isSparse bool) bool {
+	if u.last == day {
+		return true
+	}
+	return u.rows+rows <= unitRows && (u.last+1 == day || u.isSparse && isSparse)
 }
 
 // largest keeps the units that must go to bring memory to half of where pressure begins.
