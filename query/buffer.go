@@ -42,6 +42,7 @@ type bufferSource struct {
 	pieces    []rowRun // at most vectorRows rows each
 	rows      int
 	threads   int
+	merged    *mergedRows // instead of pieces, or nil
 
 	mu struct {
 		sync.Mutex
@@ -57,6 +58,16 @@ func (g *bufferRegistry) register(rows []rowRun, columns []schema.Column, withOr
 		s.rows += run.count
 		s.pieces = appendPieces(s.pieces, run)
 	}
+	return g.add(s), s
+}
+
+// registerMerged makes rows available that are merged while they are scanned.
+func (g *bufferRegistry) registerMerged(rows *mergedRows, columns []schema.Column) (handle string, s *bufferSource) {
+	s = &bufferSource{columns: columns, threads: g.threads, merged: rows, rows: rows.m.rows()}
+	return g.add(s), s
+}
+
+func (g *bufferRegistry) add(s *bufferSource) (handle string) {
 	handle = rand.Text()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -64,7 +75,7 @@ func (g *bufferRegistry) register(rows []rowRun, columns []schema.Column, withOr
 		g.mu.sources = make(map[string]*bufferSource)
 	}
 	g.mu.sources[handle] = s
-	return handle, s
+	return handle
 }
 
 // release forgets a handle. No scan of it may be running.
@@ -76,6 +87,9 @@ func (g *bufferRegistry) release(handle string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.pinner.Unpin()
+	if s.merged != nil {
+		s.merged.m.close()
+	}
 }
 
 func (g *bufferRegistry) find(handle string) (*bufferSource, bool) {
@@ -161,7 +175,8 @@ func duckType(c schema.Column) mapping.Type {
 type bufferScan struct {
 	source *bufferSource
 	next   atomic.Int64
-	fills  []fill // by projected column
+	merged mergedScan // where the source has merged rows
+	fills  []fill     // by projected column
 }
 
 // fill writes one column of a piece into a vector.
@@ -171,10 +186,12 @@ var errNoColumn = errors.New("projected column does not exist")
 
 // newScan prepares a scan of some columns, each given by its index as bound.
 func (s *bufferSource) newScan(projection []uint64) (*bufferScan, error) {
-	scan := &bufferScan{source: s}
+	scan := &bufferScan{source: s, merged: mergedScan{rows: s.merged}}
 	for _, index := range projection {
 		var f fill
 		switch {
+		case index < uint64(len(s.columns)) && s.merged != nil:
+			f = s.mergedFill(s.columns[index], scan)
 		case index < uint64(len(s.columns)):
 			f = s.columnFill(s.columns[index])
 		case s.withOrder && index == uint64(len(s.columns)):
@@ -214,18 +231,45 @@ func (s *bufferSource) columnFill(c schema.Column) fill {
 	return func(vec mapping.Vector, piece *rowRun) { fillField(vec, piece, fields[piece.chunk]) }
 }
 
+// mergedFill is columnFill for merged rows, whose chunks are still to be made.
+func (s *bufferSource) mergedFill(c schema.Column, scan *bufferScan) fill {
+	switch {
+	case c.ID == 0:
+		return fillTime
+	case c.Type == schema.Tag:
+		return s.newTagStrings(s.merged.snapshot, c.ID).fill
+	}
+	scan.merged.fields = append(scan.merged.fields, c)
+	return func(vec mapping.Vector, piece *rowRun) { fillField(vec, piece, fieldData{field: piece.field(c.ID)}) }
+}
+
 // next fills a chunk of DuckDB's with the next piece; a chunk without rows ends the scan.
 func (scan *bufferScan) fill(output mapping.DataChunk) {
-	i := int(scan.next.Add(1)) - 1
-	if i >= len(scan.source.pieces) {
+	piece := scan.take()
+	if piece == nil {
 		mapping.DataChunkSetSize(output, 0)
 		return
 	}
-	piece := &scan.source.pieces[i]
 	for k, f := range scan.fills {
 		f(mapping.DataChunkGetVector(output, mapping.IdxT(k)), piece)
 	}
 	mapping.DataChunkSetSize(output, mapping.IdxT(piece.count))
+}
+
+// take returns the next piece, nil at the end.
+func (scan *bufferScan) take() *rowRun {
+	if scan.source.merged != nil {
+		piece, err := scan.merged.take()
+		if err != nil {
+			panic(err) // which the callback hands on
+		}
+		return piece
+	}
+	i := int(scan.next.Add(1)) - 1
+	if i >= len(scan.source.pieces) {
+		return nil
+	}
+	return &scan.source.pieces[i]
 }
 
 // piecesPerThread is what is worth a thread of its own: to wake one takes as long as some pieces.
@@ -233,5 +277,8 @@ const piecesPerThread = 8
 
 // threadCount is how many threads may work on the scan.
 func (scan *bufferScan) threadCount() int {
+	if m := scan.source.merged; m != nil {
+		return max(1, min(scan.source.threads, len(m.m.units)))
+	}
 	return max(1, min(scan.source.threads, len(scan.source.pieces)/piecesPerThread))
 }

@@ -47,7 +47,7 @@ func (r *running) openMerging(f *fold, p *scanPlan, t *engine.TableView) (m *mer
 // unit folds a unit.
 func (w *foldWorker) unit(item *foldItem) error {
 	if w.merged.merger.m != item.merging {
-		w.merged.merger = unitMerger{m: item.merging, binned: w.fold.bin != nil}
+		w.merged.merger = unitMerger{m: item.merging, timed: w.fold.bin != nil}
 		w.merged.sets = make([]int32, len(item.merging.series))
 	}
 	if err := w.foldUnit(item); err != nil {

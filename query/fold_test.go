@@ -29,7 +29,7 @@ func foldStores(t testing.TB, change func(folding *Options)) (e *engine.Engine, 
 		t.Cleanup(func() { _ = q.Close() })
 		return q
 	}
-	return e, open(change), open(func(o *Options) { o.noFold = true })
+	return e, open(change), open(func(o *Options) { o.noFold, o.noMerge = true, true })
 }
 
 // writeFoldRows writes rows of some hosts, from a random time on, with nulls, repeated points and

@@ -23,6 +23,8 @@ type mergeSource interface {
 	repeats() bool
 	// readNumbers reads rows of a column, which the source has, or of the times, whose id is 0.
 	readNumbers(group int, id schema.ColumnID, rows []persist.Rows, dst *persist.Numbers) error
+	// checkNumbers makes sure that readNumbers can read all of a column.
+	checkNumbers(id schema.ColumnID) error
 	close()
 }
 
@@ -38,6 +40,8 @@ func (f fileSource) close()                               { _ = f.Close() } // i
 func (f fileSource) readNumbers(group int, id schema.ColumnID, rows []persist.Rows, dst *persist.Numbers) error {
 	return f.ReadNumbers(group, id, rows, dst)
 }
+
+func (f fileSource) checkNumbers(id schema.ColumnID) error { return f.CheckNumbers(id) }
 
 func (f fileSource) eachSeries(group int, visit func([]uint32, persist.Rows) bool) {
 	f.Series(group)(visit)
@@ -135,10 +139,11 @@ func (s *sortedRows) tagValues() []persist.FinderTag {
 	return tags
 }
 
-func (s *sortedRows) groups() int                    { return 1 }
-func (s *sortedRows) groupTime(int) schema.TimeRange { return s.time }
-func (s *sortedRows) repeats() bool                  { return true }
-func (s *sortedRows) close()                         {}
+func (s *sortedRows) groups() int                        { return 1 }
+func (s *sortedRows) groupTime(int) schema.TimeRange     { return s.time }
+func (s *sortedRows) repeats() bool                      { return true }
+func (s *sortedRows) close()                             {}
+func (s *sortedRows) checkNumbers(schema.ColumnID) error { return nil }
 
 func (s *sortedRows) eachSeries(_ int, visit func([]uint32, persist.Rows) bool) {
 	snapshot := s.runs[0].snapshot
@@ -193,6 +198,8 @@ func (s *sortedRows) readNumbers(_ int, id schema.ColumnID, rows []persist.Rows,
 				dst.Floats = append(dst.Floats, f.Float64[row.row])
 			case isFloat:
 				dst.Floats = append(dst.Floats, 0)
+			case has && f.Type == schema.Uint64:
+				dst.Ints = append(dst.Ints, int64(f.Uint64[row.row]))
 			case has:
 				dst.Ints = append(dst.Ints, f.Int64[row.row])
 			default:

@@ -15,16 +15,7 @@ import (
 func writeOverlaps(t testing.TB, e *engine.Engine, rng *rand.Rand, rows int) {
 	var b strings.Builder
 	first, zones := rng.Int64N(200), rng.IntN(3)
-	for range rows {
-		b.WriteString("cpu")
-		fmt.Fprintf(&b, ",host=host%d", rng.IntN(4))
-		if rng.IntN(3) > 0 {
-			fmt.Fprintf(&b, ",rack=rack%d", rng.IntN(2))
-		}
-		if zones > 0 && rng.IntN(2) > 0 {
-			fmt.Fprintf(&b, ",zone=%d", rng.IntN(zones))
-		}
-		var fields []string
+	fieldsOf := func() (fields []string) {
 		for i, field := range []string{"f=%v", "always=%di", "n=%di", "huge=%di"} {
 			switch {
 			case rng.IntN(3) == 0:
@@ -34,10 +25,21 @@ func writeOverlaps(t testing.TB, e *engine.Engine, rng *rand.Rand, rows int) {
 				fields = append(fields, fmt.Sprintf(field, rng.Int64N(1<<(10*i))-500))
 			}
 		}
-		if len(fields) == 0 {
-			fields = []string{"u=1u"}
+		if len(fields) == 0 || rng.IntN(4) == 0 {
+			fields = append(fields, fmt.Sprintf("u=%du", rng.Uint64()))
 		}
-		fmt.Fprintf(&b, " %s %d\n", strings.Join(fields, ","), epoch+(first+rng.Int64N(120))*int64(60e9))
+		return fields
+	}
+	for range rows {
+		b.WriteString("cpu")
+		fmt.Fprintf(&b, ",host=host%d", rng.IntN(4))
+		if rng.IntN(3) > 0 {
+			fmt.Fprintf(&b, ",rack=rack%d", rng.IntN(2))
+		}
+		if zones > 0 && rng.IntN(2) > 0 {
+			fmt.Fprintf(&b, ",zone=%d", rng.IntN(zones))
+		}
+		fmt.Fprintf(&b, " %s %d\n", strings.Join(fieldsOf(), ","), epoch+(first+rng.Int64N(120))*int64(60e9))
 	}
 	req := engine.WriteRequest{Database: "db", Body: []byte(b.String()), Precision: engine.Nanosecond}
 	if _, err := e.Write(t.Context(), req); err != nil {
@@ -79,6 +81,51 @@ func TestOverlapsAreFoldedAsDuckDBMergesThem(t *testing.T) {
 	if merged == 0 || units < 2*merged {
 		t.Errorf("merged %d times in %d units", merged, units)
 	}
+}
+
+// TestOverlappingRowsAreThoseThatDuckDBMerges: whatever a query makes of them, and how often it reads them.
+func TestOverlappingRowsAreThoseThatDuckDBMerges(t *testing.T) {
+	merged := 0
+	for seed := range uint64(4) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		e, merging, plain := foldStores(t, func(o *Options) {
+			o.unitRows = []int{1, 7, 50, 0}[seed%4]
+			o.noFold = true
+			o.onMerge = func(*mergedRows) { merged++ }
+		})
+		for range 4 {
+			writeOverlaps(t, e, rng, 1+rng.IntN(300))
+			if rng.IntN(3) > 0 {
+				if err := e.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 8 {
+				sql := rowQuery(rng)
+				got, want := namedAnswer(t, merging, sql), namedAnswer(t, plain, sql)
+				if got != want {
+					t.Fatalf("seed %d: %s\n%s\nwant\n%s", seed, sql, got, want)
+				}
+			}
+		}
+	}
+	if merged == 0 {
+		t.Error("nothing was merged")
+	}
+}
+
+// rowQuery draws a SELECT of rows, in an order that says all.
+func rowQuery(rng *rand.Rand) string {
+	pick := func(from ...string) string { return from[rng.IntN(len(from))] }
+	at := func() string { return fmt.Sprintf("make_timestamp_ns(%d)", epoch+rng.Int64N(300)*int64(60e9)) }
+	where := pick("", " WHERE host = 'host1'", " WHERE rack IS NULL", " WHERE n > 100", " WHERE f IS NULL", " WHERE time >= "+at(), " WHERE time < "+at(),
+		" WHERE host IN ('host0', 'host3') AND time > "+at(), " WHERE rack = 'rack0' AND always < 0", " WHERE host LIKE '%2'")
+	return pick("SELECT * FROM cpu"+where+" ORDER BY ALL",
+		"SELECT time, f FROM cpu"+where+" ORDER BY ALL",
+		"SELECT u, huge FROM cpu"+where+" ORDER BY ALL LIMIT 7",
+		"SELECT count(*), count(f), median(n), sum(always) FROM cpu"+where,
+		"SELECT rack, count(DISTINCT host), max(time) FROM cpu"+where+" GROUP BY rack ORDER BY ALL",
+		"SELECT count(*), sum(a.n) FROM cpu a JOIN cpu b ON a.time = b.time AND a.host = b.host")
 }
 
 // TestGallopFindsTheFirstTimeNotBefore: as a plain search does.

@@ -48,7 +48,7 @@ type mergedPoint struct {
 // unitMerger merges units, one after the other. What it returns holds until it is called again.
 type unitMerger struct {
 	m       *merging
-	binned  bool // times are needed
+	timed   bool // times are needed, even if nothing is merged
 	unit    mergedUnit
 	cursors []cursor
 }
@@ -119,7 +119,7 @@ func (p *piece) begin(source, group int) {
 func (u *unitMerger) readTimes(p *piece, unit *mergeUnit) error {
 	source := u.m.sources[p.source]
 	span := source.groupTime(p.group)
-	if !u.binned && len(u.m.sources) == 1 && !source.repeats() && span.Intersect(unit.time) == span {
+	if !u.timed && len(u.m.sources) == 1 && !source.repeats() && span.Intersect(unit.time) == span {
 		return nil
 	}
 	if err := source.readNumbers(p.group, 0, p.rows, &p.numbers); err != nil {

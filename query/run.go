@@ -287,6 +287,13 @@ func (r *running) tableScan(stmt *statement, f *fold, t *engine.TableView, c *co
 			return sql, err
 		}
 	}
+	if rows, err := r.openMergedRows(plan, t, c); err == nil {
+		if told := r.querier.opts.onMerge; told != nil {
+			told(rows)
+		}
+		handle, source := r.querier.buffers.registerMerged(rows, plan.read)
+		r.handles, r.sources, plan.mergedHere = append(r.handles, handle), append(r.sources, source), handle
+	}
 	return plan.sql(r.register), nil
 }
 

@@ -37,6 +37,8 @@ import (
 //	clean rows of the buffers
 //	the groups of: files restricted to the windows, and dirty rows of the buffers
 //
+// The last part is merged here where it can be (merging.go), and by DuckDB otherwise.
+//
 // In a group arg_max(field, order) is the last non-null value, because arg_max skips
 // nulls and no two rows of a group have the same order: a file's is its place in the list
 // (sorted by File.Order), and buffered rows come after all files, in order of arrival.
@@ -71,6 +73,7 @@ type scanPlan struct {
 	found                 foundRows        // of files that DuckDB does not read
 	pruned                []prunedFile
 	rows                  bufferedRows
+	mergedHere            string // the handle of what need not be merged by DuckDB, empty where it must
 }
 
 // planScan prunes a table's sources and finds what must be merged. The errors are those of
@@ -212,7 +215,10 @@ func (p *scanPlan) points(register registerFunc) string {
 	if len(p.rows.clean) > 0 {
 		parts = append(parts, "SELECT "+p.names()+" FROM "+readBuffer(register(p.rows.clean, p.read, false)))
 	}
-	if len(p.dirty) > 0 || len(p.rows.dirty) > 0 {
+	switch {
+	case p.mergedHere != "":
+		parts = append(parts, "SELECT "+p.names()+" FROM "+readBuffer(p.mergedHere))
+	case len(p.dirty) > 0 || len(p.rows.dirty) > 0:
 		parts = append(parts, p.merged(register))
 	}
 	if len(parts) == 0 {
