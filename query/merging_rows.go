@@ -26,7 +26,7 @@ type mergedRows struct {
 }
 
 // maxMergedBytes bounds the values of a unit.
-const maxMergedBytes = 16 << 20
+const maxMergedBytes = 8 << 20
 
 // mergesRows reports whether rows with such columns can be merged here.
 func mergesRows(columns []schema.Column) bool {
