@@ -7,8 +7,7 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// buffered folds buffered rows. They are in order of arrival, so that each row has a cell of
-// its own to be added to.
+// buffered folds buffered rows, which are in order of arrival, or found ones, in order of series and time.
 func (w *foldWorker) buffered(run *rowRun, allowed []schema.TimeRange) error {
 	sets, err := w.seriesSets(run.snapshot)
 	if err != nil {
@@ -29,8 +28,7 @@ func (w *foldWorker) buffered(run *rowRun, allowed []schema.TimeRange) error {
 			}
 		}
 		if wanted {
-			cell := sets[run.chunk.Series[k]]*int32(w.bins) + bin
-			w.segments = append(w.segments, segment{int32(k), int32(k + 1), cell})
+			w.addRow(int32(k), sets[run.chunk.Series[k]]*int32(w.bins)+bin)
 		}
 	}
 	w.addRows(w.segments, run.chunk.Time, 0)
@@ -47,16 +45,39 @@ func (w *foldWorker) buffered(run *rowRun, allowed []schema.TimeRange) error {
 	return nil
 }
 
-// addField adds the rows of segments of one row each.
+// addRow adds a row to the last segment, if it is the next one of its cell, or begins another.
+func (w *foldWorker) addRow(row, cell int32) {
+	if n := len(w.segments); n > 0 && w.segments[n-1].end == row && w.segments[n-1].cell == cell {
+		w.segments[n-1].end++
+		return
+	}
+	w.segments = append(w.segments, segment{row, row + 1, cell})
+}
+
+// addField adds the rows of segments.
 func (f *cellField) addField(segments []segment, values *partition.Field) error {
+	if len(segments) == 0 {
+		return nil
+	}
+	const long = 4 // rows of a segment that make up for what it costs
+	isLong := int(segments[len(segments)-1].end-segments[0].begin) >= long*len(segments)
+	switch {
+	case values.Valid == nil && isLong && f.isFloat:
+		f.addFloats(segments, values.Float64, nil)
+		return nil
+	case values.Valid == nil && isLong:
+		return f.addInts(segments, values.Int64, nil)
+	}
 	for _, s := range segments {
-		if !values.IsValid(int(s.begin)) {
-			continue
-		}
-		if f.isFloat {
-			f.addFloat(s.cell, values.Float64[s.begin])
-		} else if err := f.addInt(s.cell, values.Int64[s.begin]); err != nil {
-			return err
+		for row := s.begin; row < s.end; row++ {
+			if !values.IsValid(int(row)) {
+				continue
+			}
+			if f.isFloat {
+				f.addFloat(s.cell, values.Float64[row])
+			} else if err := f.addInt(s.cell, values.Int64[row]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
