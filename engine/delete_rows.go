@@ -116,7 +116,7 @@ func (e *Engine) makeRoomForTombstones(ctx context.Context, spec DeleteSpec) err
 		if len(e.catalog.Tombstones(def.ID)) < maxTombstones {
 			continue
 		}
-		if err := e.compactor.compactTable(ctx, def, e.compactor.isCold, rightNow, func(Compaction) {}); err != nil {
+		if err := e.compactor.compactTable(ctx, def, e.compactor.rests, rightNow, func(Compaction) {}); err != nil {
 			return err
 		}
 		if len(e.catalog.Tombstones(def.ID)) >= maxTombstones {
