@@ -85,16 +85,21 @@ func Send(ctx context.Context, w io.Writer, b *engine.Backup, have map[string]bo
 			return err
 		}
 	}
-	if err := out.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: endEntry, Mode: 0o600}); err != nil {
-		return err
-	}
-	return out.tar.Close()
+	return out.end()
 }
 
 type sender struct {
 	ctx    context.Context // of the one call that it is made for
 	tar    *tar.Writer
 	buffer []byte
+}
+
+// end ends the stream.
+func (s *sender) end() error {
+	if err := s.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: endEntry, Mode: 0o600}); err != nil {
+		return err
+	}
+	return s.tar.Close()
 }
 
 func (s *sender) send(name string, size int64, open func() (io.ReadCloser, error)) error {

@@ -155,3 +155,37 @@ func checkRetention(what, name string, retention time.Duration) error {
 	}
 	return nil
 }
+
+// RenameDatabase gives a database another name, which must be free. The errors are
+// *NotFoundError, *ExistsError, *LimitError where the old name was an internal one,
+// ErrInvalidChange, ErrFailed and ErrClosed.
+func (c *Catalog) RenameDatabase(name, to string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, err := c.databaseLocked(name)
+	if err != nil {
+		return err
+	}
+	if err := checkName("database", to); err != nil {
+		return err
+	}
+	current := c.schema.Load()
+	if _, ok := current.Database(to); ok {
+		return &ExistsError{ObjectDatabase, to}
+	}
+	if d.IsInternal() {
+		if have := current.LimitedDatabaseCount(); have >= c.limits.Databases {
+			return &LimitError{Kind: LimitDatabases, Database: to, Have: have, Limit: c.limits.Databases}
+		}
+		if have := current.LimitedTableCount() + d.TableCount(); have > c.limits.Tables {
+			return &LimitError{Kind: LimitTables, Database: to, Have: have, Limit: c.limits.Tables}
+		}
+	}
+	b := c.store.newBatch()
+	b.put(databaseKey(d.ID), appendDatabase(nil, to))
+	if err := c.commitLocked(b, "rename database %q to %q", name, to); err != nil {
+		return err
+	}
+	c.schema.Store(current.With([]*schema.Database{d.WithName(to)}, nil))
+	return nil
+}

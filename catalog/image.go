@@ -276,6 +276,8 @@ type Image struct {
 	Files    []*schema.File // by Order
 	Position schema.Seq
 	Tokens   []*schema.Token
+	// Tombstones are those of each table, by Order.
+	Tombstones map[schema.TableID][]*schema.Tombstone
 }
 
 // ReadImage reads an image. The errors match ErrImage, or are *VersionError, *CorruptError
@@ -314,6 +316,7 @@ func loadImage(r io.Reader, visit func(key, stored []byte) error) (*Image, error
 	}
 	return &Image{
 		Instance: l.header.instance.String(), Schema: l.snapshot, Files: l.files, Position: l.position, Tokens: l.tokens,
+		Tombstones: l.tombstones,
 	}, nil
 }
 

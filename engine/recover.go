@@ -40,6 +40,9 @@ func (e *Engine) recover() error {
 	if err != nil {
 		return err
 	}
+	if err := e.dropHalfRestored(); err != nil {
+		return err
+	}
 	e.opts.Logger.Info("data directory is open", "dir", e.opts.DataDir, "instance", e.catalog.InstanceID(),
 		"files", len(e.catalog.Files()), "replayed_rows", rows, "took", time.Since(begin))
 	return nil
@@ -108,11 +111,7 @@ func (e *Engine) checkFiles() error {
 		return fmt.Errorf("%w: %s (%d rows) is missing; restore it from a backup", ErrDamaged, e.path(name), f.Rows)
 	}
 	for id, files := range byTable {
-		t := e.tables.findOrCreate(files[0].Database, id)
-		t.mu.Lock()
-		t.addFilesLocked(files)
-		t.mu.tombstones = slices.Clone(e.catalog.Tombstones(id))
-		t.mu.Unlock()
+		e.showFiles(id, files)
 	}
 	return nil
 }

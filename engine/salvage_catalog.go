@@ -207,15 +207,16 @@ func (s *salvage) restoreKeys() error {
 		if !ok {
 			continue
 		}
-		if err := s.restoreKeysOf(def, tag.ID, s.e.path(filePath(f))); err != nil {
+		if err := s.e.rememberKeysOf(def, tag.ID, s.e.path(filePath(f))); err != nil {
 			return fmt.Errorf("reading the keys of %s: %w", s.e.path(filePath(f)), err)
 		}
 	}
 	return nil
 }
 
-func (s *salvage) restoreKeysOf(def *schema.Table, tag schema.ColumnID, file string) (err error) {
-	r, err := persist.Open(s.e.opts.FS, file)
+// rememberKeysOf adds the keys that are in a file of a FirstByTag table.
+func (e *Engine) rememberKeysOf(def *schema.Table, tag schema.ColumnID, file string) (err error) {
+	r, err := persist.Open(e.opts.FS, file)
 	if err != nil {
 		return err
 	}
@@ -238,7 +239,7 @@ func (s *salvage) restoreKeysOf(def *schema.Table, tag schema.ColumnID, file str
 				keys = append(keys, hashKey(def.ID, []byte(values.Value(column.GetValueIndex(i)))))
 			}
 		}
-		s.e.rememberKeys(keys)
+		e.rememberKeys(keys)
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
 
 	"github.com/siltstone-db/siltstone/backup"
+	"github.com/siltstone-db/siltstone/engine"
 )
 
 const (
@@ -62,4 +64,30 @@ func allowStall(w http.ResponseWriter, limit time.Duration) {
 			return
 		}
 	}
+}
+
+const restorePath = "/api/v3/restore"
+
+// restore makes a database of one in a backup, which the body streams.
+func (s *Server) restore(b *backend, w http.ResponseWriter, r *http.Request) error {
+	p, err := parseParams(r)
+	if err != nil {
+		return err
+	}
+	database, as := p.Get("db"), p.Get("as")
+	if database == "" || as == "" {
+		return badRequest("db names the database in the backup, and as the one to make; both are needed")
+	}
+	body := &pacedReader{src: r.Body, conn: http.NewResponseController(w), start: time.Now()}
+	done, err := backup.ReceiveDatabase(r.Context(), b.engine, body, database, as)
+	switch {
+	case errors.Is(err, engine.ErrExists):
+		return &requestError{http.StatusConflict, err.Error()}
+	case errors.Is(err, backup.ErrDamaged), errors.Is(err, backup.ErrNewerFormat), errors.Is(err, engine.ErrDamaged):
+		return &requestError{http.StatusBadRequest, err.Error()}
+	case err != nil:
+		return err
+	}
+	writeJSON(w, http.StatusOK, done)
+	return nil
 }

@@ -68,6 +68,7 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/query", access: forKnown, handler: s.queryV1, answer: s.refuseV1},
 		{method: "POST", path: "/api/v3/flush", access: forAdmins, handler: s.flush},
 		{method: "POST", path: backupPath, access: forAdmins, handler: s.backup},
+		{method: "POST", path: restorePath, access: forAdmins, handler: s.restore},
 		{method: "POST", path: checkPath, access: forAdmins, handler: s.check},
 		{method: "POST", path: compactPath, access: forAdmins, handler: s.compact},
 

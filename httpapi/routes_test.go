@@ -50,6 +50,7 @@ var examples = map[string]routeExample{
 	"POST /api/v3/flush":                                   {},
 	"POST " + checkPath:                                    {query: "?rate=0"},
 	"POST " + compactPath:                                  {query: "?db=db&wait=true"},
+	"POST " + restorePath:                                  {query: "?db=db&as=other"},
 	"POST " + backupPath:                                   {},
 	"GET /ping":                                            {},
 	"POST /ping":                                           {},

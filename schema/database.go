@@ -31,6 +31,13 @@ func (d *Database) IsInternal() bool { return IsInternalName(d.Name) }
 // IsInternalName reports whether a database of this name is Siltstone's own.
 func IsInternalName(name string) bool { return strings.HasPrefix(name, internalPrefix) }
 
+// WithName returns the database with another name.
+func (d *Database) WithName(name string) *Database {
+	next := *d
+	next.Name = name
+	return &next
+}
+
 // WithRetention returns the database with another retention period.
 func (d *Database) WithRetention(retention time.Duration) *Database {
 	next := *d

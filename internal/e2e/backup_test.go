@@ -307,7 +307,21 @@ func TestBackupToAnS3Store(t *testing.T) {
 	if n := again.query("db", "SELECT sum(v) AS n FROM m")[0].number("n"); n != 3 {
 		t.Errorf("the sum is %v", n)
 	}
+	again.write("db", "m v=4i 4\n")
+	if out := run("restore", "--from", repository, "--host", again.url, "--database", "db", "--as", "before"); !strings.Contains(out, "2 rows") {
+		t.Errorf("restored a database: %s", out)
+	}
+	if n := again.query("before", "SELECT sum(v) AS n FROM m")[0].number("n"); n != 3 {
+		t.Errorf("the sum under the other name is %v", n)
+	}
+	if _, said, status := s.command("backup", "restore", "--from", repository, "--host", again.url, "--database", "db", "--as", "before"); status != 1 || !strings.Contains(said, "exists") {
+		t.Errorf("restored over a database with status %d: %s", status, said)
+	}
+	if _, said, status := s.command("backup", "restore", "--from", repository, "--host", again.url, "--database", "nowhere", "--as", "x"); status != 1 || !strings.Contains(said, "nowhere") {
+		t.Errorf("restored a database that is not there with status %d: %s", status, said)
+	}
 	again.stop()
+	again.site.mustBeSound("with a restored database")
 	if out := run("prune", "--from", repository, "--keep", "1"); !strings.Contains(out, "Removed 1 older") {
 		t.Errorf("pruned: %s", out)
 	}
