@@ -3,6 +3,7 @@ package flight
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	pb "github.com/apache/arrow-go/v18/arrow/flight/gen/flight"
@@ -118,7 +119,7 @@ func runInfluxQL(ctx context.Context, b *backend, t *ticket, origin query.Origin
 	if len(statements) != 1 {
 		return nil, invalid("must provide only one InfluxQl statement per query")
 	}
-	if statements[0].Command() != nil {
+	if statements[0].Command(time.Now()) != nil {
 		return nil, invalid("%s changes something; over Flight, statements only read", statements[0].Text())
 	}
 	return asRows(b.querier.InfluxQL(ctx, query.InfluxQLRequest{

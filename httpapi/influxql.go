@@ -86,7 +86,7 @@ func (x *v1Execution) runAll(statements []*influxql.Statement) error {
 
 // run answers one statement.
 func (x *v1Execution) run(st *influxql.Statement) error {
-	if command := st.Command(); command != nil {
+	if command := st.Command(x.server.opts.Now()); command != nil {
 		if !x.query.mayChange {
 			return badRequest("%s changes something: send it with POST", st.Text())
 		}

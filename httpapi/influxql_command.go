@@ -21,6 +21,10 @@ func (x *v1Execution) execute(command influxql.Command) error {
 		return x.backend.querier.KillAs(originOf(x.request), c.ID)
 	case *influxql.CreateDatabase:
 		return x.createDatabase(c)
+	case *influxql.Invalid:
+		return badRequest("%v", c.Err)
+	case *influxql.DeleteRows:
+		return x.deleteRows(c)
 	}
 	if !x.sender.Admin {
 		return deniedAdmin(x.sender)

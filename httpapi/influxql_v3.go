@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/siltstone-db/siltstone/influxql"
 	"github.com/siltstone-db/siltstone/query"
@@ -70,7 +71,7 @@ func onlyStatement(text string, params map[string]any) (*influxql.Statement, err
 	if len(statements) != 1 {
 		return nil, badRequest("must provide only one InfluxQl statement per query")
 	}
-	if command := statements[0].Command(); command != nil {
+	if command := statements[0].Command(time.Now()); command != nil {
 		return nil, badRequest("%s changes something, which this path does not: send it to /query with POST", statements[0].Text())
 	}
 	return statements[0], nil

@@ -61,6 +61,7 @@ func (s *Server) routes() []route {
 		{method: "POST", path: "/api/v3/write_lp", access: forWriters, handler: s.writes(dialectV3), answer: s.refuseWrite(dialectV3)},
 		{method: "GET", path: "/api/v3/query_sql", access: forReaders, handler: s.querySQLGet},
 		{method: "POST", path: "/api/v3/query_sql", access: forReaders, handler: s.querySQLPost},
+		{method: "POST", path: "/api/v2/delete", access: forWriters, handler: s.deletePoints, answer: refuseDeletion},
 		{method: "POST", path: "/api/v2/query", access: forKnown, handler: s.refuseFlux},
 		{method: "GET", path: "/api/v3/query_influxql", access: forReaders, handler: s.queryInfluxQLGet},
 		{method: "POST", path: "/api/v3/query_influxql", access: forReaders, handler: s.queryInfluxQLPost},

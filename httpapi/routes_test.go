@@ -39,6 +39,7 @@ const (
 var examples = map[string]routeExample{
 	"POST /write":                                          {query: "?db=db", body: "m f=1"},
 	"POST /api/v2/write":                                   {query: "?bucket=db", body: "m f=1"},
+	"POST /api/v2/delete":                                  {query: "?bucket=db", body: `{"start":"1970-01-01T00:00:00Z","stop":"1970-01-02T00:00:00Z"}`},
 	"POST /api/v3/write_lp":                                {query: "?db=db", body: "m f=1"},
 	"GET /api/v3/query_sql":                                {query: "?db=db&q=SELECT+1"},
 	"POST /api/v3/query_sql":                               {body: `{"db":"db","q":"SELECT 1"}`},

@@ -104,7 +104,7 @@ func statusOf(err error) (status int, text string) {
 	case errors.Is(err, engine.ErrUnavailable): // the cause names files; the log has it
 		return http.StatusServiceUnavailable, engine.ErrUnavailable.Error() + "; the server's log says why"
 	case errors.As(err, &busy), errors.Is(err, query.ErrClosed),
-		errors.Is(err, engine.ErrOverloaded),
+		errors.Is(err, engine.ErrOverloaded), errors.Is(err, engine.ErrTooManyDeletions),
 		errors.Is(err, errStarting), errors.Is(err, errStopping), errors.Is(err, errBodiesFull), errors.Is(err, errBusy):
 		return http.StatusServiceUnavailable, err.Error()
 	case errors.Is(err, os.ErrDeadlineExceeded):

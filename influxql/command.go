@@ -66,7 +66,6 @@ func (*Unsupported) command()           {}
 // The ways in which Siltstone does what InfluxQL has statements for.
 const (
 	tokensInstead  = "access is given to tokens, see siltstone create token"
-	deletesInstead = "points are deleted by a retention period, or with their measurement by DROP MEASUREMENT"
 	tasksInstead   = "run the query on a schedule of your own and write its result"
 	filesInstead   = "Siltstone has no shards; system.parquet_files lists its files"
 	streamInstead  = "write to both places, for example with Telegraf"
@@ -75,7 +74,7 @@ const (
 )
 
 // commandOf returns what a statement changes, or nil if it reads.
-func commandOf(ast influxql.Statement) Command {
+func commandOf(ast influxql.Statement, now time.Time) Command {
 	switch s := ast.(type) {
 	case *influxql.CreateDatabaseStatement:
 		return createDatabase(s)
@@ -91,6 +90,10 @@ func commandOf(ast influxql.Statement) Command {
 		return &DropMeasurement{s.Name}
 	case *influxql.KillQueryStatement:
 		return &KillQuery{s.QueryID}
+	case *influxql.DeleteSeriesStatement:
+		return deleteRows(s.Sources, s.Condition, true, &influxql.NowValuer{Now: now})
+	case *influxql.DropSeriesStatement:
+		return deleteRows(s.Sources, s.Condition, false, nil)
 	}
 	return unsupportedCommand(ast)
 }
@@ -108,10 +111,6 @@ func unsupportedCommand(ast influxql.Statement) Command {
 		return &Unsupported{"GRANT", tokensInstead}
 	case *influxql.RevokeStatement, *influxql.RevokeAdminStatement:
 		return &Unsupported{"REVOKE", tokensInstead}
-	case *influxql.DeleteStatement, *influxql.DeleteSeriesStatement:
-		return &Unsupported{"DELETE", deletesInstead}
-	case *influxql.DropSeriesStatement:
-		return &Unsupported{"DROP SERIES", deletesInstead}
 	case *influxql.DropShardStatement:
 		return &Unsupported{"DROP SHARD", filesInstead}
 	case *influxql.CreateContinuousQueryStatement:

@@ -2,6 +2,7 @@ package influxql
 
 import (
 	"strings"
+	"time"
 
 	"github.com/influxdata/influxql"
 )
@@ -38,8 +39,8 @@ func Parse(text string, params map[string]any) ([]*Statement, error) {
 	return statements, nil
 }
 
-// Command returns what the statement changes, or nil if it reads.
-func (s *Statement) Command() Command { return commandOf(s.ast) }
+// Command returns what the statement changes, at a time, or nil if it reads.
+func (s *Statement) Command(now time.Time) Command { return commandOf(s.ast, now) }
 
 // Plan compiles a statement that reads. Its errors are *DatabaseNotFoundError,
 // *ForbiddenError and *StatementError.
