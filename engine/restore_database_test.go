@@ -50,8 +50,14 @@ func restoreSource(t testing.TB, fs vfs.FS) *engine.Engine {
 		t.Fatal(err)
 	}
 	for i := range int64(3) {
-		write(t, e, point{"a", "x", 1, "v", i}.line(), point{"a", "y", i, "w", i}.line(), fmt.Sprintf("events,id=%d n=%di 1", i, i), "gone v=1 1")
+		write(t, e, point{"a", "x", 1, "v", i}.line(), point{"a", "y", i, "w", i}.line(), point{"a", "z", i, "v", i}.line(), fmt.Sprintf("events,id=%d n=%di 1", i, i), "gone v=1 1")
 		flush(t, e)
+		if i == 1 { // of the rows until now, and not of those that follow
+			some := &schema.Predicate{Op: schema.Equal, Tag: "k", Text: "z"}
+			if err := e.DeleteRows(context.Background(), engine.DeleteSpec{Database: "db", Tables: []string{"a"}, Time: schema.MaxTimeRange, Where: some}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	if err := e.DeleteTable("db", "gone", time.Time{}); err != nil {
 		t.Fatal(err)
@@ -67,6 +73,9 @@ func TestDatabaseComesBackUnderAnotherName(t *testing.T) {
 	e := restoreSource(t, fs)
 	defer func() { closeEngine(t, e) }()
 	want := read(t, e, fs, "db")
+	if want[point{"a", "z", 0, "v", 0}.key()] != nil || want[point{"a", "z", 2, "v", 2}.key()] == nil {
+		t.Fatalf("the source is %v", want)
+	}
 	b := beginBackup(t, e)
 	elsewhere := vfs.NewMem()
 	other := open(t, elsewhere, atNoon)

@@ -84,7 +84,7 @@ func (s *Server) restore(b *backend, w http.ResponseWriter, r *http.Request) err
 	case errors.Is(err, engine.ErrExists):
 		return &requestError{http.StatusConflict, err.Error()}
 	case errors.Is(err, backup.ErrDamaged), errors.Is(err, backup.ErrNewerFormat), errors.Is(err, engine.ErrDamaged):
-		return &requestError{http.StatusBadRequest, err.Error()}
+		return &requestError{http.StatusUnprocessableEntity, err.Error()}
 	case err != nil:
 		return err
 	}
