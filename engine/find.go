@@ -223,7 +223,7 @@ func snapshotOf(found *persist.Found) *partition.Snapshot {
 	for _, p := range found.Pieces {
 		chunk := partition.Chunk{Rows: len(p.Times), Time: p.Times, Series: p.Series, Range: p.Range}
 		for i := range p.Fields {
-			chunk.Fields = append(chunk.Fields, fieldOf(&p.Fields[i]))
+			chunk.Fields = append(chunk.Fields, FieldOf(&p.Fields[i]))
 		}
 		s.Rows += chunk.Rows
 		s.Time = s.Time.Union(chunk.Range)
@@ -232,7 +232,8 @@ func snapshotOf(found *persist.Found) *partition.Snapshot {
 	return s
 }
 
-func fieldOf(f *persist.FoundField) partition.Field {
+// FieldOf gives a field of a file the form of a buffered one.
+func FieldOf(f *persist.FoundField) partition.Field {
 	field := partition.Field{ID: f.Column.ID, Type: f.Column.Type, Valid: f.Valid, Bool: f.Bools, Offsets: f.Offsets, Data: f.Data}
 	switch f.Column.Type {
 	case schema.Int64:

@@ -323,11 +323,12 @@ func (f *Finder) Find(ctx context.Context, src io.ReaderAt, w *Wanted, workers i
 	var rows atomic.Int64
 	err = share(ctx, workers, len(tasks), func(i int) error {
 		g := tasks[i]
-		trimmed, err := f.readTimes(&f.groups[g], src, spans[g], w.Time, &pieces[g])
-		if err == nil && rows.Add(int64(len(pieces[g].Times))) > int64(w.MaxRows) {
+		trimmed, times, err := f.readTimes(&f.groups[g], src, spans[g], w.Time)
+		if err == nil && rows.Add(int64(len(times))) > int64(w.MaxRows) {
 			return fmt.Errorf("%w: more than %d rows are wanted", ErrNotSupported, w.MaxRows)
 		}
 		spans[g] = trimmed
+		pieces[g].place(trimmed, times)
 		return err
 	})
 	if err != nil {

@@ -28,30 +28,42 @@ func (f *Finder) series(w *Wanted) ([][]span, *Found, error) {
 	}
 	rows := 0
 	for g := range f.groups {
-		group := &f.groups[g]
-		if !group.time.Overlaps(w.Time) {
+		if !f.groups[g].time.Overlaps(w.Time) {
 			continue
 		}
-		for s := group.first; s < group.next; s++ {
-			indices := f.indices[s*len(f.tags) : (s+1)*len(f.tags)]
-			if !meets(indices, sets) {
-				continue
-			}
-			one := span{int(f.starts[s]), group.rows, uint32(found.Series)}
-			if s+1 < group.next {
-				one.to = int(f.starts[s+1])
-			}
-			if rows += one.to - one.from; rows > w.MaxSeriesRows {
-				return nil, nil, fmt.Errorf("%w: the series have more than %d rows", ErrNotSupported, w.MaxSeriesRows)
-			}
-			spans[g] = append(spans[g], one)
-			found.Series++
+		spans[g] = f.groupSpans(g, sets, func(indices []uint32) {
 			for i, index := range indices {
 				found.Tags[i].add(index, f.tags[i].values, places[i])
 			}
+		})
+		for i := range spans[g] {
+			spans[g][i].series = uint32(found.Series + i)
+		}
+		found.Series += len(spans[g])
+		if rows += countSpans(spans[g]); rows > w.MaxSeriesRows {
+			return nil, nil, fmt.Errorf("%w: the series have more than %d rows", ErrNotSupported, w.MaxSeriesRows)
 		}
 	}
 	return spans, found, nil
+}
+
+// groupSpans returns the rows of the wanted series of a row group, which are numbered from 0. It calls add
+// with the tags of each.
+func (f *Finder) groupSpans(g int, sets []tagSet, add func(indices []uint32)) (spans []span) {
+	group := &f.groups[g]
+	for s := group.first; s < group.next; s++ {
+		indices := f.indices[s*len(f.tags) : (s+1)*len(f.tags)]
+		if !meets(indices, sets) {
+			continue
+		}
+		one := span{int(f.starts[s]), group.rows, uint32(len(spans))}
+		if s+1 < group.next {
+			one.to = int(f.starts[s+1])
+		}
+		spans = append(spans, one)
+		add(indices)
+	}
+	return spans
 }
 
 func (t *FoundTag) add(index uint32, values []string, places map[uint32]uint32) {
@@ -126,35 +138,43 @@ func (f *Finder) place(g *finderGroup, field schema.Column) *chunkPlace {
 	return &g.chunks[len(f.tags)+1+slices.Index(fields, field)]
 }
 
-// readTimes reads the times of spans, and returns what of them lies in a range.
-func (f *Finder) readTimes(g *finderGroup, src io.ReaderAt, spans []span, r schema.TimeRange, into *FoundPiece) ([]span, error) {
-	rows := countSpans(spans)
-	into.Times = make([]int64, 0, rows)
-	var trimmed []span
+// readTimes reads the times of spans, and returns what of both lies in a range.
+func (f *Finder) readTimes(g *finderGroup, src io.ReaderAt, spans []span, r schema.TimeRange) ([]span, []int64, error) {
 	buffers := pagePool.Get().(*pageBuffers)
 	defer pagePool.Put(buffers)
-	times := make([]uint64, rows)
+	words := make([]uint64, countSpans(spans))
 	c := &g.chunks[len(f.tags)]
-	if err := c.readWords(src, spans, times, nil, buffers); err != nil {
-		return nil, fmt.Errorf("time: %w", err)
+	if err := c.readWords(src, spans, words, nil, buffers); err != nil {
+		return nil, nil, fmt.Errorf("time: %w", err)
 	}
-	into.Range = schema.EmptyTimeRange
+	all := castNumbers[int64](words)
+	wanted, trimmed := all[:0], spans[:0:0]
 	for _, s := range spans {
-		all := times[:s.to-s.from]
-		times = times[s.to-s.from:]
-		from := sort.Search(len(all), func(i int) bool { return int64(all[i]) >= r.Min })
-		to := from + sort.Search(len(all)-from, func(i int) bool { return int64(all[from+i]) > r.Max })
-		if from == to {
-			continue
+		own := all[:s.to-s.from]
+		all = all[s.to-s.from:]
+		from := sort.Search(len(own), func(i int) bool { return own[i] >= r.Min })
+		to := from + sort.Search(len(own)-from, func(i int) bool { return own[from+i] > r.Max })
+		if from < to {
+			trimmed = append(trimmed, span{s.from + from, s.from + to, s.series})
+			wanted = append(wanted, own[from:to]...)
 		}
-		trimmed = append(trimmed, span{s.from + from, s.from + to, s.series})
-		for _, t := range all[from:to] {
-			into.Times = append(into.Times, int64(t))
-			into.Series = append(into.Series, s.series)
-		}
-		into.Range = into.Range.Include(int64(all[from])).Include(int64(all[to-1]))
 	}
-	return trimmed, nil
+	return trimmed, wanted, nil
+}
+
+// place notes the times of the rows in spans, and of which series they are.
+func (p *FoundPiece) place(spans []span, times []int64) {
+	p.Times, p.Range = times, schema.EmptyTimeRange
+	p.Series = make([]uint32, len(times))
+	at := 0
+	for _, s := range spans {
+		end := at + s.to - s.from
+		for i := at; i < end; i++ {
+			p.Series[i] = s.series
+		}
+		p.Range = p.Range.Include(times[at]).Include(times[end-1])
+		at = end
+	}
 }
 
 func countSpans(spans []span) (rows int) {
@@ -208,13 +228,15 @@ func (c *chunkPlace) visit(src io.ReaderAt, spans []span, buffers *pageBuffers, 
 	if err := c.scan(src); err != nil {
 		return err
 	}
-	out := 0
+	out, k := 0, 0
 	var open *page
 	var present presence
 	var values []byte
 	for _, s := range spans {
-		k := sort.Search(len(c.pages), func(i int) bool { return c.pages[i].first+c.pages[i].rows > s.from })
-		for row := s.from; row < s.to; k++ {
+		for k < len(c.pages) && c.pages[k].first+c.pages[k].rows <= s.from {
+			k++
+		}
+		for row := s.from; row < s.to; {
 			if k >= len(c.pages) {
 				return errShort
 			}
@@ -237,7 +259,9 @@ func (c *chunkPlace) visit(src io.ReaderAt, spans []span, buffers *pageBuffers, 
 				return err
 			}
 			out += to - row
-			row = to
+			if row = to; row < s.to {
+				k++
+			}
 		}
 	}
 	return nil

@@ -345,6 +345,12 @@ func (f *folder) compare(op string, column, constant node) bool {
 	if !known || c.ID != 0 || !ok {
 		return false
 	}
+	f.fold.where.time = f.fold.where.time.Intersect(timesThat(op, at))
+	return true
+}
+
+// timesThat are the times that compare with one as an operator says.
+func timesThat(op string, at int64) schema.TimeRange {
 	r := schema.TimeRange{Min: at, Max: at}
 	switch op {
 	case "COMPARE_LESSTHAN":
@@ -356,8 +362,7 @@ func (f *folder) compare(op string, column, constant node) bool {
 	case "COMPARE_GREATERTHANOREQUALTO":
 		r.Max = schema.MaxTimeRange.Max
 	}
-	f.fold.where.time = f.fold.where.time.Intersect(r)
-	return true
+	return r
 }
 
 // foldedAround are the functions that may stand around aggregates and groups.

@@ -13,6 +13,11 @@ import (
 
 // foldStores opens two queriers of one engine: one that folds, and one that leaves all to DuckDB.
 func foldStores(t testing.TB, change func(folding *Options)) (e *engine.Engine, folding, plain *Querier) {
+	return stores(t, change, func(o *Options) { o.noFold, o.noMerge = true, true })
+}
+
+// stores opens two queriers of one engine.
+func stores(t testing.TB, one, other func(*Options)) (e *engine.Engine, first, second *Querier) {
 	dir := t.TempDir()
 	e, err := engine.Open(engine.Options{DataDir: dir})
 	if err != nil {
@@ -29,7 +34,7 @@ func foldStores(t testing.TB, change func(folding *Options)) (e *engine.Engine, 
 		t.Cleanup(func() { _ = q.Close() })
 		return q
 	}
-	return e, open(change), open(func(o *Options) { o.noFold, o.noMerge = true, true })
+	return e, open(one), open(other)
 }
 
 // writeFoldRows writes rows of some hosts, from a random time on, with nulls, repeated points and

@@ -15,6 +15,9 @@ const flushBytes = 64 << 10
 // WriteJSON writes an array of objects without white space. Keys are in column order and null
 // ones are omitted; NaN and infinities, which JSON lacks, are written as null.
 func WriteJSON(w io.Writer, r Rows) error {
+	if t := textOf(r, jsonText); t != nil {
+		return t.writeArray(w)
+	}
 	out := output{w: w, buf: []byte{'['}}
 	rows, err := writeObjects(&out, r, ',')
 	if err != nil {
@@ -29,6 +32,9 @@ func WriteJSON(w io.Writer, r Rows) error {
 
 // WriteJSONL writes an object as in WriteJSON on a line of its own for each row.
 func WriteJSONL(w io.Writer, r Rows) error {
+	if t := textOf(r, jsonLines); t != nil {
+		return t.write(w, nil)
+	}
 	out := output{w: w}
 	if _, err := writeObjects(&out, r, '\n'); err != nil {
 		return err
@@ -86,11 +92,7 @@ func writeObjects(out *output, r Rows, end byte) (rows bool, err error) {
 // becomes the brace.
 func appendObject(buf []byte, columns []cells, row int, end byte) []byte {
 	begin := len(buf)
-	for k := range columns {
-		if c := &columns[k]; !c.isNull(row) {
-			buf = c.append(buf, row)
-		}
-	}
+	buf = appendValues(buf, columns, row)
 	if len(buf) == begin {
 		buf = append(buf, '{')
 	}
@@ -101,6 +103,9 @@ func appendObject(buf []byte, columns []cells, row int, end byte) []byte {
 // WriteCSV writes a header and the rows, or nothing at all where there is no row.
 // Null is an empty field.
 func WriteCSV(w io.Writer, r Rows) error {
+	if t := textOf(r, csvText); t != nil {
+		return t.write(w, appendCSVHeader(nil, r.Schema().Fields()))
+	}
 	out := output{w: w}
 	columns := newCells(r, plainStyle)
 	ahead := readAhead(r)
@@ -136,20 +141,35 @@ func writeCSVRows(out *output, columns []cells, batch arrow.RecordBatch) error {
 		columns[k].read(batch.Column(k))
 	}
 	for row := range int(batch.NumRows()) {
-		for k := range columns {
-			c := &columns[k]
-			if c.isNull(row) {
-				out.buf = appendCSVField(append(out.buf, c.prefix...), nil, len(columns))
-			} else {
-				out.buf = c.append(out.buf, row)
-			}
-		}
-		out.buf = append(out.buf, '\n')
+		out.buf = appendCSVRow(out.buf, columns, row)
 		if err := out.flushFull(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func appendCSVRow(buf []byte, columns []cells, row int) []byte {
+	return append(appendValues(buf, columns, row), '\n')
+}
+
+// appendValues writes the values of a row, with their prefixes.
+func appendValues(buf []byte, columns []cells, row int) []byte {
+	for k := 0; k < len(columns); {
+		c := &columns[k]
+		if n := codesFrom(columns[k:]); n > 0 {
+			buf = appendCodes(buf, columns[k:k+n], row)
+			k += n
+			continue
+		}
+		if c.isNull(row) {
+			buf = c.appendNull(buf)
+		} else {
+			buf = c.append(buf, row)
+		}
+		k++
+	}
+	return buf
 }
 
 // appendCSVField quotes a field where a reader would misread it; the only field of a row

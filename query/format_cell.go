@@ -30,8 +30,18 @@ type cells struct {
 
 	known   bool   // there is a text kept
 	last    []byte // the one
-	written []byte // what was written for it, with the prefix
+	written []byte // what was written for it, or of a time up to the minute, with the prefix
 	misses  int    // texts in a row that were others
+
+	small  *[smallInts]keptText // what was written for small integers
+	minute int64                // since 1970, of the time that is kept
+
+	codes      []int32
+	dictionary arrow.ArrayData
+	values     *array.String // of the codes
+	coded      [][]byte      // what was written for them
+	lastCode   int32         // of the row above
+	block      []byte        // of the row above, and of the columns of codes that follow
 }
 
 type cellKind uint8
@@ -41,6 +51,8 @@ const (
 	intCells
 	floatCells
 	textCells
+	timeCells
+	codeCells
 )
 
 // newCells prepares the columns of an answer.
@@ -75,16 +87,31 @@ func (c *cells) read(column arrow.Array) {
 		if buffer := a.Data().Buffers()[2]; buffer != nil {
 			c.text = buffer.Bytes()
 		}
-	default:
-		c.encode = newEncoder(column, c.style)
-		c.quotable = true
-		switch column.(type) {
-		case *array.Timestamp, *array.Uint64, *array.Boolean:
-			c.quotable = false
-		case *array.Null: // has no bits
-			c.valid = noBits
-			c.offset = 0
+	case *array.Timestamp:
+		if t := a.DataType().(*arrow.TimestampType); t.Unit == arrow.Nanosecond && t.TimeZone == "" {
+			c.readTimes(a)
+		} else {
+			c.readOther(column)
 		}
+	case *array.Dictionary:
+		if !c.readCodes(a) {
+			c.readOther(column)
+		}
+	default:
+		c.readOther(column)
+	}
+}
+
+// readOther turns to a column of a type that is rare.
+func (c *cells) readOther(column arrow.Array) {
+	c.encode = newEncoder(column, c.style)
+	c.quotable = true
+	switch column.(type) {
+	case *array.Timestamp, *array.Uint64, *array.Boolean:
+		c.quotable = false
+	case *array.Null: // has no bits
+		c.valid = noBits
+		c.offset = 0
 	}
 }
 
@@ -104,7 +131,14 @@ func (c *cells) isNull(row int) bool {
 func (c *cells) append(buf []byte, row int) []byte {
 	switch c.kind {
 	case intCells:
+		if v := c.ints[row]; uint64(v) < smallInts {
+			return c.appendSmall(buf, v)
+		}
 		return appendInt(append(buf, c.prefix...), c.ints[row])
+	case timeCells:
+		return c.appendTime(buf, c.ints[row])
+	case codeCells:
+		return c.appendCode(buf, c.codes[row])
 	case floatCells:
 		return c.style.appendFloat(append(buf, c.prefix...), c.floats[row], 64)
 	case textCells:
@@ -114,7 +148,7 @@ func (c *cells) append(buf []byte, row int) []byte {
 	if c.style == plainStyle && c.quotable {
 		begin := len(buf)
 		buf = c.encode(buf, row)
-		return quoteInPlace(buf, begin, c.single)
+		return quoteInPlace(buf, begin, c.width())
 	}
 	return c.encode(buf, row)
 }
@@ -133,16 +167,7 @@ func (c *cells) appendText(buf, text []byte) []byte {
 	}
 	c.misses++
 	begin := len(buf)
-	buf = append(buf, c.prefix...)
-	if c.style == jsonStyle {
-		buf = appendJSONBytes(buf, text)
-	} else {
-		columns := 2
-		if c.single {
-			columns = 1
-		}
-		buf = appendCSVField(buf, text, columns)
-	}
+	buf = c.appendPlainText(buf, text)
 	if len(text) <= longText && (c.misses < manyMisses || c.misses%manyMisses == 0) {
 		c.known = true
 		c.last = append(c.last[:0], text...)
@@ -151,12 +176,33 @@ func (c *cells) appendText(buf, text []byte) []byte {
 	return buf
 }
 
-// quoteInPlace quotes the field at the end of a line of CSV where that is needed.
-func quoteInPlace(buf []byte, begin int, single bool) []byte {
-	columns := 2
-	if single {
-		columns = 1
+// appendPlainText writes a text with its prefix.
+func (c *cells) appendPlainText(buf, text []byte) []byte {
+	buf = append(buf, c.prefix...)
+	if c.style == jsonStyle {
+		return appendJSONBytes(buf, text)
 	}
+	return appendCSVField(buf, text, c.width())
+}
+
+// appendNull writes what stands for null: in objects nothing.
+func (c *cells) appendNull(buf []byte) []byte {
+	if c.style == jsonStyle {
+		return buf
+	}
+	return appendCSVField(append(buf, c.prefix...), nil, c.width())
+}
+
+// width is the number of columns, as far as it matters.
+func (c *cells) width() int {
+	if c.single {
+		return 1
+	}
+	return 2
+}
+
+// quoteInPlace quotes the field at the end of a line of CSV where that is needed.
+func quoteInPlace(buf []byte, begin, columns int) []byte {
 	if !needsQuotes(buf[begin:], columns) {
 		return buf
 	}

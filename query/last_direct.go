@@ -54,7 +54,8 @@ func answerOf[T any](layout *arrow.Schema, rows []T, column func(i int, rows []T
 
 // directQuery is a plain question for newest rows.
 type directQuery struct {
-	columns []schema.Column // of the answer
+	plainItems
+
 	targets []schema.ColumnID
 	orders  []directOrder
 	onlyOne bool
@@ -97,8 +98,7 @@ func (r *running) direct(ctx context.Context, stmt *statement) (*directAnswer, e
 // readDirect reads a query that is plain enough.
 func readDirect(n node, tables []*schema.Table, rule *newestRule) (*directQuery, bool) {
 	f := newestFinder{tables: tables}
-	if n.str("type") != "SELECT_NODE" || n["sample"] != nil || n["qualify"] != nil || len(n.child("cte_map").list("map")) > 0 ||
-		n.str("aggregate_handling") != "STANDARD_HANDLING" {
+	if !isPlainSelect(n) {
 		return nil, false
 	}
 	t, ok := f.relation(n.child("from_table"))
@@ -106,10 +106,8 @@ func readDirect(n node, tables []*schema.Table, rule *newestRule) (*directQuery,
 		return nil, false
 	}
 	q := &directQuery{}
-	for _, e := range n.list("select_list") {
-		if !q.addItem(t, asNode(e), tables[t.scan]) {
-			return nil, false
-		}
+	if !q.read(n, t, tables[t.scan]) {
+		return nil, false
 	}
 	for _, e := range n.list("modifiers") {
 		m := asNode(e)
@@ -129,17 +127,6 @@ func readDirect(n node, tables []*schema.Table, rule *newestRule) (*directQuery,
 		}
 	}
 	return q, true
-}
-
-// addItem adds a column, or all for a star.
-func (q *directQuery) addItem(t *newestRelation, item node, table *schema.Table) bool {
-	if item.str("class") == "STAR" {
-		q.columns = append(q.columns, table.ShownColumns()...)
-		return len(item.list("exclude_list"))+len(item.list("qualified_exclude_list")) == 0
-	}
-	c, ok := t.column(item)
-	q.columns = append(q.columns, c)
-	return ok
 }
 
 func (q *directQuery) addOrder(t *newestRelation, o node) bool {
@@ -262,7 +249,7 @@ func firstOfEach(rows []place, tags []*partition.TagColumn) []place {
 func (q *directQuery) answer(s *partition.Snapshot, rows []place, columns []shown) *directAnswer {
 	fields := make([]arrow.Field, len(columns))
 	for i, c := range q.columns {
-		fields[i] = arrow.Field{Name: columns[i].name, Type: directType(c), Nullable: true}
+		fields[i] = arrow.Field{Name: q.names[i], Type: directType(c), Nullable: true}
 	}
 	layout := describeColumns(arrow.NewSchema(fields, nil), columns)
 	return answerOf(layout, rows, func(i int, rows []place) arrow.Array { return directColumn(s, rows, q.columns[i]) })

@@ -66,6 +66,7 @@ type Options struct {
 	ignoreNewest bool                   // for tests: what the engine keeps of newest rows is not used
 	noFold       bool                   // for tests and comparisons: aggregates are all DuckDB's
 	noMerge      bool                   // for tests and comparisons: rows that are not folded are merged by DuckDB
+	noSelect     bool                   // for tests and comparisons: plain SELECTs are all DuckDB's
 	unitRows     int                    // of merging; 0 is unitRows
 	onFold       func(work *folding)    // for tests: told of what is folded; nil tells nobody
 	onMerge      func(rows *mergedRows) // likewise, of what is merged and not folded

@@ -293,10 +293,15 @@ func TestPanicInACallbackFailsTheQueryOnly(t *testing.T) {
 	broken.Chunks[0].Fields = []partition.Field{{ID: 2, Type: schema.Int64}} // no values
 	v.Buffers = []*partition.Snapshot{&broken}
 	q := s.querier()
-	_, err := tryAnswer(t, q, Request{Database: "db", SQL: "SELECT n FROM cpu WHERE host = 'h2'"})
-	var user *UserError
-	if err == nil || errors.As(err, &user) || !strings.Contains(err.Error(), "fault in the buffer scan") {
-		t.Errorf("error %v, want a fault of ours", err)
+	for sql, want := range map[string]string{
+		"SELECT n + 1 FROM cpu WHERE host = 'h2'": "fault in the buffer scan",
+		"SELECT n FROM cpu WHERE host = 'h2'":     "fault in a selection",
+	} {
+		_, err := tryAnswer(t, q, Request{Database: "db", SQL: sql})
+		var user *UserError
+		if err == nil || errors.As(err, &user) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want a fault of ours", sql, err)
+		}
 	}
 	if got := answer(t, q, "db", "SELECT count(host) FROM cpu"); got[0] != "2" {
 		t.Errorf("the column that is whole: %q", got)

@@ -23,6 +23,7 @@ type Result struct {
 	schema     *arrow.Schema
 	converters []converter       // by column; nil for those that stay
 	direct     *directAnswer     // where the rows come from; nil: the run's stream
+	selected   *selected         // likewise
 	first      arrow.RecordBatch // fetched by Query, not yet handed out
 	current    arrow.RecordBatch
 	err        error
@@ -128,6 +129,9 @@ func (r *Result) fetch() (arrow.RecordBatch, error) {
 			return nil, r.run.job.explain(err)
 		}
 		return r.direct.next(), nil
+	}
+	if r.selected != nil {
+		return r.selected.next()
 	}
 	batch, err := r.run.stream.next()
 	if err != nil {

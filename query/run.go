@@ -36,6 +36,7 @@ type running struct {
 	noFold       bool             // rows are not folded
 	folded       []keptNode       // what folding has changed of the statement
 	early        *scanPlan        // of the only scan, if it was made before
+	selected     *selected        // the answer, if rows are selected without DuckDB
 
 	hadCompany atomic.Bool // another attempt was made at the same time
 }
@@ -45,6 +46,9 @@ type running struct {
 func (r *running) close() {
 	if r.stream != nil {
 		r.stream.close()
+	}
+	if r.selected != nil {
+		r.selected.stop()
 	}
 	r.unpin()
 	r.querier.attempts.remove(r)
@@ -88,7 +92,10 @@ func (r *running) plan(ctx context.Context, database string, stmt *statement, us
 		if r.mayAnswer && r.answer == nil && err == nil {
 			r.answer, err = r.directFold(ctx, stmt, used)
 		}
-		if err == nil && r.answer != nil {
+		if r.mayAnswer && r.answer == nil && err == nil {
+			r.selected, err = r.selects(ctx, stmt, used)
+		}
+		if err == nil && (r.answer != nil || r.selected != nil) {
 			return "", nil
 		}
 		var scans []string
@@ -116,6 +123,9 @@ func (r *running) start(ctx context.Context, database string, stmt *statement, u
 	r.job.planned(r.reports)
 	if a := r.answer; a != nil {
 		return &Result{run: r, schema: a.schema, direct: a, converters: make([]converter, a.schema.NumFields()), first: a.next()}, nil
+	}
+	if r.selected != nil {
+		return r.selected.result(), nil
 	}
 	if stmt.prefix != "" {
 		if text, err = r.explain(ctx, stmt.prefix, text); err != nil {

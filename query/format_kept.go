@@ -1,0 +1,149 @@
+package query
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+// What is written again and again is kept as it was written, with its key: small integers, the
+// minute of a time, and the values of tags. Tags that stand side by side and are those of the row
+// above are copied at once.
+
+const (
+	smallInts   = 128 // from 0 on, that are kept
+	shortPiece  = 32
+	minuteNanos = int64(time.Minute)
+)
+
+// keptText is a short text. It is copied as a whole, which is cheaper than a copy of its length.
+type keptText struct {
+	length uint8 // 0 is not known
+	text   [shortPiece]byte
+}
+
+// appendSmall writes a small integer with its prefix.
+func (c *cells) appendSmall(buf []byte, v int64) []byte {
+	if c.small == nil {
+		c.small = new([smallInts]keptText)
+	}
+	p := &c.small[v]
+	if p.length == 0 {
+		text := appendInt(slices.Clone(c.prefix), v)
+		if len(text) > shortPiece {
+			return append(buf, text...)
+		}
+		p.length = uint8(copy(p.text[:], text))
+	}
+	at := len(buf)
+	if cap(buf)-at < shortPiece {
+		return append(buf, p.text[:p.length]...)
+	}
+	*(*[shortPiece]byte)(buf[at : at+shortPiece]) = p.text
+	return buf[:at+int(p.length)]
+}
+
+// readTimes turns to a column of times in nanoseconds.
+func (c *cells) readTimes(a *array.Timestamp) {
+	c.kind, c.ints = timeCells, arrow.Int64Traits.CastFromBytes(arrow.TimestampTraits.CastToBytes(a.TimestampValues()))
+}
+
+// appendTime writes a time with its prefix.
+func (c *cells) appendTime(buf []byte, v int64) []byte {
+	minute, rest := v/minuteNanos, v%minuteNanos
+	if rest < 0 {
+		minute, rest = minute-1, rest+minuteNanos
+	}
+	if minute != c.minute || len(c.written) == 0 {
+		c.minute = minute
+		c.written = append(c.written[:0], c.prefix...)
+		if c.style == jsonStyle {
+			c.written = append(c.written, '"')
+		}
+		c.written = time.Unix(minute*60, 0).UTC().AppendFormat(c.written, "2006-01-02T15:04:")
+	}
+	buf = append(buf, c.written...)
+	if second := rest / int64(time.Second); rest == second*int64(time.Second) {
+		buf = append(buf, byte('0'+second/10), byte('0'+second%10))
+	} else {
+		const clock = len("00:00:")
+		begin := len(buf)
+		buf = appendClock(buf, rest)
+		buf = slices.Delete(buf, begin, begin+clock)
+	}
+	if c.style == jsonStyle {
+		buf = append(buf, '"')
+	}
+	return buf
+}
+
+// readCodes turns to a column of codes of texts.
+func (c *cells) readCodes(a *array.Dictionary) bool {
+	codes, isInt32 := a.Indices().(*array.Int32)
+	values, isText := a.Dictionary().(*array.String)
+	if !isInt32 || !isText {
+		return false
+	}
+	c.kind, c.codes, c.values = codeCells, codes.Int32Values(), values
+	if dictionary := a.Data().Dictionary(); dictionary != c.dictionary {
+		c.dictionary = dictionary
+		clear(c.coded)
+		c.coded = slices.Grow(c.coded[:0], values.Len())[:values.Len()]
+	}
+	return true
+}
+
+// noCode is the code of null.
+const noCode = math.MinInt32
+
+// code returns the code of a row.
+func (c *cells) code(row int) int32 {
+	if c.isNull(row) {
+		return noCode
+	}
+	return c.codes[row]
+}
+
+// appendCode writes the text of a code with its prefix.
+func (c *cells) appendCode(buf []byte, code int32) []byte {
+	if code == noCode {
+		return c.appendNull(buf)
+	}
+	if c.coded[code] == nil {
+		c.coded[code] = c.appendPlainText(nil, []byte(c.values.Value(int(code))))
+	}
+	return append(buf, c.coded[code]...)
+}
+
+// appendCodes writes the texts of a row in columns of codes that stand side by side.
+func appendCodes(buf []byte, columns []cells, row int) []byte {
+	kept := &columns[0]
+	isSame := kept.block != nil && row > 0
+	for k := range columns {
+		c := &columns[k]
+		code := c.code(row)
+		isSame = isSame && code == c.lastCode
+		c.lastCode = code
+	}
+	if isSame {
+		return append(buf, kept.block...)
+	}
+	begin := len(buf)
+	for k := range columns {
+		buf = columns[k].appendCode(buf, columns[k].lastCode)
+	}
+	kept.block = append(kept.block[:0], buf[begin:]...)
+	return buf
+}
+
+// codesFrom returns how many columns of codes stand side by side.
+func codesFrom(columns []cells) int {
+	n := 0
+	for n < len(columns) && columns[n].kind == codeCells {
+		n++
+	}
+	return n
+}

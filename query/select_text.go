@@ -1,0 +1,140 @@
+package query
+
+import (
+	"io"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+)
+
+// textFormat is what an answer is written as, row by row.
+type textFormat uint8
+
+const (
+	jsonText  textFormat = iota // an array of objects
+	jsonLines                   // an object a line
+	csvText
+)
+
+func (f textFormat) style() style { return f != csvText }
+
+// textBytes is the size of the pieces of text that are made by those who read the rows.
+const textBytes = 256 << 10
+
+var textPool = sync.Pool{New: func() any { return new([]byte) }}
+
+// selectedText is the text of an answer, in pieces of whole rows. Those of an array have a comma in
+// front of each row.
+type selectedText struct {
+	result *Result
+	pieces *ordered[[]byte]
+}
+
+// textOf begins to write an answer whose rows are selected, or returns nil.
+func textOf(r Rows, f textFormat) *selectedText {
+	result, ok := r.(*Result)
+	if !ok {
+		return nil
+	}
+	s := result.selected
+	if s == nil || s.records != nil || s.texts != nil || s.left >= 0 || s.skip > 0 {
+		return nil
+	}
+	s.texts = newOrdered(s.run.ctx, s.run.querier.opts.Threads, len(s.items), s.text(f))
+	return &selectedText{result, s.texts}
+}
+
+// text returns what makes text of items.
+func (s *selected) text(f textFormat) func(worker, item int, emit func([]byte) error) error {
+	workers := make([][]cells, s.run.querier.opts.Threads)
+	for w := range workers {
+		workers[w] = newCells(NewRows(s.schema), f.style())
+	}
+	return func(worker, item int, emit func([]byte) error) error {
+		columns := workers[worker]
+		buf := textBuffer()
+		err := s.read(&s.items[item], func(rec arrow.RecordBatch) error {
+			for k := range columns {
+				columns[k].read(rec.Column(k))
+			}
+			s.run.job.answered(rec)
+			for row := range int(rec.NumRows()) {
+				if buf = f.appendRow(buf, columns, row); len(buf) >= textBytes {
+					if err := emit(buf); err != nil {
+						return err
+					}
+					buf = textBuffer()
+				}
+			}
+			return nil
+		})
+		if err == nil && len(buf) > 0 {
+			err = emit(buf)
+		}
+		return err
+	}
+}
+
+func textBuffer() []byte { return (*textPool.Get().(*[]byte))[:0] }
+
+func (f textFormat) appendRow(buf []byte, columns []cells, row int) []byte {
+	switch f {
+	case jsonText:
+		buf = appendObject(append(buf, ','), columns, row, ',')
+		return buf[:len(buf)-1]
+	case jsonLines:
+		return appendObject(buf, columns, row, '\n')
+	}
+	return appendCSVRow(buf, columns, row)
+}
+
+// each calls do with the pieces of the text.
+func (t *selectedText) each(do func([]byte) error) error {
+	r := t.result
+	for {
+		piece, ok, err := t.pieces.next()
+		if err != nil {
+			r.err = r.run.job.explain(err)
+			return r.err
+		}
+		if !ok {
+			r.finished = true
+			return nil
+		}
+		if err := do(piece); err != nil {
+			return err
+		}
+		textPool.Put(&piece)
+	}
+}
+
+// write writes the text, with a header in front of the first row.
+func (t *selectedText) write(w io.Writer, header []byte) error {
+	return t.each(func(piece []byte) error {
+		if header != nil {
+			if _, err := w.Write(header); err != nil {
+				return err
+			}
+			header = nil
+		}
+		_, err := w.Write(piece)
+		return err
+	})
+}
+
+// writeArray writes the text as an array.
+func (t *selectedText) writeArray(w io.Writer) error {
+	end := []byte("[]")
+	err := t.each(func(piece []byte) error {
+		if len(end) == 2 {
+			piece[0], end = '[', end[1:]
+		}
+		_, err := w.Write(piece)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(end)
+	return err
+}
