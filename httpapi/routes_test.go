@@ -81,6 +81,8 @@ var examples = map[string]routeExample{
 	"POST " + databasePath + "/retention_period":           {query: "?db=nothing&duration=1d"},
 	"DELETE " + databasePath + "/retention_period":         {query: "?db=nothing"},
 	"POST /api/v3/configure/table":                         {body: `{"db":"fresh","table":"t","tags":["a"],"fields":[{"name":"f","type":"bool"}]}`},
+	"PUT /api/v3/configure/table":                          {body: `{"db":"nothing","table":"t","retention_period":"1d"}`},
+	"GET /api/v3/retention/expired":                        {},
 	"DELETE /api/v3/configure/table":                       {query: "?db=nothing&table=t"},
 	"GET /api/v3/configure/datasource":                     {},
 	"POST /api/v3/configure/datasource":                    {body: `{"project":"p","datasource":"d"}`},
