@@ -103,7 +103,7 @@ func (x *expected) bind(b *batchBuilder) bool {
 	if x.batch == b && x.use == b.use {
 		return true
 	}
-	x.columns = x.columns[:0]
+	x.columns, x.batch = x.columns[:0], nil // they are those of no batch until all are found
 	for _, slot := range x.slots {
 		if int(slot) >= len(b.fieldOf) || b.fieldOf[slot] == 0 {
 			return false
