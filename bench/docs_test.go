@@ -84,7 +84,7 @@ func TestTheDocumentationHasSectionsOfScenarios(t *testing.T) {
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	known := "ingest ack replay start query mixed compact tuning peers-write peers-query"
+	known := "ingest ack replay start query mixed compact age backfill tuning peers-write peers-query"
 	for _, page := range pages {
 		text, err := os.ReadFile(page)
 		if err != nil {
