@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/engine"
@@ -37,17 +36,8 @@ func SendDatabase(ctx context.Context, w io.Writer, s Store, id, database string
 	for _, f := range files {
 		h.SendBytes += int64(f.Bytes)
 	}
-	head, err := json.Marshal(h)
+	out, err := beginStream(ctx, w, &h, func() (io.ReadCloser, error) { return openCatalog(ctx, s, m) })
 	if err != nil {
-		return err
-	}
-	out := sender{ctx: ctx, tar: tar.NewWriter(w), buffer: make([]byte, copyBytes)}
-	if err := out.send(headerEntry, int64(len(head)), func() (io.ReadCloser, error) {
-		return io.NopCloser(strings.NewReader(string(head))), nil
-	}); err != nil {
-		return err
-	}
-	if err := out.send(catalogEntry, m.CatalogBytes, func() (io.ReadCloser, error) { return openCatalog(ctx, s, m) }); err != nil {
 		return err
 	}
 	fetch, done := newFetcher(s, rate), int64(0)

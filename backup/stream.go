@@ -3,6 +3,7 @@ package backup
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,17 +68,8 @@ func Send(ctx context.Context, w io.Writer, b *engine.Backup, have map[string]bo
 			h.SendBytes += int64(f.Bytes)
 		}
 	}
-	head, err := json.Marshal(h)
+	out, err := beginStream(ctx, w, &h, b.Image)
 	if err != nil {
-		return err
-	}
-	out := sender{ctx: ctx, tar: tar.NewWriter(w), buffer: make([]byte, copyBytes)}
-	if err := out.send(headerEntry, int64(len(head)), func() (io.ReadCloser, error) {
-		return io.NopCloser(strings.NewReader(string(head))), nil
-	}); err != nil {
-		return err
-	}
-	if err := out.send(catalogEntry, b.ImageBytes, b.Image); err != nil {
 		return err
 	}
 	for _, f := range lacking {
@@ -92,6 +84,20 @@ type sender struct {
 	ctx    context.Context // of the one call that it is made for
 	tar    *tar.Writer
 	buffer []byte
+}
+
+// beginStream sends what comes before the files.
+func beginStream(ctx context.Context, w io.Writer, h *Header, catalog func() (io.ReadCloser, error)) (*sender, error) {
+	head, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	s := &sender{ctx: ctx, tar: tar.NewWriter(w), buffer: make([]byte, copyBytes)}
+	err = s.send(headerEntry, int64(len(head)), func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(head)), nil })
+	if err != nil {
+		return nil, err
+	}
+	return s, s.send(catalogEntry, h.CatalogBytes, catalog)
 }
 
 // end ends the stream.

@@ -240,35 +240,21 @@ func TestRestoreIsAllOrNothing(t *testing.T) {
 	}
 	trials := 0
 	for n := 0; ; n += 1 + int(*seedFlag%3) {
-		mem := vfs.NewCrashableMem()
-		calls, what := 0, ""
-		var images []*vfs.MemFS
-		faulty := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if !changesDisk(op) {
-				return nil
-			}
-			if calls++; calls-1 != n {
-				return nil
-			}
-			what = fmt.Sprint(op.Kind, " ", op.Path)
-			for _, percent := range []int{0, 50, 100} {
-				images = append(images, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(n), 1))}))
-			}
-			return ioError(op, syscall.EIO)
-		}))
-		_, err := engine.Restore(context.Background(), restoreOptions(b, faulty))
-		if what == "" {
+		x := newFailingCall(n)
+		x.isArmed.Store(true)
+		_, err := engine.Restore(context.Background(), restoreOptions(b, x.fs()))
+		if x.what == "" {
 			if err != nil {
 				t.Fatal(err)
 			}
 			break
 		}
 		trials++
-		for _, image := range images {
-			look(image, "a crash before "+what)
+		for _, image := range x.images {
+			look(image, "a crash before "+x.what)
 		}
 		if err != nil { // some calls, as of the log's spare files, may fail
-			look(mem, "a failure of "+what)
+			look(x.mem, "a failure of "+x.what)
 		}
 	}
 	t.Logf("figures: crashes=%d faults=%d", 3*trials, trials)
@@ -344,4 +330,32 @@ func flipped(b []byte, at int) io.ReadCloser {
 	b = slices.Clone(b)
 	b[at] ^= 0x10
 	return io.NopCloser(strings.NewReader(string(b)))
+}
+
+// failingCall is a disk of whose changes one fails, once it is armed.
+type failingCall struct {
+	n       int
+	mem     *vfs.MemFS
+	isArmed atomic.Bool
+	calls   int
+	what    string       // the call, "" as long as it has not been made
+	images  []*vfs.MemFS // of the disk if the machine had crashed instead
+}
+
+func newFailingCall(n int) *failingCall { return &failingCall{n: n, mem: vfs.NewCrashableMem()} }
+
+func (x *failingCall) fs() vfs.FS {
+	return errorfs.Wrap(x.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if !x.isArmed.Load() || !changesDisk(op) {
+			return nil
+		}
+		if x.calls++; x.calls-1 != x.n {
+			return nil
+		}
+		x.what = fmt.Sprint(op.Kind, " ", op.Path)
+		for _, percent := range []int{0, 50, 100} {
+			x.images = append(x.images, x.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(x.n), 1))}))
+		}
+		return ioError(op, syscall.EIO)
+	}))
 }

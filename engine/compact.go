@@ -425,6 +425,9 @@ func (m *merging) writePiece(merger *persist.Merger, within schema.TimeRange) er
 		file.Swept = m.tombstones[n-1].Order
 	}
 	file.DayMin, file.DayMax = schema.DayOf(file.Time.Min), schema.DayOf(file.Time.Max)
+	if len(inputs) == 1 { // of which the days that have no rows left may be flushed further than the others
+		file.DayMin, file.DayMax = inputs[0].DayMin, inputs[0].DayMax
+	}
 	m.files = append(m.files, &file)
 	return nil
 }

@@ -18,9 +18,8 @@ import (
 // purgeInterval is how late a purge may come.
 const purgeInterval = time.Minute
 
-// purgeDue purges what is due. Nothing is flushed meanwhile.
-func (e *Engine) purgeDue() error {
-	now := e.lookAtClock()
+// purgeDue purges what is due at a time. Nothing is flushed meanwhile.
+func (e *Engine) purgeDue(now int64) error {
 	if databases, tables := due(e.catalog.Schema(), now); len(databases)+len(tables) == 0 {
 		return nil // without waiting for a flush
 	}
@@ -66,8 +65,18 @@ func due(s *schema.Snapshot, now int64) (databases []schema.DatabaseID, tables [
 
 // purgeNow purges what a deletion made due. The deletion is done; if the purge fails it
 // is tried again in a minute.
-func (e *Engine) purgeNow() {
-	if err := e.purgeDue(); err != nil {
+func (e *Engine) purgeNow() { e.purgeSoon(e.lookAtClock()) }
+
+// removeDue removes what is to be removed by now.
+func (e *Engine) removeDue() {
+	now := e.lookAtClock()
+	e.purgeSoon(now)
+	e.removeExpiredSoon(now)
+}
+
+// purgeSoon is purgeDue for those who try again.
+func (e *Engine) purgeSoon(now int64) {
+	if err := e.purgeDue(now); err != nil {
 		e.opts.Logger.Error("purging what was deleted failed; it is tried again in a minute", "error", err)
 	}
 }

@@ -2,8 +2,7 @@ package engine
 
 // PurgeDue is what the engine does once a minute.
 func (e *Engine) PurgeDue() {
-	e.purgeNow()
-	e.removeExpiredSoon()
+	e.removeDue()
 }
 
 // Heal does what the healer does when something ran out of space, now.

@@ -82,8 +82,7 @@ func (f *flusher) run() {
 	purge := time.NewTicker(purgeInterval)
 	defer purge.Stop()
 	for {
-		f.e.purgeNow()
-		f.e.removeExpiredSoon()
+		f.e.removeDue()
 		mode := flushAll
 		select {
 		case <-f.quit:

@@ -5,16 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"reflect"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/engine"
@@ -134,36 +130,21 @@ func TestRestoreOfADatabaseIsAllOrNothing(t *testing.T) {
 	o := copyOptions(t, b)
 	trials := 0
 	for n := 0; ; n++ {
-		mem := vfs.NewCrashableMem()
-		var isArmed atomic.Bool
-		calls, what := 0, ""
-		var images []*vfs.MemFS
-		x := open(t, errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if !isArmed.Load() || !changesDisk(op) {
-				return nil
-			}
-			if calls++; calls-1 != n {
-				return nil
-			}
-			what = fmt.Sprint(op.Kind, " ", op.Path)
-			for _, percent := range []int{0, 50, 100} {
-				images = append(images, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(n), 1))}))
-			}
-			return ioError(op, syscall.EIO)
-		})), atNoon, func(o *engine.Options) { o.MarkInterval = -1 })
-		isArmed.Store(true)
+		disk := newFailingCall(n)
+		x := open(t, disk.fs(), atNoon, func(o *engine.Options) { o.MarkInterval = -1 })
+		disk.isArmed.Store(true)
 		_, err := x.RestoreDatabase(context.Background(), o)
-		isArmed.Store(false)
+		disk.isArmed.Store(false)
 		_ = x.Close() // of one whose catalog has failed
-		if what == "" {
+		if disk.what == "" {
 			if err != nil {
 				t.Fatal(err)
 			}
 			break
 		}
 		trials++
-		for _, image := range append(images, mem) {
-			crashedRestore(t, image, o, want, what)
+		for _, image := range append(disk.images, disk.mem) {
+			crashedRestore(t, image, o, want, disk.what)
 		}
 	}
 	t.Logf("figures: crashes=%d faults=%d", 3*trials, trials)

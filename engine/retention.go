@@ -105,9 +105,8 @@ func (e *Engine) expired(now int64) (all []expired) {
 	return all
 }
 
-// removeExpired removes the files all of whose rows have expired.
-func (e *Engine) removeExpired() error {
-	now := e.lookAtClock()
+// removeExpired removes the files all of whose rows have expired at a time.
+func (e *Engine) removeExpired(now int64) error {
 	if e.catalog.Err() != nil || len(e.expired(now)) == 0 {
 		return nil // without waiting for a flush
 	}
@@ -139,8 +138,8 @@ func (e *Engine) removeExpired() error {
 }
 
 // removeExpiredSoon is removeExpired for the flusher, which tries again.
-func (e *Engine) removeExpiredSoon() {
-	if err := e.removeExpired(); err != nil {
+func (e *Engine) removeExpiredSoon(now int64) {
+	if err := e.removeExpired(now); err != nil {
 		e.opts.Logger.Error("removing expired files failed; it is tried again in a minute, and no query sees their rows", "error", err)
 	}
 }

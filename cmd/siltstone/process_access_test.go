@@ -297,7 +297,7 @@ func TestDatabasesAreManaged(t *testing.T) {
 		t.Errorf("a line without fields: %+v", r)
 	}
 	p.must("", "update", "database", "home", "--retention-period", "7d")
-	if list := p.must("", "show", "retention"); !strings.Contains(list, "\nhome,7d\n") || !strings.Contains(list, "\nshop/web,none\n") {
+	if list := p.must("", "show", "retention"); !strings.Contains(list, "\nhome,,7d\n") || !strings.Contains(list, "\nshop/web,,none\n") {
 		t.Errorf("retention periods: %s", list)
 	}
 	p.must("", "delete", "database", "home", "--yes", "--hard-delete-at", "never")
