@@ -52,7 +52,7 @@ func TestGoMemoryLimitLeavesRoomForQueries(t *testing.T) {
 	for _, c := range []struct{ total, queries, want int64 }{
 		{10 << 30, 0, 9<<30 - nativeMemory},
 		{10 << 30, 2 << 30, 7<<30 - nativeMemory},
-		{1000, 350, 300},  // a quarter at most is kept for what is native
+		{1000, 200, 300},  // two fifths at most are kept for what is native
 		{1000, 1000, 250}, // never so low that the collector does nothing else
 	} {
 		if got := goMemoryLimit(c.total, c.queries); got != c.want {
