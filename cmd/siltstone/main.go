@@ -68,14 +68,26 @@ type environment struct {
 }
 
 func main() {
-	// The first signal ends the context; stop then lets the next one kill.
-	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
-	context.AfterFunc(ctx, stop)
+	ctx := untilSignal(context.Background())
 	env := environment{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		stdinTTY: isTerminal(os.Stdin), stdoutTTY: isTerminal(os.Stdout), stderrTTY: isTerminal(os.Stderr),
 	}
 	os.Exit(run(ctx, env, os.Args[1:]))
+}
+
+// untilSignal returns a context that the first signal ends. By then the next one kills
+// the process: whoever learns that it is stopping can rely on that.
+func untilSignal(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, stopSignals()...)
+	go func() {
+		<-signals
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx
 }
 
 // stopSignals ask for an orderly end: the terminal's when it closes, too, unless nohup has
