@@ -32,6 +32,8 @@ type TableView struct {
 	// Buffers are in the order in which their rows were accepted, all of them later
 	// than every file that holds rows of the same partition.
 	Buffers []*partition.Snapshot
+	// Rollup is nil for a table that is no rollup.
+	Rollup *RollupView
 
 	verify func(context.Context, FileRef, []schema.ColumnID) error // nil: Verify has nothing to do
 	table  *table                                                  // nil: it holds nothing

@@ -30,6 +30,7 @@ type Snapshot struct {
 	byID      []*Database        // the same, indexed by id; nil where there is none
 	deleted   []*DeletedDatabase // by id
 	tables    []*Table           // every table of every database, indexed by id; nil where there is none
+	rollups   []TableID          // those of tables, in the order of their definition; some may be deleted
 
 	all, limited counts
 	deletions    uint64
@@ -54,6 +55,17 @@ func (s *Snapshot) TableByID(id TableID) (*Table, bool) {
 		return nil, false
 	}
 	return s.tables[id], true
+}
+
+// Rollups returns the rollups of a table that exist, of all tables for 0, in the order of their definition.
+func (s *Snapshot) Rollups(source TableID) (all []*Table) {
+	for _, id := range s.rollups {
+		t, ok := s.TableByID(id)
+		if ok && t.Deleted == nil && (source == 0 || t.Rollup.Source == source) {
+			all = append(all, t)
+		}
+	}
+	return all
 }
 
 // IsPurged reports whether there was a table with the id of which nothing is left.

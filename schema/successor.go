@@ -110,6 +110,9 @@ func (s *successor) ownShard(d *Database, name string) map[string]*Table {
 func (s *successor) putTable(t *Table) {
 	d := s.own(t.Database)
 	s.tables = put(s.tables, int(t.ID), t)
+	if t.Rollup != nil && !slices.Contains(s.rollups, t.ID) {
+		s.rollups = append(slices.Clip(s.rollups), t.ID)
+	}
 	if t.Deleted != nil {
 		s.deleteTable(d, t)
 		return
@@ -168,6 +171,7 @@ func (s *successor) purgeTables(ids []TableID) {
 		s.tables = put(s.tables, int(id), purgedTable)
 	}
 	isPurged := func(t *Table) bool { return s.IsPurged(t.ID) }
+	s.rollups = slices.DeleteFunc(slices.Clone(s.rollups), s.IsPurged)
 	for id := range touched {
 		if s.databaseByID(id) != nil {
 			d := s.own(id)

@@ -70,6 +70,8 @@ type Table struct {
 	// Retention is how long its rows are kept, counted from their time, whatever the database
 	// says; 0 is as the database says. See Database.RetentionOf.
 	Retention time.Duration
+	// Rollup is nil for a table that is none.
+	Rollup *Rollup
 	// Created is when the table was defined, in nanoseconds since the Unix epoch; 0
 	// where that is not known.
 	Created int64
@@ -172,7 +174,7 @@ func (t *Table) With(columns []Column) *Table {
 		all = append(all, c)
 	}
 	next := NewTable(t.ID, t.Database, t.Name, all)
-	next.Key, next.Created, next.Deleted, next.Retention = t.Key, t.Created, t.Deleted, t.Retention
+	next.Key, next.Created, next.Deleted, next.Retention, next.Rollup = t.Key, t.Created, t.Deleted, t.Retention, t.Rollup
 	return next
 }
 

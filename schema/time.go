@@ -1,6 +1,10 @@
 package schema
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // NanosPerDay is the length of a UTC day in nanoseconds; Unix time has no leap seconds.
 const NanosPerDay = int64(24 * time.Hour)
@@ -65,4 +69,24 @@ func Nanoseconds(t time.Time) int64 {
 		return MaxTimeRange.Max
 	}
 	return t.UnixNano()
+}
+
+// compareRanges orders ranges by their first instant.
+func compareRanges(a, b TimeRange) int {
+	return cmp.Or(cmp.Compare(a.Min, b.Min), cmp.Compare(a.Max, b.Max))
+}
+
+// JoinRanges sorts ranges and joins those that touch.
+func JoinRanges(all []TimeRange) []TimeRange {
+	slices.SortFunc(all, compareRanges)
+	var joined []TimeRange
+	for _, r := range all {
+		last := len(joined) - 1
+		if last < 0 || joined[last].Max < r.Min && joined[last].Max+1 < r.Min {
+			joined = append(joined, r)
+		} else {
+			joined[last] = joined[last].Union(r)
+		}
+	}
+	return joined
 }
