@@ -20,6 +20,7 @@ var trials = []trial{
 	{name: "backup", shows: "clients, servers and restores killed in the middle of backups", pkg: "internal/e2e", run: "^TestKilledBackupsLeaveNothingHalfDone$", args: []string{"-rounds", "30"}, seeded: true},
 	{name: "powercut", shows: "ext4 and XFS shut down under load", pkg: "internal/e2e", run: "^TestPowerLossOnRealFileSystems$", args: []string{"-rounds", "20"}, seeded: true},
 	{name: "powerloss", shows: "random histories that lose power, recoveries included", pkg: "engine", run: "^TestPowerLoss$", args: []string{"-seeds", "400"}, seeded: true},
+	{name: "model", shows: "writes, deletions, retention periods, merges and restarts against a map", pkg: "engine", run: "^TestDatabaseIsWhatAMapSays$", args: []string{"-models", "300"}, seeded: true},
 	{name: "crash", shows: "a crash at every I/O call of a scenario", pkg: "engine", run: "^TestCrashAtEveryCall$", args: []string{"-stride", "1"}, seeded: true},
 	{name: "fault", shows: "EIO and ENOSPC at every I/O call of a scenario", pkg: "engine", run: "^TestFaultAtEveryCall$", args: []string{"-stride", "3"}, seeded: true},
 	{name: "fullload", shows: "a disk filled again and again under load, with power failures", pkg: "engine", run: "^TestFullDiskUnderLoadHeals$", seeded: true},
