@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/siltstone-db/siltstone/catalog"
@@ -87,6 +88,50 @@ func (e *Engine) DeleteRows(ctx context.Context, spec DeleteSpec) error {
 	}
 	e.compactor.kick()
 	return nil
+}
+
+// DeletionScope is what a deletion of rows is about, as it is now.
+type DeletionScope struct {
+	// Files may have rows to delete, and Bytes are theirs; of Whole every row is deleted, so that they go at once.
+	Files int    `json:"files"`
+	Bytes uint64 `json:"file_bytes"`
+	Whole int    `json:"whole_files"`
+	// Buffers in memory may have some.
+	Buffers int `json:"buffers"`
+}
+
+// ScopeOfDeletion returns what DeleteRows would be about. Its errors are ErrDatabaseNotFound,
+// *TableNotFoundError and schema.ErrPredicate.
+func (e *Engine) ScopeOfDeletion(spec DeleteSpec) (scope DeletionScope, err error) {
+	if err := errors.Join(checkUserDatabase(spec.Database), spec.Where.Validate()); err != nil {
+		return scope, err
+	}
+	defs, err := e.deletable(spec)
+	if err != nil {
+		return scope, err
+	}
+	for _, def := range defs {
+		t := e.tables.find(def.ID)
+		if t == nil {
+			continue
+		}
+		d := &schema.Tombstone{Table: def.ID, Order: math.MaxUint64, Time: spec.Time, Where: spec.Where}
+		for _, f := range t.allFiles() {
+			if d.MayHide(def, f) {
+				scope.Files++
+				scope.Bytes += f.Bytes
+			}
+			if d.HidesAll(f) {
+				scope.Whole++
+			}
+		}
+		for _, s := range t.snapshots() {
+			if mayHold(def, s, spec) {
+				scope.Buffers++
+			}
+		}
+	}
+	return scope, nil
 }
 
 // unsynced words why the log could not be waited for.

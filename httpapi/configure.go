@@ -19,6 +19,11 @@ func (s *Server) decodeJSON(w http.ResponseWriter, r *http.Request, into any) er
 	if !isJSON(r.Header.Get("Content-Type")) {
 		return &requestError{http.StatusUnsupportedMediaType, "unacceptable content-type, expected: application/json"}
 	}
+	return s.decodeAnyJSON(w, r, into)
+}
+
+// decodeAnyJSON does not look at the content type.
+func (s *Server) decodeAnyJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	body, err := s.bodies.read(w, r)
 	if err != nil {
 		return err

@@ -17,7 +17,8 @@ type deleteBody struct {
 	Predicate string `json:"predicate"`
 }
 
-// deletePoints deletes points as InfluxDB 2 does. What does not exist is no error.
+// deletePoints deletes points as InfluxDB 2 does. What does not exist is no error. Of all measurements
+// it leaves out those in which a tag of the predicate is a field: none of their points has such a tag.
 func (s *Server) deletePoints(b *backend, w http.ResponseWriter, r *http.Request) error {
 	p, err := parseParams(r)
 	if err != nil {
@@ -31,7 +32,7 @@ func (s *Server) deletePoints(b *backend, w http.ResponseWriter, r *http.Request
 		return err
 	}
 	var body deleteBody
-	if err := s.decodeJSON(w, r, &body); err != nil {
+	if err := s.decodeAnyJSON(w, r, &body); err != nil { // as InfluxDB 2, whatever type it is said to have
 		return err
 	}
 	spec := engine.DeleteSpec{Database: database}
@@ -46,12 +47,51 @@ func (s *Server) deletePoints(b *backend, w http.ResponseWriter, r *http.Request
 			return badRequest("the predicate cannot be used: %v", err)
 		}
 	}
+	if err := takeTables(b.engine, &spec); err != nil {
+		return err
+	}
 	var missing *engine.TableNotFoundError
 	if err := b.engine.DeleteRows(r.Context(), spec); err != nil && !errors.As(err, &missing) {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// takeTables lists the tables of a deletion in which no tag of its predicate is a field. The error is
+// that one which was named is not among them.
+func takeTables(e *engine.Engine, spec *engine.DeleteSpec) error {
+	db, ok := e.Schema().Database(spec.Database)
+	if !ok || spec.Where == nil {
+		return nil // the engine says what is missing
+	}
+	if spec.Tables == nil {
+		spec.Tables = []string{}
+		for _, t := range db.Tables() {
+			if fieldIn(t, spec.Where) == "" {
+				spec.Tables = append(spec.Tables, t.Name)
+			}
+		}
+		return nil
+	}
+	for _, name := range spec.Tables {
+		if t, ok := db.Table(name); ok {
+			if field := fieldIn(t, spec.Where); field != "" {
+				return badRequest("%q is a field of %q: rows are deleted by their tags and times", field, name)
+			}
+		}
+	}
+	return nil
+}
+
+// fieldIn returns a name in the predicate which is that of a field, or of the time, in a table; empty if none is.
+func fieldIn(t *schema.Table, where *schema.Predicate) string {
+	for _, name := range where.Tags() {
+		if c, ok := t.Column(name); ok && c.Type != schema.Tag || name == schema.TimeColumn {
+			return name
+		}
+	}
+	return ""
 }
 
 // instantOf reads a field that says when.
@@ -98,10 +138,8 @@ func (x *v1Execution) deleteRows(c *influxql.DeleteRows) error {
 		if !c.HasMeasurement(t.Name) {
 			continue
 		}
-		for _, tag := range c.Where.Tags() {
-			if column, ok := t.Column(tag); ok && column.Type != schema.Tag {
-				return badRequest("%v", influxql.ErrFieldsInDeletion)
-			}
+		if fieldIn(t, c.Where) != "" {
+			return badRequest("%v", influxql.ErrFieldsInDeletion)
 		}
 		tables = append(tables, t.Name)
 	}

@@ -93,6 +93,7 @@ func (s *Server) routes() []route {
 		{method: "POST", path: tablePath, access: forAdmins, handler: s.createTable},
 		{method: "PUT", path: tablePath, access: forAdmins, handler: s.updateTable},
 		{method: "DELETE", path: tablePath, access: forAdmins, handler: s.deleteTable},
+		{method: "DELETE", path: rowsPath, access: forWriters, handler: s.deleteRows},
 		{method: "GET", path: "/api/v3/configure/datasource", access: forAdmins, handler: s.listDatasources},
 		{method: "POST", path: "/api/v3/configure/datasource", access: forAdmins, handler: s.createDatasource},
 		{method: "POST", path: "/api/v3/rejected/retry", access: forWriters, handler: s.retryRejected},

@@ -84,6 +84,7 @@ var examples = map[string]routeExample{
 	"PUT /api/v3/configure/table":                          {body: `{"db":"nothing","table":"t","retention_period":"1d"}`},
 	"GET /api/v3/retention/expired":                        {},
 	"DELETE /api/v3/configure/table":                       {query: "?db=nothing&table=t"},
+	"DELETE " + rowsPath:                                   {query: "?db=db&table=m&start=1970-01-01T00:00:00Z&stop=1970-01-02T00:00:00Z"},
 	"GET /api/v3/configure/datasource":                     {},
 	"POST /api/v3/configure/datasource":                    {body: `{"project":"p","datasource":"d"}`},
 	"POST /api/v3/rejected/retry":                          {body: `{"db":"db"}`},

@@ -13,6 +13,7 @@ import (
 type deleteCmd struct {
 	Database deleteDatabaseCmd `cmd:"" help:"Delete a database with all its tables."`
 	Table    deleteTableCmd    `cmd:"" help:"Delete a table."`
+	Rows     deleteRowsCmd     `cmd:"" help:"Delete rows of a table by time and tags."`
 	Token    deleteTokenCmd    `cmd:"" help:"Delete a token: whoever has it is not let in any more."`
 }
 
@@ -20,12 +21,13 @@ type deleteCmd struct {
 func (*deleteCmd) Help() string {
 	return `Each command asks you to type the name of what it is about to delete; scripts add --yes.
 A deleted database or table is gone from queries at once, and its name is free. Its files
-stay until the time of --hard-delete-at.
+stay until the time of --hard-delete-at. Deleted rows cannot be had back.
 
 Examples:
 
   siltstone delete database home
   siltstone delete table room -d home --hard-delete-at now --yes
+  siltstone delete rows -d home -t room --predicate 'room="attic"' --dry-run
   siltstone delete token sensors`
 }
 
