@@ -106,7 +106,7 @@ func (r *running) foldCells(work *folding, span schema.TimeRange) ([]*foldCells,
 // foldItems divides the work, and returns the range of time of all rows. The work is never nil.
 func (r *running) foldItems(f *fold, p *scanPlan, t *engine.TableView) (work *folding, span schema.TimeRange, err error) {
 	work, span = &folding{fold: f}, schema.EmptyTimeRange
-	if len(p.clean)+len(p.partial) > maxFooters || len(p.screened) > 0 {
+	if len(p.clean)+len(p.partial) > maxFooters || len(p.screened) > 0 || p.computed != nil {
 		return work, span, errNoFold
 	}
 	m, clean, err := r.openMerging(f, p, t)

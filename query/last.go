@@ -123,7 +123,7 @@ func compiledRules(known *influxql.Newest, tables []*schema.Table) []*newestRule
 
 // newest returns the newest rows of a table, or nil where the query has to read all.
 func (r *running) newest(ctx context.Context, t *engine.TableView, rule *newestRule, c *constraint) (*partition.Snapshot, error) {
-	if rule == nil || r.ignoreNewest || c.time.IsEmpty() {
+	if rule == nil || r.ignoreNewest || c.time.IsEmpty() || len(staleWithin(t, c)) > 0 {
 		return nil, nil
 	}
 	isNarrow := len(c.tags) > 0 || c.time.Min != t.Kept().Min

@@ -292,11 +292,21 @@ func (r *running) tableScan(stmt *statement, f *fold, t *engine.TableView, c *co
 		return "", err
 	}
 	r.reports = append(r.reports, plan.report(t.Table, c.time))
+	if d := plan.computed; d != nil {
+		r.reports = append(r.reports, d.plan.report(d.source.Table, d.where.time))
+		r.mergeHere(d.plan, d.source, d.where)
+	}
 	if f != nil {
 		if sql, err := r.foldedScan(stmt, f, plan, t); !errors.Is(err, errNoFold) {
 			return sql, err
 		}
 	}
+	r.mergeHere(plan, t, c)
+	return plan.sql(r.register), nil
+}
+
+// mergeHere takes the rows of a scan that overlap from DuckDB, if they can be merged here.
+func (r *running) mergeHere(plan *scanPlan, t *engine.TableView, c *constraint) {
 	if rows, err := r.openMergedRows(plan, t, c); err == nil {
 		if told := r.querier.opts.onMerge; told != nil {
 			told(rows)
@@ -304,7 +314,6 @@ func (r *running) tableScan(stmt *statement, f *fold, t *engine.TableView, c *co
 		handle, source := r.querier.buffers.registerMerged(rows, plan.read)
 		r.handles, r.sources, plan.mergedHere = append(r.handles, handle), append(r.sources, source), handle
 	}
-	return plan.sql(r.register), nil
 }
 
 // foldedScan writes the scan of folded rows and makes the statement ask for them. With

@@ -73,7 +73,8 @@ type scanPlan struct {
 	found                 foundRows        // of files that DuckDB does not read
 	pruned                []prunedFile
 	rows                  bufferedRows
-	mergedHere            string // the handle of what need not be merged by DuckDB, empty where it must
+	mergedHere            string        // the handle of what need not be merged by DuckDB, empty where it must
+	computed              *computedRows // of a rollup (rollup.go); nil where none are
 }
 
 // planScan prunes a table's sources and finds what must be merged. The errors are those of
@@ -92,10 +93,14 @@ func planScan(ctx context.Context, t *engine.TableView, c *constraint, used *col
 	}
 	kept := t.Kept()
 	c = c.within(kept)
+	stale, isStale := staleWithin(t, c), false
 	var files []engine.FileRef
 	for _, f := range t.Files {
 		if c.allowsFile(f.File) {
 			f.Hidden = c.hides(f.Hidden)
+			if f.Hidden, isStale = hideStale(f, stale); isStale {
+				continue
+			}
 			files = append(files, f)
 			if f.Time.Min < kept.Min {
 				p.kept = keptCondition(kept.Min)
@@ -103,6 +108,9 @@ func planScan(ctx context.Context, t *engine.TableView, c *constraint, used *col
 		} else {
 			p.pruned = append(p.pruned, prunedFile{f, !c.allowsTime(f.Time)})
 		}
+	}
+	if err := p.compute(ctx, t, c, stale); err != nil {
+		return nil, err
 	}
 	files, err := absolute(files)
 	if err != nil {
@@ -221,6 +229,9 @@ func (p *scanPlan) points(register registerFunc) string {
 	case len(p.dirty) > 0 || len(p.rows.dirty) > 0:
 		parts = append(parts, p.merged(register))
 	}
+	if p.computed != nil {
+		parts = append(parts, p.computed.sql(p.read, register))
+	}
 	if len(parts) == 0 {
 		parts = append(parts, p.nothing())
 	}
@@ -239,6 +250,11 @@ func where(conditions ...string) string {
 // verify makes sure that DuckDB, which checks nothing, finds what was written wherever the
 // scan lets it read.
 func (p *scanPlan) verify(ctx context.Context, t *engine.TableView) error {
+	if d := p.computed; d != nil {
+		if err := d.plan.verify(ctx, d.source); err != nil {
+			return err
+		}
+	}
 	if err := t.Verify(ctx, slices.Concat(p.clean, p.partial), idsOf(p.read)); err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func (r *running) selects(ctx context.Context, stmt *statement, used *columnName
 		}
 	}
 	plan := r.early
-	if len(plan.partial)+len(plan.dirty)+len(plan.screened)+len(plan.rows.dirty) > 0 {
+	if len(plan.partial)+len(plan.dirty)+len(plan.screened)+len(plan.rows.dirty) > 0 || plan.computed != nil {
 		return nil, nil
 	}
 	query.where.time = query.where.time.Intersect(t.Kept())
