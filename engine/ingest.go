@@ -150,6 +150,9 @@ func (in *ingester) end() {
 	if in.cached > in.maxCached {
 		in.forget()
 	}
+	for _, t := range in.touched {
+		t.end()
+	}
 	in.touched, in.fresh = emptied(in.touched), emptied(in.fresh)
 	clear(in.tags[:cap(in.tags)]) // their values are in the body
 	in.entry = seriesEntry{}

@@ -14,9 +14,8 @@ import (
 type expected struct {
 	lineprotocol.Expectation
 	slots []int32
-	// Positions of the fields in the batch, valid while it has that use.
+	// Positions of the fields in the batch with that use, 0 for none.
 	columns []int
-	batch   *batchBuilder
 	use     uint64
 	missed  int // lines since the last one that came as expected
 }
@@ -57,7 +56,7 @@ func (t *ingestTable) isExpected(values []staged) bool {
 
 func (t *ingestTable) forgetExpected() {
 	t.expected.Reset()
-	t.expected.slots, t.expected.batch = t.expected.slots[:0], nil
+	t.expected.slots, t.expected.use = t.expected.slots[:0], 0
 }
 
 // readExpected reads the fields of a line that come as expected into in.bits and returns how many
@@ -100,16 +99,16 @@ func (t *ingestTable) expectedBatch(ns int64, n int) *batchBuilder {
 
 // bind finds the fields' columns in a batch, and reports whether it has all of them.
 func (x *expected) bind(b *batchBuilder) bool {
-	if x.batch == b && x.use == b.use {
+	if x.use == b.use {
 		return true
 	}
-	x.columns, x.batch = x.columns[:0], nil // they are those of no batch until all are found
+	x.columns, x.use = x.columns[:0], 0 // they are those of no batch until all are found
 	for _, slot := range x.slots {
 		if int(slot) >= len(b.fieldOf) || b.fieldOf[slot] == 0 {
 			return false
 		}
 		x.columns = append(x.columns, int(b.fieldOf[slot]-1))
 	}
-	x.batch, x.use = b, b.use
+	x.use = b.use
 	return true
 }

@@ -22,8 +22,7 @@ type seriesEntry struct {
 	isDead bool
 	isKept bool // the entry is remembered, and can be found by its text
 
-	// Where the series was put last, to be trusted only while the batch has that use.
-	batch *batchBuilder
+	// Where the series was put last: its number in the batch with that use.
 	use   uint64
 	index uint32
 }

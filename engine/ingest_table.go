@@ -58,7 +58,7 @@ func newIngestTable(name string) *ingestTable {
 // begin brings the table's slots and its retention period up to date with the schema. A point is
 // too old by the given time.
 func (t *ingestTable) begin(request uint64, db *schema.Database, now int64) {
-	t.request, t.current, t.expected.batch = request, nil, nil
+	t.request, t.current, t.expected.use = request, nil, 0
 	t.retention = 0
 	clear(t.days)
 	if db != nil {
@@ -69,6 +69,12 @@ func (t *ingestTable) begin(request uint64, db *schema.Database, now int64) {
 		}
 	}
 	t.oldest = floorOf(t.retention, now)
+}
+
+// end drops the table's batches, whose memory is the request's.
+func (t *ingestTable) end() {
+	t.current = nil
+	clear(t.days)
 }
 
 // define gives slots to columns that are new in def, and ids to provisional ones.

@@ -3,7 +3,9 @@ package engine
 import (
 	"math/bits"
 	"sync"
+	"sync/atomic"
 
+	"github.com/siltstone-db/siltstone/internal/textindex"
 	"github.com/siltstone-db/siltstone/partition"
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -14,8 +16,8 @@ type writeSet struct {
 	spare   []*batchBuilder
 	refs    []*partition.Batch
 	encoder partition.Encoder
-	keys    []firstKey // that the rows bring to FirstByTag tables
-	texts   []byte     // keys of series that are not remembered
+	keys    []firstKey      // that the rows bring to FirstByTag tables
+	texts   textindex.Texts // keys of series that are not remembered
 	// built estimates the bytes that the batches take, and their log record will.
 	built int64
 	class int // of the bodies that use the set
@@ -28,6 +30,7 @@ const (
 	seriesInBatch = 40   // a series of it, without its key
 	lineOverhead  = 12   // time and series number
 	copiesOfALine = 3    // the columns, the record, and the record as S2 leaves it
+	copiesOfAKey  = 2    // the record, and as S2 leaves it
 )
 
 // maxSpareBatches bounds the batches whose memory a set keeps for later requests.
@@ -62,7 +65,8 @@ func (w *writeSet) reset() {
 		}
 	}
 	clear(w.batches)
-	w.batches, w.keys, w.texts, w.built = w.batches[:0], w.keys[:0], w.texts[:0], 0
+	w.batches, w.keys, w.built = w.batches[:0], w.keys[:0], 0
+	w.texts.Reset()
 }
 
 // release gives the set back when nobody uses it any more. The memory of one that is large
@@ -126,7 +130,9 @@ type batchBuilder struct {
 	fieldOf []int32        // by slot: 1 + position in Fields, 0 for none
 	slots   []int32        // by position in Fields
 	values  int            // field values, nulls not counted
-	use     uint64         // counts the uses of this builder, so that stale references show
+	// use is another number each time that a builder is used. What remembers a place in a batch does so
+	// by this number: a pointer would keep the memory of a large batch for as long.
+	use uint64
 }
 
 func (b *batchBuilder) begin(t *ingestTable, day schema.Day) {
@@ -134,8 +140,11 @@ func (b *batchBuilder) begin(t *ingestTable, day schema.Day) {
 	b.table, b.values = t, 0
 	b.entries, b.slots, b.drafts = b.entries[:0], b.slots[:0], b.drafts[:0]
 	clear(b.fieldOf)
-	b.use++
+	b.use = uses.Add(1)
 }
+
+// uses counts the uses of all builders.
+var uses atomic.Uint64
 
 // batchFor returns the batch for a line at ns with the given values.
 func (t *ingestTable) batchFor(ns int64, values []staged, out *writeSet) *batchBuilder {
@@ -181,8 +190,8 @@ func (b *batchBuilder) addExpected(entry *seriesEntry, ns int64, columns []int, 
 
 // addRow appends what a line has besides its values.
 func (b *batchBuilder) addRow(entry *seriesEntry, ns int64, values, textBytes int) {
-	if entry.batch != b || entry.use != b.use {
-		entry.batch, entry.use, entry.index = b, b.use, uint32(len(b.Series))
+	if entry.use != b.use {
+		entry.use, entry.index = b.use, uint32(len(b.Series))
 		b.addSeries(entry)
 	}
 	b.Time = append(b.Time, ns)
@@ -194,7 +203,7 @@ func (b *batchBuilder) addRow(entry *seriesEntry, ns int64, values, textBytes in
 
 // addSeries adds a series. An entry that is not remembered need not outlive its line.
 func (b *batchBuilder) addSeries(entry *seriesEntry) {
-	b.set.built += seriesInBatch + copiesOfALine*int64(len(entry.raw))
+	b.set.built += seriesInBatch + copiesOfAKey*int64(len(entry.raw))
 	switch {
 	case entry.key != nil && entry.isKept:
 		b.Series = append(b.Series, entry.key)
@@ -203,6 +212,7 @@ func (b *batchBuilder) addSeries(entry *seriesEntry) {
 		b.Series = append(b.Series, b.set.copyKey(entry.key))
 		entry = nil
 	case !entry.isKept:
+		b.set.built += int64(len(entry.raw))
 		b.drafts = append(b.drafts, len(b.Series))
 		b.Series = append(b.Series, entry.draft())
 		entry = nil
@@ -212,11 +222,11 @@ func (b *batchBuilder) addSeries(entry *seriesEntry) {
 	b.entries = append(b.entries, entry)
 }
 
-// copyKey copies a key into the memory of the set. When that moves, the keys before stay where they are.
+// copyKey copies a key into the memory of the set.
 func (w *writeSet) copyKey(key []byte) []byte {
-	at := len(w.texts)
-	w.texts = append(w.texts, key...)
-	return w.texts[at:len(w.texts):len(w.texts)]
+	copied, allocated := w.texts.Add(key)
+	w.built += int64(allocated)
+	return copied
 }
 
 func (b *batchBuilder) field(slot int32) *partition.Field {

@@ -139,6 +139,7 @@ func (b *Batch) Finish() {
 // Reset empties the batch for another partition and keeps its memory.
 func (b *Batch) Reset(key schema.PartitionKey) {
 	b.Key, b.Range = key, schema.EmptyTimeRange
+	clear(b.Series) // keys are in memory of others
 	b.Time, b.Index, b.Series = b.Time[:0], b.Index[:0], b.Series[:0]
 	for i := range b.Fields {
 		b.Fields[i].reset()

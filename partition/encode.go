@@ -75,6 +75,7 @@ func (e *Encoder) appendBatch(dst []byte, b *Batch) []byte {
 	dst = binary.AppendVarint(dst, int64(b.Key.Day))
 	dst = binary.AppendUvarint(dst, uint64(len(b.Time)))
 	dst = binary.AppendUvarint(dst, uint64(len(b.Series)))
+	dst = slices.Grow(dst, keysLen(b.Series))
 	for _, key := range b.Series {
 		dst = binary.AppendUvarint(dst, uint64(len(key)))
 		dst = append(dst, key...)
@@ -86,6 +87,16 @@ func (e *Encoder) appendBatch(dst []byte, b *Batch) []byte {
 		dst = e.appendField(dst, &b.Fields[i], len(b.Time))
 	}
 	return dst
+}
+
+// keysLen is the most that keys take with their lengths. A record that grew key by key would be moved
+// often, and leave many times its length to the collector.
+func keysLen(keys [][]byte) int {
+	n := binary.MaxVarintLen32 * len(keys)
+	for _, key := range keys {
+		n += len(key)
+	}
+	return n
 }
 
 func (e *Encoder) appendField(dst []byte, f *Field, rows int) []byte {

@@ -107,6 +107,20 @@ func TestTextsStay(t *testing.T) {
 	}
 }
 
+// TestTextsAreReset: the memory of texts that were given up is used again, and is not counted twice.
+func TestTextsAreReset(t *testing.T) {
+	var texts textindex.Texts
+	first, allocated := texts.Add([]byte("a text"))
+	if allocated < len(first) {
+		t.Errorf("%d bytes were allocated for %d", allocated, len(first))
+	}
+	texts.Reset()
+	second, allocated := texts.Add([]byte("another"))
+	if allocated != 0 || string(second) != "another" || unsafe.SliceData(first) != unsafe.SliceData(second) {
+		t.Errorf("%d bytes were allocated for %q in the place of the first", allocated, second)
+	}
+}
+
 func BenchmarkFind(b *testing.B) {
 	const texts = 1 << 20
 	var x textindex.Index

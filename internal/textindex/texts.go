@@ -33,6 +33,9 @@ func (t *Texts) Add(text []byte) (copied []byte, allocated int) {
 	return t.block[at:len(t.block):len(t.block)], allocated
 }
 
+// Reset forgets all texts, which nobody may use any more, and keeps a block for others.
+func (t *Texts) Reset() { t.block = t.block[:0] }
+
 // AddString is Add for a text that is kept as a string.
 func (t *Texts) AddString(text []byte) (copied string, allocated int) {
 	b, allocated := t.Add(text)
