@@ -167,7 +167,7 @@ func (b *Batch) AddField(id schema.ColumnID, t schema.ColumnType) int {
 func (b *Batch) MemoryBytes() int64 {
 	n := baseBytes + chunkOverhead + int64(max(len(b.Time), minChunkRows))*(8+4)
 	for _, key := range b.Series {
-		n += 2*int64(len(key)) + seriesOverhead + tagValueOverhead + 2*indexOverhead
+		n += int64(len(key)) + seriesOverhead + tagValueOverhead + 2*indexOverhead
 	}
 	for i := range b.Fields {
 		n += b.Fields[i].bytes() + fieldHeaderBytes + 8*minChunkRows

@@ -47,8 +47,7 @@ type Partition struct {
 // tagColumn is a TagColumn under construction.
 type tagColumn struct {
 	TagColumn
-	index textindex.Index // of Values
-	texts textindex.Texts // of Values
+	index textindex.Index // of Values, which are parts of the keys that brought them
 }
 
 // Chunk sizes. A chunk has room for twice the rows of the one before, within these
@@ -171,7 +170,8 @@ func (p *Partition) addSeriesLocked(hash uint64, key []byte) uint32 {
 		if !ok {
 			panic("partition: series key is not canonical")
 		}
-		p.tagLocked(id, i).add(n, value, &p.mu.bytes)
+		end := len(owned) - len(rest)
+		p.tagLocked(id, i).add(n, owned[end-len(value):end], &p.mu.bytes)
 		key = rest
 	}
 	return n
@@ -192,12 +192,12 @@ func (p *Partition) tagLocked(id schema.ColumnID, due int) *tagColumn {
 
 // add sets the tag of a series, which comes after all that have it, and counts the bytes that
 // this takes. Many tags have the value that they had in the series before.
-func (t *tagColumn) add(series uint32, value []byte, bytes *int64) {
+func (t *tagColumn) add(series uint32, value string, bytes *int64) {
 	v := uint32(0)
 	if n := len(t.Index); n > 0 {
 		v = t.Index[n-1]
 	}
-	if v == 0 || t.Values[v-1] != string(value) {
+	if v == 0 || t.Values[v-1] != value {
 		v = t.find(value, bytes)
 	}
 	for len(t.Index) < int(series) {
@@ -209,16 +209,15 @@ func (t *tagColumn) add(series uint32, value []byte, bytes *int64) {
 }
 
 // find returns 1 + the position of a value, which is added if need be.
-func (t *tagColumn) find(value []byte, bytes *int64) uint32 {
-	hash := textindex.Hash(value)
-	n, ok := t.index.Find(hash, func(n uint32) bool { return t.Values[n] == string(value) })
+func (t *tagColumn) find(value string, bytes *int64) uint32 {
+	hash := textindex.HashString(value)
+	n, ok := t.index.Find(hash, func(n uint32) bool { return t.Values[n] == value })
 	if !ok {
 		before := t.index.Bytes()
 		n = uint32(len(t.Values))
 		t.index.Add(hash, n)
-		owned, allocated := t.texts.AddString(value)
-		t.Values = append(t.Values, owned)
-		*bytes += t.index.Bytes() - before + int64(allocated) + tagValueOverhead
+		t.Values = append(t.Values, value)
+		*bytes += t.index.Bytes() - before + tagValueOverhead
 	}
 	return n + 1
 }

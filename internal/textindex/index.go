@@ -7,6 +7,9 @@ var seed = maphash.MakeSeed()
 // Hash returns the hash of a text. It is another one in each process.
 func Hash(text []byte) uint64 { return maphash.Bytes(seed, text) }
 
+// HashString is Hash for a string.
+func HashString(text string) uint64 { return maphash.String(seed, text) }
+
 // Index finds the numbers of texts by their hashes. The texts are the owner's. The zero value is
 // an empty index.
 //
