@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -27,8 +29,8 @@ import (
 //
 // A row that is written or flushed meanwhile is later than all of the inputs, and stays in
 // front of their merge, which has the greatest Order of them. If an input is gone when the merge
-// is to be committed, because its table was purged or rejected points were trimmed, the merge
-// is thrown away.
+// is to be committed, because its table was purged or rejected points were trimmed, or if rows that it
+// left out are kept again, as a longer period was set, the merge is thrown away.
 
 const (
 	// coldAfter is how long no file may be added to a day that is written as a whole.
@@ -71,8 +73,8 @@ type coldMark struct {
 	order uint64
 }
 
-// errInputGone: a file was removed while it was merged. Nothing has failed.
-var errInputGone = errors.New("a file was removed while it was merged")
+// errOutdated: a file was removed while it was merged, or is to keep more of its rows. Nothing has failed.
+var errOutdated = errors.New("a file was removed, or a longer retention period was set, while it was merged")
 
 func newCompactor(e *Engine) *compactor {
 	c := &compactor{e: e, kicked: make(chan struct{}, 1)}
@@ -221,9 +223,10 @@ func (c *compactor) compactOnce(
 	if err := c.exhume(t, now); err != nil {
 		return done, false, err
 	}
-	chosen := c.choose(files, rests, func(f *schema.File) bool {
-		return maySweep(tombstones) && len(hiding(now, f, tombstones)) > 0
-	})
+	p := c.policy(rests)
+	p.expiry = c.e.expiryNow(now, t)
+	p.hasDeleted = func(f *schema.File) bool { return maySweep(tombstones) && len(hiding(now, f, tombstones)) > 0 }
+	chosen := p.choose(files)
 	if chosen == nil || !c.hasSpace(chosen) {
 		return done, false, nil
 	}
@@ -231,7 +234,7 @@ func (c *compactor) compactOnce(
 	err = m.run(ctx)
 	done = m.summary(err)
 	c.note(&done)
-	if errors.Is(err, errInputGone) {
+	if errors.Is(err, errOutdated) {
 		return done, true, nil // what is there now is another choice
 	}
 	if err != nil {
@@ -240,19 +243,14 @@ func (c *compactor) compactOnce(
 	return done, true, nil
 }
 
-// choose asks the policy.
-func (c *compactor) choose(files []*schema.File, rests resting, hasDeleted func(*schema.File) bool) *compaction {
+// policy is the policy of now, but for what depends on the table.
+func (c *compactor) policy(rests resting) *policy {
 	c.mu.Lock()
-	refused := make(map[schema.FileID]bool, len(c.mu.refused))
-	for id := range c.mu.refused {
-		refused[id] = true
-	}
-	c.mu.Unlock()
-	p := policy{
-		rests: rests, hasDeleted: hasDeleted, flushed: c.e.catalog.Position(), refused: refused,
+	defer c.mu.Unlock()
+	return &policy{
+		rests: rests, flushed: c.e.catalog.Position(), refused: maps.Clone(c.mu.refused),
 		fits: func(inputs []*schema.File) bool { return c.inputBytes(inputs) <= c.e.persisting.limit/mergeShare },
 	}
-	return p.choose(files)
 }
 
 // hasSpace reports whether the disk has room for a merge, besides what writes leave free.
@@ -425,7 +423,7 @@ func (m *merging) writePiece(merger *persist.Merger, within schema.TimeRange) er
 		file.Swept = m.tombstones[n-1].Order
 	}
 	file.DayMin, file.DayMax = schema.DayOf(file.Time.Min), schema.DayOf(file.Time.Max)
-	if len(inputs) == 1 { // of which the days that have no rows left may be flushed further than the others
+	if len(inputs) == 1 && file.Seq.Max > e.catalog.Position() { // days that have no rows left may be flushed further than the others
 		file.DayMin, file.DayMax = inputs[0].DayMin, inputs[0].DayMax
 	}
 	m.files = append(m.files, &file)
@@ -466,11 +464,14 @@ func (m *merging) commit() error {
 	var ids []schema.FileID
 	for _, f := range m.chosen.inputs {
 		if err == nil && !slices.Contains(now, f) {
-			err = errInputGone
+			err = errOutdated
 		}
 		ids = append(ids, f.ID)
 	}
-	if err == nil && len(m.files) == 0 && len(m.tombstones) == 0 {
+	if err == nil && m.chosen.before > math.MinInt64 && m.chosen.before > e.floorNow(m.def, e.clock.within(e.clock.now())) {
+		err = errOutdated
+	}
+	if err == nil && len(m.files) == 0 && len(m.tombstones) == 0 && m.chosen.before == math.MinInt64 {
 		err = fmt.Errorf("%w: the merge of %d files has no rows", ErrDamaged, len(ids))
 	}
 	if err != nil {
@@ -479,13 +480,15 @@ func (m *merging) commit() error {
 	needless := m.needless(now)
 	if err := e.catalog.Commit(catalog.Edit{Add: m.files, Remove: ids, Exhume: needless}); err != nil {
 		if errors.Is(err, catalog.ErrFailed) {
-			e.flusher.doubt = &inDoubt{table: m.table, merged: m.chosen.inputs, files: m.files, needless: needless, removed: ids[0]}
+			e.flusher.doubt = &inDoubt{
+				table: m.table, merged: m.chosen.inputs, files: m.files, needless: needless, removed: ids[0], before: m.chosen.before,
+			}
 		} else {
 			err = errors.Join(err, e.removeFiles(m.files))
 		}
 		return fmt.Errorf("committing the merge of %d files: %w", len(ids), err)
 	}
-	e.removeDoomed(m.table.replaceFiles(m.chosen.inputs, m.files, needless))
+	e.removeDoomed(m.table.replaceFiles(m.chosen.inputs, m.files, needless, m.chosen.before))
 	return nil
 }
 

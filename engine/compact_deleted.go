@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -56,6 +57,6 @@ func (c *compactor) exhume(t *table, def *schema.Table) error {
 	if err := c.e.catalog.Commit(catalog.Edit{Exhume: gone}); err != nil {
 		return fmt.Errorf("removing %d deletions of which nothing is left: %w", len(gone), err)
 	}
-	c.e.removeDoomed(t.replaceFiles(nil, nil, gone))
+	c.e.removeDoomed(t.replaceFiles(nil, nil, gone, math.MinInt64))
 	return nil
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"math"
 	"math/bits"
 	"slices"
 
@@ -13,7 +14,7 @@ import (
 // A table's files come in all sizes: one for each day and flush, one for many sparse days, or
 // with history that was written in any order. The policy bounds their number, and in the end
 // leaves files that do not overlap in time, because only such are read without merging
-// rows. Three rules, of which the first that applies wins:
+// rows. Four rules, of which the first that applies wins:
 //
 //   - Many similar files. Sizes are levels, each of files four times as large as the one below.
 //     Four neighbours of a level become one file, with smaller ones between them. Neighbours
@@ -26,6 +27,7 @@ import (
 //     written again before they have waited for oldAfter.
 //   - A file with rows that were deleted is written again without them, when for some time nothing
 //     more was deleted.
+//   - A file of which half has expired is written again without that half (retention_trim.go).
 //
 // What keeps it sound. A merge takes the place of its inputs, with the greatest Order of
 // them, so that no other file may hold rows of one of their points that were written
@@ -64,6 +66,8 @@ type compaction struct {
 	inputs []*schema.File
 	pieces []schema.TimeRange
 	reason compactionReason
+	// before is the instant before which rows are left out, the least one if none are.
+	before int64
 }
 
 type compactionReason string
@@ -72,6 +76,7 @@ const (
 	reasonSimilar compactionReason = "similar files"
 	reasonCold    compactionReason = "cold day"
 	reasonDeleted compactionReason = "deleted rows"
+	reasonExpired compactionReason = "expired rows"
 )
 
 // policy is what a choice depends on besides the files.
@@ -80,6 +85,8 @@ type policy struct {
 	rests resting
 	// hasDeleted reports whether a file may have rows that are to be left out of it; nil: none has.
 	hasDeleted func(*schema.File) bool
+	// expiry says which rows have expired; nil: none.
+	expiry *expiry
 	// fits reports whether there is memory for a merge of some files; two always fit.
 	fits func([]*schema.File) bool
 	// flushed is the record up to which the rows of all days are in files.
@@ -91,17 +98,17 @@ type policy struct {
 // choose returns the next merge of a table, nil if there is nothing to do. The files are by
 // Order.
 func (p *policy) choose(files []*schema.File) *compaction {
-	x := &choice{policy: p, files: files, rank: make(map[schema.FileID]int, len(files))}
-	for i, f := range files {
-		x.rank[f.ID] = i
-	}
+	x := p.among(files)
 	if c := x.similar(); c != nil {
 		return c
 	}
 	if c := x.cold(); c != nil {
 		return c
 	}
-	return x.deleted()
+	if c := x.deleted(); c != nil {
+		return c
+	}
+	return x.expired()
 }
 
 // choice is the choice among the files of one table.
@@ -109,6 +116,14 @@ type choice struct {
 	*policy
 	files []*schema.File // by Order
 	rank  map[schema.FileID]int
+}
+
+func (p *policy) among(files []*schema.File) *choice {
+	x := &choice{policy: p, files: files, rank: make(map[schema.FileID]int, len(files))}
+	for i, f := range files {
+		x.rank[f.ID] = i
+	}
+	return x
 }
 
 // levelOf returns the level of a file. Small ones of several days are one level: each lies in the way of
@@ -298,12 +313,16 @@ func (x *choice) merge(files []*schema.File, reason compactionReason) *compactio
 			return nil
 		}
 	}
-	if len(inputs) < 2 && reason != reasonDeleted || len(inputs) > 1 && total > maxMergeBytes || len(inputs) > maxMergeInputs || len(inputs) > 2 && !x.fits(inputs) {
+	isRewrite := reason == reasonDeleted || reason == reasonExpired
+	if len(inputs) < 2 && !isRewrite || len(inputs) > 1 && total > maxMergeBytes || len(inputs) > maxMergeInputs || len(inputs) > 2 && !x.fits(inputs) {
 		return nil
 	}
-	c := &compaction{inputs: inputs, pieces: cutMerge(inputs, total, reason), reason: reason}
-	if reason != reasonDeleted && len(c.pieces) >= len(inputs) && !overlap(inputs) {
+	c := &compaction{inputs: inputs, pieces: cutMerge(inputs, total, reason), reason: reason, before: math.MinInt64}
+	if !isRewrite && len(c.pieces) >= len(inputs) && !overlap(inputs) {
 		return nil // nothing would be gained
+	}
+	if x.expiry != nil {
+		c.clip(x.expiry.limit(x.files, inputs))
 	}
 	return c
 }

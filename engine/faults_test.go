@@ -42,7 +42,7 @@ var lives = [][]func(*actor, *engine.Engine) error{
 	},
 	{
 		(*actor).writeShared, (*actor).writeEvents, (*actor).writeOwn, (*actor).flush, (*actor).compact, (*actor).deleteDatabase,
-		(*actor).writeOwn, (*actor).writeRejected, (*actor).setRetention, (*actor).flush, (*actor).writeLong, (*actor).expire, (*actor).purge,
+		(*actor).writeOwn, (*actor).writeRejected, (*actor).setRetention, (*actor).flush, (*actor).writeLong, (*actor).expire, (*actor).compact, (*actor).purge,
 	},
 	{
 		(*actor).writeEvents, (*actor).writeShared, (*actor).deleteTable, (*actor).flush, (*actor).writeOwn, (*actor).compact, (*actor).writeShared,

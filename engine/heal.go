@@ -199,6 +199,7 @@ type inDoubt struct {
 	files   []*schema.File
 
 	needless []*schema.Tombstone // go with merged
+	before   int64               // of which rows before it were left out
 	// A deletion of rows: what it changes of tables, and what its commit is known by if it adds
 	// no file.
 	burials []*burial
@@ -296,7 +297,7 @@ func (e *Engine) resolveDoubt(committed map[schema.FileID]bool) {
 	case !doubt.isMade(e.catalog, committed):
 		e.removeDoomed(doubt.files)
 	case doubt.merged != nil:
-		e.removeDoomed(doubt.table.replaceFiles(doubt.merged, doubt.files, doubt.needless))
+		e.removeDoomed(doubt.table.replaceFiles(doubt.merged, doubt.files, doubt.needless, doubt.before))
 	case doubt.burials != nil:
 		for _, b := range doubt.burials {
 			e.removeDoomed(b.table.bury(b))

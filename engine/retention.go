@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -22,7 +23,7 @@ import (
 //
 // What was removed must not come back with a longer period, also not as an older value of the same
 // point. So a file stays as long as one that was written before it, and that overlaps with it in time, has
-// rows that stay (expiredFiles).
+// rows that stay (expiredFiles). Of files that have expired in part, compactions leave out what has (retention_trim.go).
 
 // floorOf is the first instant that is kept for a period at a time; a period of 0 is for ever.
 func floorOf(retention time.Duration, now int64) int64 {
@@ -49,15 +50,32 @@ func (t *TableView) keep(retention time.Duration, now int64) {
 }
 
 // expiredFiles returns those files of a table, given by Order, that may be removed: no row of them is
-// from floor on, and none of them hides an older value of a file that stays.
-func expiredFiles(files []*schema.File, floor int64) (gone []*schema.File) {
-	var stay []schema.TimeRange // before floor
+// from the floor on, and none of them hides an older value, or version, of what stays.
+func (x *expiry) expiredFiles(files []*schema.File) (gone []*schema.File) {
+	if x.versions {
+		return x.expiredVersions(files)
+	}
+	var stay []schema.TimeRange // before the floor
 	for _, f := range files {
 		isHiding := slices.ContainsFunc(stay, f.Time.Overlaps)
-		if f.Time.Max < floor && !isHiding {
+		if f.Time.Max < x.floor && !isHiding {
 			gone = append(gone, f)
-		} else if f.Time.Min < floor {
+		} else if f.Time.Min < x.floor {
 			stay = append(stay, f.Time)
+		}
+	}
+	return gone
+}
+
+// expiredVersions returns the files that lie before all that stays.
+func (x *expiry) expiredVersions(files []*schema.File) (gone []*schema.File) {
+	sorted := slices.SortedFunc(slices.Values(files), func(a, b *schema.File) int { return cmp.Compare(b.Time.Max, a.Time.Max) })
+	from := min(x.floor, x.buffered)
+	for _, f := range sorted {
+		if f.Time.Max >= from {
+			from = min(from, f.Time.Min)
+		} else {
+			gone = append(gone, f)
 		}
 	}
 	return gone
@@ -97,9 +115,9 @@ type expired struct {
 
 func (e *Engine) expired(now int64) (all []expired) {
 	for _, r := range e.retainedTables((*schema.Database).RetentionOf) {
-		floor := floorOf(r.period, now)
-		if files := expiredFiles(r.table.allFiles(), floor); len(files) > 0 {
-			all = append(all, expired{r, files, floor})
+		x := expiryOf(r.def, r.table, floorOf(r.period, now), now)
+		if files := x.expiredFiles(r.table.allFiles()); len(files) > 0 {
+			all = append(all, expired{r, files, x.floor})
 		}
 	}
 	return all

@@ -30,6 +30,8 @@ type ExpiredTable struct {
 	// Partly are files of which some rows have expired, or all, but that hide older values of others.
 	// Their rows go with a merge or with the file.
 	Partly int
+	// Trimmed are those of Partly that the next compactions write again without the rows that have expired.
+	Trimmed int
 	// Next is when all rows of a further file will have expired; zero without such a file.
 	Next time.Time
 }
@@ -49,7 +51,9 @@ func (e *Engine) Expired(opts ExpiredOptions) ([]ExpiredTable, error) {
 		files := r.table.allFiles()
 		isOther := opts.Database != "" && opts.Database != r.database.Name || opts.Table != "" && opts.Table != r.def.Name
 		if len(files) > 0 && !isOther {
-			all = append(all, r.describe(files, now))
+			x := r.describe(files, now)
+			x.Trimmed = e.countTrimmed(&r, files, now)
+			all = append(all, x)
 		}
 	}
 	return all, nil
@@ -84,7 +88,7 @@ func (e *Engine) mustHave(database, table string) error {
 func (r *retained) describe(files []*schema.File, now int64) ExpiredTable {
 	floor := floorOf(r.period, now)
 	x := ExpiredTable{Database: r.database.Name, Table: r.def.Name, Period: r.period, Before: time.Unix(0, floor).UTC()}
-	gone := expiredFiles(files, floor)
+	gone := expiryOf(r.def, r.table, floor, now).expiredFiles(files)
 	for _, f := range gone {
 		x.Files++
 		x.Rows += f.Rows
@@ -106,4 +110,21 @@ func (r *retained) describe(files []*schema.File, now int64) ExpiredTable {
 		}
 	}
 	return x
+}
+
+// countTrimmed counts the files of which compactions would leave out rows for nothing but that.
+func (e *Engine) countTrimmed(r *retained, files []*schema.File, now int64) int {
+	p := e.compactor.policy(forEver)
+	p.expiry = expiryOf(r.def, r.table, floorOf(r.period, now), now)
+	gone := p.expiry.expiredFiles(files)
+	x := p.among(slices.DeleteFunc(slices.Clone(files), func(f *schema.File) bool { return slices.Contains(gone, f) }))
+	trimmed := make(map[*schema.File]bool)
+	for _, f := range x.files {
+		if c := x.trim(f); c != nil {
+			for _, f := range c.inputs {
+				trimmed[f] = true
+			}
+		}
+	}
+	return len(trimmed)
 }

@@ -6,12 +6,14 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // ago is a point of a table that was so long before noon.
@@ -163,12 +165,13 @@ func TestNewestRowsOutliveExpiredFiles(t *testing.T) {
 
 // TestRetentionIsThatOfAModel lets a clock go on, and periods change, under random writes, flushes,
 // merges, purges and restarts. All that is within the period is there, nothing else, and never an older
-// value of a point, even where a longer period shows what has not been removed yet.
+// value of a point, nor an older version of a record, even where a longer period shows what has not been removed yet.
 func TestRetentionIsThatOfAModel(t *testing.T) {
-	for seed := range uint64(12) {
+	for n := range uint64(16) {
+		seed := *seedFlag + n
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			newRetentionModel(t, seed).run(60)
+			newRetentionModel(t, seed, n%4 == 3).run(60)
 		})
 	}
 }
@@ -184,15 +187,25 @@ type retentionModel struct {
 	period  [2]time.Duration // of the database and of the table
 	removed int64            // rows from here on are there for certain
 	count   int64
+	// versions says that the rows of a series are versions, of which the newest counts.
+	versions bool
 }
 
-func newRetentionModel(t *testing.T, seed uint64) *retentionModel {
-	m := &retentionModel{t: t, rng: rand.New(rand.NewPCG(seed, 5)), fs: vfs.NewMem(), rows: contents{}, removed: -1 << 63}
+func newRetentionModel(t *testing.T, seed uint64, versions bool) *retentionModel {
+	m := &retentionModel{t: t, rng: rand.New(rand.NewPCG(seed, 5)), fs: vfs.NewMem(), rows: contents{}, removed: -1 << 63, versions: versions}
 	m.e = open(t, m.fs, m.clock.option)
+	if versions {
+		must(t, m.e.CreateTable("db", engine.TableSpec{
+			Name: "m", Key: schema.TableKey{Rule: schema.LatestByTag, Tag: "k"}, Columns: []engine.ColumnSpec{{Name: "k", Type: schema.Tag}},
+		}))
+	}
 	write(t, m.e, "m,k=0 a=0i,b=0i "+fmt.Sprint(noon.UnixNano()))
 	m.rows.merge(fmt.Sprint("m,k=0 ", noon.UnixNano()), map[string]any{"a": int64(0), "b": int64(0)})
 	return m
 }
+
+// lateVersion bounds how late versions are written.
+const lateVersion = 60 * time.Hour
 
 func (m *retentionModel) floor() int64 {
 	period := m.period[1]
@@ -239,6 +252,9 @@ func (m *retentionModel) step() {
 func (m *retentionModel) setPeriod() {
 	i := m.rng.IntN(2)
 	period := []time.Duration{0, 24 * time.Hour, 72 * time.Hour, 24 * 9 * time.Hour}[m.rng.IntN(4)]
+	if m.versions && period > 0 { // who writes an old version when later ones have gone sees it
+		period = max(period, lateVersion)
+	}
 	if i == 0 {
 		must(m.t, m.e.SetRetention("db", period))
 	} else {
@@ -254,7 +270,9 @@ func (m *retentionModel) write() {
 	for range 1 + m.rng.IntN(6) {
 		m.count++
 		at := m.clock.now().Add(-time.Duration(m.rng.IntN(12*24/6)) * 6 * time.Hour).UnixNano()
-		if m.rng.IntN(3) > 0 {
+		if m.versions {
+			at = m.clock.now().Add(-time.Duration(m.rng.Int64N(int64(lateVersion)))).UnixNano()
+		} else if m.rng.IntN(3) > 0 {
 			at = m.clock.now().Add(-time.Duration(m.rng.IntN(30)) * time.Hour).UnixNano()
 		}
 		field := []string{"a", "b"}[m.rng.IntN(2)]
@@ -286,10 +304,83 @@ func (m *retentionModel) check() {
 			}
 		}
 	}
-	for key, fields := range m.rows {
+	rows := m.rows
+	if m.versions {
+		m.checkVersions(got, floor)
+		rows = rows.newestOf()
+	}
+	for key, fields := range rows {
 		if timeOf(key) >= m.removed && !maps.Equal(got[key], fields) {
 			m.t.Fatalf("%s is %v, want %v", key, got[key], fields)
 		}
+	}
+}
+
+// checkVersions fails if an older version is the newest one that is left of a record.
+func (m *retentionModel) checkVersions(got contents, floor int64) {
+	m.t.Helper()
+	written := make(map[string]int64)
+	for key := range m.rows {
+		series, _, _ := strings.Cut(key, " ")
+		if at := timeOf(key); at >= floor {
+			written[series] = max(written[series], at)
+		}
+	}
+	for key := range got.newestOf() {
+		series, _, _ := strings.Cut(key, " ")
+		if timeOf(key) != written[series] {
+			m.t.Fatalf("%s is the newest version, written was one at %d", key, written[series])
+		}
+	}
+}
+
+// TestCompactionsTrimFiles: of a file that covers months what has expired goes, and nothing comes back with a
+// longer period.
+func TestCompactionsTrimFiles(t *testing.T) {
+	fs, clock := vfs.NewMem(), &handClock{}
+	e := open(t, fs, clock.option)
+	defer func() { closeEngine(t, e) }()
+	var lines []string
+	want := contents{}
+	for day := range 100 {
+		at := time.Duration(day) * 24 * time.Hour
+		lines = append(lines, ago("m", at, "f=1"))
+		if day < 10 {
+			want[fmt.Sprint("m ", noon.Add(-at).UnixNano())] = map[string]any{"f": 1.0}
+		}
+	}
+	write(t, e, lines...)
+	flush(t, e)
+	write(t, e, ago("m", 99*24*time.Hour, "f=2")) // lies before the other file, in its way
+	flush(t, e)
+	const period = 9*24*time.Hour + time.Hour
+	all, err := e.Expired(engine.ExpiredOptions{Database: "db", Period: period})
+	must(t, err)
+	if len(all) != 1 || all[0].Files != 0 || all[0].Partly != 2 || all[0].Trimmed != 2 {
+		t.Errorf("in advance: %+v", all)
+	}
+	must(t, e.SetTableRetention("db", "m", period))
+	e.PurgeDue()
+	expectFiles(t, fs, 2, "before a compaction")
+	clock.jump(1000 * 24 * time.Hour) // is not believed
+	clock.set(time.Minute)
+	e.CompactDue()
+	e.PurgeDue()
+	clock.jump(0)
+	must(t, e.SetTableRetention("db", "m", 0))
+	if got := read(t, e, fs, "db"); !maps.EqualFunc(got, want, maps.Equal) {
+		t.Errorf("after a compaction there are %d rows: %v", len(got), got)
+	}
+	expectFiles(t, fs, 1, "after a compaction")
+	closeEngine(t, e)
+	checkSound(t, fs)
+	e = open(t, fs, clock.option)
+	expect(t, e, fs, want)
+	if _, err := e.Compact(context.Background(), engine.CompactOptions{}); err != nil {
+		t.Error(err)
+	}
+	if again := e.Compactions(); len(again) > 0 {
+		t.Errorf("files are written again without need: %+v", again)
 	}
 }
 

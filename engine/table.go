@@ -318,10 +318,10 @@ func (t *table) doomLocked(files []*schema.File) (unread []*schema.File) {
 	return t.takeDoomedLocked()
 }
 
-// replaceFiles makes files visible in the place of others that show the same rows, and dooms these.
-// Tombstones that no file needs any more go with them.
-func (t *table) replaceFiles(files, by []*schema.File, needless []*schema.Tombstone) (unread []*schema.File) {
-	t.last.keep(t, nil, func() {
+// replaceFiles makes files visible in the place of others that show the same rows, but for those before an instant that have
+// expired, and dooms these. Tombstones that no file needs any more go with them.
+func (t *table) replaceFiles(files, by []*schema.File, needless []*schema.Tombstone, before int64) (unread []*schema.File) {
+	t.last.keepFrom(t, before, func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.addFilesLocked(by)

@@ -286,7 +286,7 @@ func TestTablesHaveRetentionPeriodsOfTheirOwn(t *testing.T) {
 		{"PUT", tablePath, `{"table":"m"}`, 400, "{\"error\":\"serde json error: missing field `db`\"}", 0},
 		{
 			"GET", expiredPath + "?format=csv", "", 200,
-			"database,table_name,retention_period,hidden_before,files,rows,bytes,oldest,partly_expired_files,next_file_expires", 0,
+			"database,table_name,retention_period,hidden_before,files,rows,bytes,oldest,partly_expired_files,trimmed_files,next_file_expires", 0,
 		},
 		{"GET", expiredPath + "?table=m", "", 400, "{\"error\":\"the table `m` needs the parameter db\"}", 0},
 		{"GET", expiredPath + "?db=foo&table=n", "", 404, `{"error":"the requested resource was not found: foo.n"}`, 0},

@@ -33,13 +33,13 @@ func (s *Server) listExpired(b *backend, w http.ResponseWriter, r *http.Request)
 	list := newListing(
 		textColumn("database"), textColumn("table_name"), textColumn("retention_period"), textColumn("hidden_before"),
 		countColumn("files"), countColumn("rows"), countColumn("bytes"), textColumn("oldest"),
-		countColumn("partly_expired_files"), textColumn("next_file_expires"),
+		countColumn("partly_expired_files"), countColumn("trimmed_files"), textColumn("next_file_expires"),
 	)
 	for _, x := range all {
 		list.add(
 			textCell(x.Database), textCell(x.Table), textCell(x.PeriodWords()), timeCell(x.Before.UnixNano()),
 			countCell(uint64(x.Files)), countCell(x.Rows), countCell(x.Bytes), instantCell(x.Oldest),
-			countCell(uint64(x.Partly)), instantCell(x.Next),
+			countCell(uint64(x.Partly)), countCell(uint64(x.Trimmed)), instantCell(x.Next),
 		)
 	}
 	return list.answer(w, p.format())

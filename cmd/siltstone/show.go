@@ -104,7 +104,8 @@ type showExpiredCmd struct {
 // Help is the long text of --help.
 func (*showExpiredCmd) Help() string {
 	return `A row is out of sight as soon as it is older than the retention period of its table. A file goes
-within a minute when all its rows are; of one that is partly expired the rest stays.`
+within a minute when all its rows are. Of files that are partly expired, compactions write those again
+without these rows that are counted as trimmed; of the others all stays for now.`
 }
 
 // Run lists the tables with retention periods.
