@@ -67,7 +67,7 @@ func (c *compactCmd) one(ctx context.Context, b *bench, data *dataset, again int
 	if err != nil {
 		return err
 	}
-	if err := s.compact(); err != nil {
+	if _, err := s.compact(); err != nil {
 		return err
 	}
 	end, err := account(s.pid())

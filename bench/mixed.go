@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/siltstone-db/siltstone/engine"
 )
 
 // mixedCmd measures everything at once: bulk bodies, single lines, queries, flushes and compactions.
@@ -52,9 +54,10 @@ func (c *mixedCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	result := caseResult{Name: "mixed"}
+	result := caseResult{Name: "all of it"}
 	load.report(&result, end.since(begin))
-	if err := load.reportBeside(&result, work); err != nil {
+	beside, err := load.reportBeside(&work, c.For)
+	if err != nil {
 		return nil, err
 	}
 	memory, err := peakMemory(s.pid())
@@ -65,11 +68,14 @@ func (c *mixedCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 	if err := s.expectSteadyRows(load); err != nil {
 		return nil, err
 	}
-	return []caseResult{result}, s.stop()
+	return append([]caseResult{result}, beside...), s.stop()
 }
 
 // background is what a server does besides, with the times at which it did it.
-type background struct{ flushes, compactions []period }
+type background struct {
+	flushes, compactions []period
+	merges               engine.CompactReport // of all compactions
+}
 
 // beside flushes and merges again and again while do runs.
 func (c *mixedCmd) beside(ctx context.Context, s *server, do func() error) (work background, err error) {
@@ -86,7 +92,13 @@ func (c *mixedCmd) beside(ctx context.Context, s *server, do func() error) (work
 		for i := 1; workErr == nil && pause(ctx, c.Flush) == nil; i++ {
 			during(&work.flushes, s.flush)
 			if workErr == nil && i%c.Merge == 0 {
-				during(&work.compactions, s.compact)
+				during(&work.compactions, func() error {
+					report, err := s.compact()
+					work.merges.Merges += report.Merges
+					work.merges.InputFiles += report.InputFiles
+					work.merges.InputBytes += report.InputBytes
+					return err
+				})
 			}
 		}
 	})
@@ -114,39 +126,66 @@ func (l *steady) report(result *caseResult, cost spent) {
 	result.add("other CPU s", cost.Other)
 }
 
-// reportBeside adds how acknowledgements and queries fared in flushes, in compactions and in neither.
-func (l *steady) reportBeside(result *caseResult, work background) error {
-	both := slices.Concat(work.flushes, work.compactions)
-	_, calm := split(l.acks, both)
-	result.add("ack p50 ms in neither", percentile(calm, 0.5))
-	result.add("ack p99 ms in neither", percentile(calm, 0.99))
+// during are the measures of one kind of time: of what overlaps it, or of what does not.
+func (l *steady) during(name string, took time.Duration, acks []time.Duration, queries [len(steadyKinds)][]time.Duration) caseResult {
+	result := caseResult{Name: name}
+	result.add("seconds", took.Seconds())
+	result.add("acks", float64(len(acks)))
+	result.add("ack p50 ms", percentile(acks, 0.5))
+	result.add("ack p99 ms", percentile(acks, 0.99))
 	for i, kind := range steadyKinds {
-		_, calm := split(l.queries[i], both)
-		result.add("query of "+kind.name+", p50 ms in neither", percentile(calm, 0.5))
-		result.add("query of "+kind.name+", p99 ms in neither", percentile(calm, 0.99))
+		result.add("queries of "+kind.name, float64(len(queries[i])))
+		result.add("query of "+kind.name+" p50 ms", percentile(queries[i], 0.5))
+		result.add("query of "+kind.name+" p99 ms", percentile(queries[i], 0.99))
 	}
+	return result
+}
+
+// reportBeside returns how acknowledgements and queries fared in neither flushes nor compactions, in flushes and in
+// compactions, the latter also as ratios.
+func (l *steady) reportBeside(work *background, whole time.Duration) ([]caseResult, error) {
+	split := func(periods []period, inside bool) (acks []time.Duration, queries [len(steadyKinds)][]time.Duration) {
+		pick := func(in, out []time.Duration) []time.Duration {
+			if inside {
+				return in
+			}
+			return out
+		}
+		acks = pick(split(l.acks, periods))
+		for i := range steadyKinds {
+			queries[i] = pick(split(l.queries[i], periods))
+		}
+		return acks, queries
+	}
+	both := slices.Concat(work.flushes, work.compactions)
+	acks, queries := split(both, false)
+	results := []caseResult{l.during("in neither", whole-length(both), acks, queries)}
+	calm := results[0]
 	for _, w := range []struct {
 		name    string
 		periods []period
-	}{{"flush", work.flushes}, {"compaction", work.compactions}} {
-		inside, _ := split(l.acks, w.periods)
-		if len(inside) == 0 || len(calm) == 0 {
-			return fmt.Errorf("no %s was measured; let the run take longer", w.name)
+	}{{"during flushes", work.flushes}, {"during compactions", work.compactions}} {
+		acks, queries := split(w.periods, true)
+		result := l.during(w.name, length(w.periods), acks, queries)
+		if len(acks) == 0 || calm.valueOrGap("acks") == 0 || len(queries[0]) == 0 || calm.valueOrGap("queries of "+steadyKinds[0].name) == 0 {
+			return nil, fmt.Errorf("%s, or in neither, nothing was measured; let the run take longer", w.name)
 		}
-		var took time.Duration
-		for _, p := range w.periods {
-			took += p.end.Sub(p.begin)
+		for _, measure := range []string{"ack p99", "query of " + steadyKinds[0].name + " p99", "query of " + steadyKinds[1].name + " p99"} {
+			result.add(measure+" / in neither", result.valueOrGap(measure+" ms")/calm.valueOrGap(measure+" ms"))
 		}
-		result.add(w.name+"s", float64(len(w.periods)))
-		result.add("mean "+w.name+" s", took.Seconds()/float64(len(w.periods)))
-		result.add("ack p50 ms during a "+w.name, percentile(inside, 0.5))
-		result.add("ack p99 ms during a "+w.name, percentile(inside, 0.99))
-		result.add("ack p99 during a "+w.name+" / in neither", percentile(inside, 0.99)/percentile(calm, 0.99))
-		for i, kind := range steadyKinds {
-			inside, _ := split(l.queries[i], w.periods)
-			result.add("query of "+kind.name+", p50 ms during a "+w.name, percentile(inside, 0.5))
-			result.add("query of "+kind.name+", p99 ms during a "+w.name, percentile(inside, 0.99))
-		}
+		result.add("how many", float64(len(w.periods)))
+		results = append(results, result)
 	}
-	return nil
+	compactions := &results[len(results)-1]
+	compactions.add("merges", float64(work.merges.Merges))
+	compactions.add("files merged", float64(work.merges.InputFiles))
+	compactions.add("MiB merged", float64(work.merges.InputBytes)/mib)
+	return results, nil
+}
+
+func length(periods []period) (sum time.Duration) {
+	for _, p := range periods {
+		sum += p.end.Sub(p.begin)
+	}
+	return sum
 }

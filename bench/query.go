@@ -120,7 +120,8 @@ func (s *server) fill(ctx context.Context, requests []request, workers int, stat
 		if err := s.flush(); err != nil || state == overlapping {
 			return err
 		}
-		return s.compact()
+		_, err := s.compact()
+		return err
 	}
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/siltstone-db/siltstone/engine"
 )
 
 // conn is one keep-alive connection, used by one goroutine. http.Client would put two
@@ -116,26 +118,31 @@ func (s *server) flush() error {
 // errNoCompaction occurs when the server is one that cannot merge files.
 var errNoCompaction = errors.New("the server does not know POST /api/v3/compact")
 
-// compact has the server merge files, and waits for it.
-func (e endpoint) compact() error {
+// compact has the server merge files, waits for it and returns what was done.
+func (e endpoint) compact() (report engine.CompactReport, err error) {
 	c, err := e.dial()
 	if err != nil {
-		return err
+		return report, err
 	}
 	defer c.close()
 	r := newRequest("POST", "/api/v3/compact?wait=true", "", nil)
 	status, answer, err := c.do(r)
 	switch {
 	case err != nil:
-		return err
+		return report, err
 	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed:
-		return errNoCompaction
+		return report, errNoCompaction
 	case status != http.StatusOK:
-		return statusError(r, status, answer)
-	case !bytes.Contains(answer, []byte(`"summary"`)):
-		return fmt.Errorf("the compaction was cut off: %.500s", answer)
+		return report, statusError(r, status, answer)
 	}
-	return nil
+	var last struct {
+		Summary *engine.CompactReport `json:"summary"`
+	}
+	answer = bytes.TrimSpace(answer)
+	if err := json.Unmarshal(answer[bytes.LastIndexByte(answer, '\n')+1:], &last); err != nil || last.Summary == nil {
+		return report, fmt.Errorf("the compaction was cut off: %.500s", answer)
+	}
+	return *last.Summary, nil
 }
 
 // expectRows asks for the number of rows in some tables and compares (B3).
