@@ -230,7 +230,10 @@ func (c *compactor) compactOnce(
 	if chosen == nil || !c.hasSpace(chosen) {
 		return done, false, nil
 	}
-	m := &merging{c: c, table: t, def: now, chosen: chosen, tombstones: tombstones, begin: c.e.opts.Now()}
+	m := &merging{
+		c: c, table: t, def: now, chosen: chosen, tombstones: tombstones, latest: c.e.latestOf(now, t, chosen.inputs),
+		begin: c.e.opts.Now(),
+	}
 	err = m.run(ctx)
 	done = m.summary(err)
 	c.note(&done)
@@ -349,7 +352,8 @@ type merging struct {
 	chosen *compaction
 	files  []*schema.File // that it made
 
-	tombstones []*schema.Tombstone // of the table, by Order
+	tombstones []*schema.Tombstone  // of the table, by Order
+	latest     *persist.MergeLatest // nil where all rows count
 
 	begin time.Time
 	read  int64 // bytes
@@ -380,7 +384,10 @@ func (m *merging) run(ctx context.Context) error {
 
 // write writes the files. Nothing refers to them yet.
 func (m *merging) write(ctx context.Context) (err error) {
-	spec := persist.MergeSpec{FS: m.c.e.opts.FS, Columns: m.def.Columns, Pace: func(n int64) error { return m.pace(ctx, n) }}
+	spec := persist.MergeSpec{
+		FS: m.c.e.opts.FS, Columns: m.def.Columns, Latest: m.latest,
+		Pace: func(n int64) error { return m.pace(ctx, n) },
+	}
 	for _, f := range m.chosen.inputs {
 		spec.Inputs = append(spec.Inputs, persist.MergeInput{Path: m.c.e.path(filePath(f)), File: f, Drop: hiding(m.def, f, m.tombstones)})
 	}
@@ -471,7 +478,8 @@ func (m *merging) commit() error {
 	if err == nil && m.chosen.before > math.MinInt64 && m.chosen.before > e.floorNow(m.def, e.clock.within(e.clock.now())) {
 		err = errOutdated
 	}
-	if err == nil && len(m.files) == 0 && len(m.tombstones) == 0 && m.chosen.before == math.MinInt64 {
+	mayBeEmpty := len(m.tombstones) > 0 || m.chosen.before > math.MinInt64 || m.latest != nil
+	if err == nil && len(m.files) == 0 && !mayBeEmpty {
 		err = fmt.Errorf("%w: the merge of %d files has no rows", ErrDamaged, len(ids))
 	}
 	if err != nil {

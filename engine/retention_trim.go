@@ -39,9 +39,7 @@ func expiryOf(def *schema.Table, t *table, floor, now int64) *expiry {
 	}
 	x := &expiry{now: now, floor: floor, versions: def.Key.Rule == schema.LatestByTag, buffered: math.MaxInt64}
 	if x.versions {
-		for _, s := range t.snapshots() {
-			x.buffered = min(x.buffered, s.Time.Min)
-		}
+		x.buffered = t.firstBuffered()
 	}
 	return x
 }

@@ -54,6 +54,8 @@ type MergeSpec struct {
 	Columns []schema.Column
 	// BatchRows is how many rows of an input are held; 0 is DefaultMergeBatchRows.
 	BatchRows int
+	// Latest leaves out all but the newest row of each series; nil leaves all in.
+	Latest *MergeLatest
 	// Pace is told how many bytes of the inputs are about to be decoded, before each row
 	// group and, with 0, before an input is verified. An error of it ends the merge. nil goes on.
 	Pace func(bytes int64) error
@@ -205,7 +207,9 @@ type mergeRun struct {
 	cursors []*mergeCursor // all of them, in the order of the inputs
 	heap    []*mergeCursor // those that have a row, the least in front
 	equal   []*mergeCursor // that have the point at hand
+	point   []version      // their rows
 	out     *mergeRecord
+	latest  *latestRow // nil where all rows count
 	within  schema.TimeRange
 	yield   func(arrow.RecordBatch, error) bool
 }
@@ -217,6 +221,7 @@ func newMergeRun(m *Merger, within schema.TimeRange) *mergeRun {
 		run.tags, run.tagAt[c.Name] = append(run.tags, newMergedTag()), i
 	}
 	run.out = newMergeRecord(m.columns, run.tags)
+	run.latest = newLatestRow(m.spec.Latest, m.columns)
 	for rank, in := range m.inputs {
 		run.cursors = append(run.cursors, newMergeCursor(run, in, rank))
 	}
@@ -246,6 +251,9 @@ func (run *mergeRun) merge(yield func(arrow.RecordBatch, error) bool) error {
 			return err
 		}
 	}
+	if err := run.letGo(); err != nil {
+		return err
+	}
 	return run.emit()
 }
 
@@ -269,6 +277,12 @@ func (run *mergeRun) step() error {
 
 // take notes rows of one cursor, up to end, all of them of one series.
 func (run *mergeRun) take(c *mergeCursor, end int) error {
+	if run.latest != nil {
+		c.at = end - 1
+		err := run.hold([]*mergeCursor{c})
+		c.at = end
+		return err
+	}
 	for c.at < end {
 		c.at = run.out.add(c.batch, c.at, end)
 		if run.out.isFull() {
@@ -287,7 +301,9 @@ func (run *mergeRun) takePoint() error {
 		run.equal = append(run.equal, run.heap[0]) // in the order of the inputs
 		run.pop()
 	}
-	run.out.addPoint(run.equal)
+	if err := run.takeEqual(); err != nil {
+		return err
+	}
 	for _, c := range run.equal {
 		c.at++
 		more, err := c.settle()
@@ -301,6 +317,19 @@ func (run *mergeRun) takePoint() error {
 	if run.out.isFull() {
 		return run.emit()
 	}
+	return nil
+}
+
+// takeEqual notes the point that several cursors are at.
+func (run *mergeRun) takeEqual() error {
+	if run.latest != nil {
+		return run.hold(run.equal)
+	}
+	run.point = run.point[:0]
+	for _, c := range run.equal {
+		run.point = append(run.point, version{c.batch, c.at})
+	}
+	run.out.addPoint(run.point)
 	return nil
 }
 
@@ -335,6 +364,7 @@ func (run *mergeRun) emit() error {
 			for _, c := range run.cursors {
 				c.forget(i)
 			}
+			run.latest.forget(i)
 		}
 	}
 	return nil

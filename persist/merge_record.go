@@ -71,18 +71,18 @@ func (out *mergeRecord) add(b *mergeBatch, from, to int) int {
 	return to
 }
 
-// addPoint notes the rows of several cursors as one, of which the later ones win.
-func (out *mergeRecord) addPoint(cursors []*mergeCursor) {
-	for _, c := range cursors {
-		out.versions = append(out.versions, version{c.batch, c.at})
+// addPoint notes versions of a point as one row, of which the later ones win.
+func (out *mergeRecord) addPoint(versions []version) {
+	for _, v := range versions {
+		out.versions = append(out.versions, v)
 		for _, i := range out.texts {
-			if s, ok := c.batch.fields[i].(*array.String); ok {
-				out.text += s.ValueLen(c.at)
+			if s, ok := v.batch.fields[i].(*array.String); ok {
+				out.text += s.ValueLen(v.row)
 			}
 		}
 	}
-	c := cursors[0]
-	out.pieces = append(out.pieces, piece{batch: c.batch, from: c.at, to: c.at + 1, versions: len(cursors)})
+	v := versions[0]
+	out.pieces = append(out.pieces, piece{batch: v.batch, from: v.row, to: v.row + 1, versions: len(versions)})
 	out.rows++
 }
 

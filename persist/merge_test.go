@@ -126,13 +126,49 @@ func (tb table) withoutDropped(drops []*schema.Tombstone) table {
 	return tb
 }
 
+// drawLatest draws whether only the newest rows are wanted.
+func drawLatest(t *rapid.T, columns []schema.Column) *MergeLatest {
+	if rapid.Bool().Draw(t, "all versions") {
+		return nil
+	}
+	latest := &MergeLatest{DeletedBefore: rapid.Int64Range(-1, 45).Draw(t, "deleted before")}
+	if i := slices.IndexFunc(columns, func(c schema.Column) bool { return c.Type == schema.Bool }); i >= 0 {
+		latest.Deleted = columns[i].ID
+	}
+	return latest
+}
+
+// newest is what is left of a merged table where only the newest row of a series counts.
+func (tb table) newest(latest *MergeLatest) table {
+	if latest == nil {
+		return tb
+	}
+	newest := make(map[string]int64)
+	series := func(r row) (key string) {
+		for i, c := range tb.columns {
+			if c.Type == schema.Tag {
+				key += fmt.Sprintf(" %#v", r.values[i])
+			}
+		}
+		return key
+	}
+	for _, r := range tb.rows { // in order of time
+		newest[series(r)] = r.time
+	}
+	mark := slices.IndexFunc(tb.columns, func(c schema.Column) bool { return c.ID == latest.Deleted && c.Type == schema.Bool })
+	tb.rows = slices.DeleteFunc(tb.rows, func(r row) bool {
+		return r.time < newest[series(r)] || mark >= 0 && r.time < latest.DeletedBefore && r.values[mark] == true
+	})
+	return tb
+}
+
 // TestMergeIsWhatQueriesSee draws files with points in common and columns of their own, and
-// compares their merge with a model, in several ranges of time, with batches of any size, and with
-// rows that were deleted.
+// compares their merge with a model, in several ranges of time, with batches of any size, with
+// rows that were deleted, and of all versions or the newest.
 func TestMergeIsWhatQueriesSee(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		columns, fs := drawTable(t).columns, vfs.NewMem()
-		spec := MergeSpec{FS: fs, Columns: columns, BatchRows: rapid.IntRange(1, 50).Draw(t, "batch")}
+		spec := MergeSpec{FS: fs, Columns: columns, BatchRows: rapid.IntRange(1, 50).Draw(t, "batch"), Latest: drawLatest(t, columns)}
 		var inputs []table
 		for n := range rapid.IntRange(1, 6).Draw(t, "inputs") {
 			in := drawInput(t, columns)
@@ -152,7 +188,7 @@ func TestMergeIsWhatQueriesSee(t *testing.T) {
 		defer m.Close()
 		cut := rapid.Int64Range(-1, 45).Draw(t, "cut")
 		for i, within := range []schema.TimeRange{schema.MaxTimeRange, {Min: schema.MaxTimeRange.Min, Max: cut}, {Min: cut + 1, Max: schema.MaxTimeRange.Max}} {
-			want := mergeModel(m.Columns(), inputs, within)
+			want := mergeModel(m.Columns(), inputs, within).newest(spec.Latest)
 			name := fmt.Sprint("merged", i)
 			f, err := Write(Spec{FS: fs, Dir: "d", Name: name, Columns: m.Columns(), RowGroupRows: 70}, m.Records(within))
 			if len(want.rows) == 0 {
@@ -226,9 +262,14 @@ func TestMergeStopsWhenItIsTold(t *testing.T) {
 
 // TestMergeOfManyValues renews the dictionaries of a tag in the middle.
 func TestMergeOfManyValues(t *testing.T) {
+	t.Run("all versions", func(t *testing.T) { testMergeOfManyValues(t, nil) })
+	t.Run("the newest", func(t *testing.T) { testMergeOfManyValues(t, &MergeLatest{}) })
+}
+
+func testMergeOfManyValues(t *testing.T, latest *MergeLatest) {
 	fs := vfs.NewMem()
 	columns := []schema.Column{{ID: 1, Name: "t", Type: schema.Tag}, {ID: 2, Name: "f", Type: schema.Int64}}
-	spec := MergeSpec{FS: fs, Columns: columns, BatchRows: 1000}
+	spec := MergeSpec{FS: fs, Columns: columns, BatchRows: 1000, Latest: latest}
 	const rows = 100_000
 	for n := range 2 {
 		tb := table{columns: columns}
