@@ -55,6 +55,7 @@ type fileSet struct {
 	flushed  map[schema.PartitionKey]schema.Seq // entries are above position
 
 	tombstones tombstoneSet
+	rollups    rollupStates
 }
 
 // A file id is the number of the run, counting how often the directory was opened, and
@@ -125,7 +126,7 @@ func (c *Catalog) showLocked(s *store, l *loader) {
 		c.mu.byID[f.ID] = f
 	}
 	c.schema.Store(l.snapshot)
-	c.files.Store(&fileSet{list: l.files, position: l.position, flushed: l.flushed, tombstones: l.tombstones})
+	c.files.Store(&fileSet{list: l.files, position: l.position, flushed: l.flushed, tombstones: l.tombstones, rollups: l.rollups})
 	c.tokens.Store(&l.tokens)
 	c.datasources.Store(&l.datasources)
 	c.clock.Store(l.clock)

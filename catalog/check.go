@@ -285,7 +285,8 @@ func describeKey(key []byte) string {
 	names := map[kind]string{
 		kindHeader: "header", kindRun: "run", kindPosition: "position", kindLastToken: "last token", kindCommits: "number of commits",
 		kindDatabase: "database", kindTable: "table", kindColumn: "column", kindDatabaseState: "state of database",
-		kindTableState: "state of table", kindFile: "file", kindTombstone: "deletion of rows of table", kindFlushed: "flushed position of partition",
+		kindTableState: "state of table", kindFile: "file", kindTombstone: "deletion of rows of table", kindRollup: "rollup of table",
+		kindRollupState: "state of rollup of table", kindFlushed: "flushed position of partition",
 		kindClock: "clock", kindToken: "token", kindDatasource: "datasource", kindEvent: "event id of table",
 	}
 	name, ok := names[kind(key[0])]

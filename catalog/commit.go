@@ -24,6 +24,8 @@ type Edit struct {
 	// Bury says what was deleted of files with a lower Order. Exhume names tombstones that no file
 	// needs any more.
 	Bury, Exhume []*schema.Tombstone
+	// Rollups are the new states of rollups whose state changes.
+	Rollups []*schema.RollupState
 }
 
 // Commit makes the edit, all of it or nothing (C2). The errors are ErrInvalidEdit,
@@ -48,6 +50,7 @@ func (c *Catalog) Commit(e Edit) error {
 		b.remove(fileKey(id))
 	}
 	next.tombstones = current.tombstones.after(b, &e)
+	next.rollups = current.rollups.with(b, e.Rollups...)
 	for _, f := range e.Add {
 		b.put(fileKey(f.ID), appendFile(nil, f))
 	}
@@ -126,6 +129,9 @@ func (c *Catalog) checkEditLocked(e *Edit) error {
 		removed[id] = true
 	}
 	if err := c.checkAddLocked(snapshot, e.Add); err != nil {
+		return err
+	}
+	if err := checkRollups(snapshot, e); err != nil {
 		return err
 	}
 	return c.checkTombstonesLocked(e)

@@ -102,13 +102,16 @@ func (c *Catalog) DeleteDatabase(name string, purgeAt int64) error {
 }
 
 // DeleteTable deletes a table and frees its name, as DeleteDatabase does for a database.
-// The errors are *NotFoundError, for either name, ErrFailed and ErrClosed.
+// The errors are *NotFoundError, for either name, ErrHasRollups, ErrFailed and ErrClosed.
 func (c *Catalog) DeleteTable(database, table string, purgeAt int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t, err := c.tableLocked(database, table)
 	if err != nil {
 		return err
+	}
+	if rollups := c.schema.Load().Rollups(t.ID); len(rollups) > 0 {
+		return fmt.Errorf("table %q %w: %q and %d more", table, ErrHasRollups, rollups[0].Name, len(rollups)-1)
 	}
 	deletion := c.deletion(purgeAt)
 	b := c.store.newBatch()

@@ -28,6 +28,11 @@ type TableChange struct {
 	Key schema.TableKey
 	// Retention is the retention period of its own that a table that is new gets; 0 is none.
 	Retention time.Duration
+	// Rollup makes a rollup of a table that is new, all of which is stale from FrozenBefore on.
+	Rollup       *schema.Rollup
+	FrozenBefore int64
+
+	ofSource bool // the columns are tags that the source of a rollup gets
 }
 
 // NewColumn is a column that shall exist. Its id follows from the order of acceptance.
@@ -69,6 +74,7 @@ type plan struct {
 	newTables int
 	byName    map[string]*tablePlan
 	ordered   []*tablePlan // tables with something new, in the order of the change
+	rollups   []*schema.RollupState
 }
 
 // tablePlan is what a change adds to one table.
@@ -91,8 +97,13 @@ func (c *Catalog) newPlanLocked() *plan {
 func (c *Catalog) executeLocked(p *plan) (*schema.Snapshot, error) {
 	b := c.store.newBatch()
 	databases, tables := p.write(b)
+	files := *c.files.Load()
+	files.rollups = files.rollups.with(b, p.rollups...)
 	if err := c.commitLocked(b, "define in database %q", p.database.Name); err != nil {
 		return nil, err
+	}
+	if len(p.rollups) > 0 {
+		c.files.Store(&files)
 	}
 	next := p.current.With(databases, tables)
 	c.schema.Store(next)
@@ -111,6 +122,11 @@ func (p *plan) add(change Change) error {
 	}
 	for i := range change.Tables {
 		if err := p.addTable(&change.Tables[i]); err != nil {
+			return err
+		}
+	}
+	for _, t := range p.ordered { // which grows
+		if err := p.addTagsToRollups(t); err != nil {
 			return err
 		}
 	}
@@ -143,6 +159,8 @@ func (p *plan) addTable(change *TableChange) error {
 		return &NotFoundError{ObjectTable, change.Name}
 	case change.MustBeNew && exists:
 		return &ExistsError{ObjectTable, change.Name}
+	case exists && have.Rollup != nil && !change.ofSource:
+		return fmt.Errorf("table %q %w", change.Name, ErrReadOnlyRollup)
 	}
 	t, err := p.table(change.Name)
 	if err != nil {
@@ -162,6 +180,14 @@ func (p *plan) addTable(change *TableChange) error {
 	}
 	if err := t.setKey(change.Key, t.isNew && !isKnown); err != nil {
 		return err
+	}
+	if change.Rollup != nil {
+		if !t.isNew || isKnown {
+			return &ExistsError{ObjectTable, change.Name}
+		}
+		if err := p.setRollup(t, change); err != nil {
+			return err
+		}
 	}
 	if !isKnown && (t.isNew || len(t.added) > 0) {
 		p.byName[change.Name] = t
@@ -255,6 +281,9 @@ func (p *plan) write(b *batch) (databases []*schema.Database, tables []*schema.T
 		if planned.isNew {
 			b.put(tableKey(t.ID), appendTable(nil, t.Database, t.Name))
 			b.put(tableStateKey(t.ID), appendTableState(nil, stateOfTable(t, nil)))
+			if t.Rollup != nil {
+				b.put(rollupKey(t.ID), appendRollup(nil, t.Rollup))
+			}
 		}
 		for _, col := range t.Columns[len(planned.base.Columns):] {
 			b.put(columnKey(t.ID, col.ID), appendColumn(nil, col))

@@ -28,6 +28,11 @@ var (
 	ErrExists = errors.New("exists already")
 	// ErrNotFound is matched by a *NotFoundError.
 	ErrNotFound = errors.New("does not exist")
+	// ErrHasRollups is returned by DeleteTable for the source of rollups.
+	ErrHasRollups = errors.New("is the source of rollups")
+	// ErrReadOnlyRollup is returned by Define for columns of a rollup: it has those that it was made with, and tags of
+	// its source.
+	ErrReadOnlyRollup = errors.New("is a rollup")
 	// ErrInvalidToken is returned by PutToken for a token without a usable name, or
 	// with a permission for no database.
 	ErrInvalidToken = errors.New("invalid token")

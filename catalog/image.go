@@ -10,6 +10,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -61,15 +62,27 @@ func (p *Picture) Close() error {
 	return p.snapshot.Close()
 }
 
-// WriteImage writes the picture as an image in which other files and another position are
-// said to be there: those of a moment at which exactly the rows up to the position are in
-// files. The errors are those of w and of reading.
-func (p *Picture) WriteImage(w io.Writer, files []*schema.File, position schema.Seq) error {
+// Contents are what an image says in the place of what the picture has: files and a position of a moment at which
+// exactly the rows up to the position are in files, and the states of rollups that these files go with.
+type Contents struct {
+	Files    []*schema.File
+	Position schema.Seq
+	// Rollups has the states by table; those of the picture are there too.
+	Rollups map[schema.TableID]*schema.RollupState
+}
+
+// Rollups returns the states of all rollups.
+func (c *Catalog) Rollups() map[schema.TableID]*schema.RollupState {
+	return maps.Clone(c.files.Load().rollups)
+}
+
+// WriteImage writes the picture as an image with other contents. The errors are those of w and of reading.
+func (p *Picture) WriteImage(w io.Writer, contents Contents) error {
 	out, err := newImageWriter(w)
 	if err != nil {
 		return err
 	}
-	if err := p.writeRecords(out, files, position); err != nil {
+	if err := p.writeRecords(out, contents); err != nil {
 		return fmt.Errorf("copying the catalog: %w", err)
 	}
 	if err := p.store.fence.err(); err != nil { // behind it Pebble may read what is not on the disk
@@ -78,13 +91,14 @@ func (p *Picture) WriteImage(w io.Writer, files []*schema.File, position schema.
 	return out.finish()
 }
 
-func (p *Picture) writeRecords(out *imageWriter, files []*schema.File, position schema.Seq) (err error) {
+func (p *Picture) writeRecords(out *imageWriter, contents Contents) (err error) {
 	it, err := p.snapshot.NewIter(nil)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	files = slices.SortedFunc(slices.Values(files), func(a, b *schema.File) int { return cmp.Compare(a.ID, b.ID) })
+	position := contents.Position
+	files := slices.SortedFunc(slices.Values(contents.Files), func(a, b *schema.File) int { return cmp.Compare(a.ID, b.ID) })
 	before := func(k kind) { // writes what has the place in front of a kind
 		if k > kindPosition && position > 0 {
 			out.put(positionKey, seal(positionKey, appendNumber(nil, uint64(position))))
@@ -103,12 +117,29 @@ func (p *Picture) writeRecords(out *imageWriter, files []*schema.File, position 
 		before(k)
 		switch k {
 		case kindPosition, kindCommits, kindFile, kindFlushed:
+		case kindRollupState:
+			if err := contents.putRollupState(out, it.Key()); err != nil {
+				return err
+			}
 		default:
 			out.put(it.Key(), it.Value())
 		}
 	}
 	before(kindEvent + 1)
 	return out.err
+}
+
+func (c *Contents) putRollupState(out *imageWriter, key []byte) error {
+	var id uint32
+	if err := key32IDs(key, &id); err != nil {
+		return err
+	}
+	s := c.Rollups[schema.TableID(id)]
+	if s == nil {
+		return fmt.Errorf("%w of table %d", errNoState, id)
+	}
+	out.put(key, seal(key, appendRollupState(nil, s)))
+	return nil
 }
 
 // imageWriter writes records, and keeps the first error.
@@ -278,6 +309,8 @@ type Image struct {
 	Tokens   []*schema.Token
 	// Tombstones are those of each table, by Order.
 	Tombstones map[schema.TableID][]*schema.Tombstone
+	// Rollups are the states of rollups.
+	Rollups map[schema.TableID]*schema.RollupState
 }
 
 // ReadImage reads an image. The errors match ErrImage, or are *VersionError, *CorruptError
@@ -316,7 +349,7 @@ func loadImage(r io.Reader, visit func(key, stored []byte) error) (*Image, error
 	}
 	return &Image{
 		Instance: l.header.instance.String(), Schema: l.snapshot, Files: l.files, Position: l.position, Tokens: l.tokens,
-		Tombstones: l.tombstones,
+		Tombstones: l.tombstones, Rollups: l.rollups,
 	}, nil
 }
 

@@ -18,7 +18,7 @@ func imageOf(t testing.TB, c *Catalog) []byte {
 	p, err := c.TakePicture()
 	mustDo(t, err)
 	var image bytes.Buffer
-	mustDo(t, p.WriteImage(&image, c.Files(), c.Position()))
+	mustDo(t, p.WriteImage(&image, Contents{Files: c.Files(), Position: c.Position()}))
 	mustDo(t, p.Close())
 	return image.Bytes()
 }
@@ -85,7 +85,7 @@ func TestPictureWithOtherFiles(t *testing.T) {
 	late := sampleFile(c.AllocateFileID(), 3)
 	mustCommit(t, c, Edit{Add: []*schema.File{late}, Position: 20})
 	var image bytes.Buffer
-	mustDo(t, p.WriteImage(&image, []*schema.File{late}, 12))
+	mustDo(t, p.WriteImage(&image, Contents{Files: []*schema.File{late}, Position: 12}))
 	mustDo(t, p.Close())
 	mustClose(t, c)
 	read, err := ReadImage(&image)

@@ -25,8 +25,10 @@ const (
 	kindColumn        kind = 0x12 // table, column
 	kindDatabaseState kind = 0x13 // database
 	kindTableState    kind = 0x14 // table
+	kindRollup        kind = 0x15 // table
 	kindFile          kind = 0x20 // file
 	kindTombstone     kind = 0x21 // table, place among the files
+	kindRollupState   kind = 0x22 // table
 	kindFlushed       kind = 0x30 // database, table, day
 	kindToken         kind = 0x40 // token
 	kindDatasource    kind = 0x50 // number of the datasource

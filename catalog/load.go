@@ -25,6 +25,7 @@ type loader struct {
 	flushed   map[schema.PartitionKey]schema.Seq
 
 	tombstones tombstoneSet
+	rollups    rollupStates
 
 	tokens          []*schema.Token // by id
 	tokenNames      map[string]bool
@@ -46,6 +47,7 @@ type tableRecord struct {
 	name     string
 	columns  []schema.Column
 	state    tableState
+	rollup   *schema.Rollup // nil: it is none
 }
 
 // Faults between records; they reach callers wrapped in a CorruptError.
@@ -157,6 +159,10 @@ func (l *loader) decode(key, value []byte) error {
 		return l.decodeFile(key, value)
 	case kindTombstone:
 		return l.decodeTombstone(key, value)
+	case kindRollup:
+		return l.decodeRollup(key, value)
+	case kindRollupState:
+		return l.decodeRollupState(key, value)
 	case kindFlushed:
 		return l.decodeFlushed(key, value)
 	case kindToken:
@@ -367,6 +373,9 @@ func (l *loader) finish(dir string) error {
 	}
 	if err := l.buildSnapshot(dir); err != nil {
 		return err
+	}
+	if key, err := l.checkRollups(); err != nil {
+		return &CorruptError{Dir: dir, Key: key, Err: err}
 	}
 	for _, f := range l.files {
 		if err := checkFile(l.snapshot, f); err != nil {

@@ -74,13 +74,21 @@ func purgeTable(b *batch, t *schema.Table) {
 	b.removePrefix(key32(kindColumn, uint32(t.ID)))
 	b.removePrefix(eventPrefix(t.ID))
 	b.removePrefix(tombstonePrefix(t.ID))
+	if t.Rollup != nil {
+		b.remove(rollupKey(t.ID))
+		b.remove(rollupStateKey(t.ID))
+	}
 }
 
 // filesWithoutLocked returns the files and positions without those of the doomed tables,
 // whose records it removes; mu is held.
 func (c *Catalog) filesWithoutLocked(b *batch, doomed map[schema.TableID]*schema.Table) *fileSet {
 	current := c.files.Load()
-	next := &fileSet{position: current.position, flushed: maps.Clone(current.flushed), tombstones: maps.Clone(current.tombstones)}
+	next := &fileSet{
+		position: current.position, flushed: maps.Clone(current.flushed), tombstones: maps.Clone(current.tombstones),
+		rollups: maps.Clone(current.rollups),
+	}
+	maps.DeleteFunc(next.rollups, func(id schema.TableID, _ *schema.RollupState) bool { return doomed[id] != nil })
 	maps.DeleteFunc(next.tombstones, func(id schema.TableID, _ []*schema.Tombstone) bool { return doomed[id] != nil })
 	for _, f := range current.list {
 		if doomed[f.Table] != nil {

@@ -39,6 +39,7 @@ type Remains struct {
 	files       map[schema.FileID]*schema.File
 	flushed     map[schema.PartitionKey]schema.Seq
 	tombstones  []*schema.Tombstone
+	rollups     rollupStates
 	tokens      []*schema.Token
 	datasources []*schema.Datasource
 
@@ -61,6 +62,7 @@ type tableRemains struct {
 	columns  map[schema.ColumnID]schema.Column
 	state    tableState
 	hasState bool
+	rollup   *schema.Rollup
 }
 
 // NewRemains returns the remains of a catalog that is gone.
@@ -68,6 +70,7 @@ func NewRemains() *Remains {
 	return &Remains{
 		databases: make(map[schema.DatabaseID]*databaseRecord), tables: make(map[schema.TableID]*tableRemains),
 		files: make(map[schema.FileID]*schema.File), flushed: make(map[schema.PartitionKey]schema.Seq),
+		rollups: make(rollupStates),
 	}
 }
 
@@ -212,6 +215,8 @@ func (r *Remains) decode(key, value []byte) error {
 		return r.decodeFile(key, value)
 	case kindTombstone:
 		return r.decodeTombstone(key, value)
+	case kindRollup, kindRollupState:
+		return r.decodeRollup(key, value)
 	case kindFlushed:
 		k, err := parseFlushedKey(key)
 		var seq uint64

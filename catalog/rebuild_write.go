@@ -110,6 +110,7 @@ func (b *rebuild) complete() {
 	b.completeTables()
 	b.dropStray()
 	b.completeTombstones()
+	b.completeRollups()
 	slices.SortFunc(b.r.tokens, func(a, t *schema.Token) int { return cmp.Compare(a.ID, t.ID) })
 	names := make(map[string]bool)
 	b.r.tokens = slices.DeleteFunc(b.r.tokens, func(t *schema.Token) bool {
@@ -276,12 +277,18 @@ func (b *rebuild) batch(s *store) *batch {
 		for _, c := range t.columns {
 			out.put(columnKey(id, c.ID), appendColumn(nil, c))
 		}
+		if t.rollup != nil {
+			out.put(rollupKey(id), appendRollup(nil, t.rollup))
+		}
 	}
 	for id, f := range r.files {
 		out.put(fileKey(id), appendFile(nil, f))
 	}
 	for _, d := range r.tombstones {
 		out.put(tombstoneKey(d), appendTombstone(nil, d))
+	}
+	for id, s := range r.rollups {
+		out.put(rollupStateKey(id), appendRollupState(nil, s))
 	}
 	for k, seq := range r.flushed {
 		out.put(flushedKey(k), appendNumber(nil, uint64(seq)))

@@ -46,6 +46,7 @@ type Backup struct {
 	ImageCRC32C uint32
 
 	e       *Engine
+	rollups map[schema.TableID]*schema.RollupState
 	image   string // path
 	release func()
 }
@@ -89,7 +90,7 @@ func (e *Engine) freezeForBackup(ctx context.Context) (b *Backup, picture *catal
 		}
 	}
 	b = &Backup{Instance: e.catalog.InstanceID(), Position: position, Time: e.opts.Now(), e: e}
-	b.release = e.pinAll()
+	b.release, b.rollups = e.pinAll(), e.catalog.Rollups()
 	for _, f := range e.catalog.Files() {
 		b.Files = append(b.Files, FileRef{File: f, Path: e.path(filePath(f))})
 	}
@@ -141,7 +142,7 @@ func (e *Engine) writeImage(b *Backup, picture *catalog.Picture) (err error) {
 		files = append(files, f.File)
 	}
 	sum := &summingWriter{w: file}
-	if err := picture.WriteImage(sum, files, b.Position); err != nil {
+	if err := picture.WriteImage(sum, catalog.Contents{Files: files, Position: b.Position, Rollups: b.rollups}); err != nil {
 		return err
 	}
 	b.ImageBytes, b.ImageCRC32C = sum.bytes, sum.crc
