@@ -475,7 +475,7 @@ func (m *merging) commit() error {
 		}
 		ids = append(ids, f.ID)
 	}
-	if err == nil && m.chosen.before > math.MinInt64 && m.chosen.before > e.floorNow(m.def, e.clock.within(e.clock.now())) {
+	if err == nil && m.chosen.before > math.MinInt64 && m.chosen.before > e.keepsRollups(m.table, e.floorNow(m.def, e.clock.within(e.clock.now()))) {
 		err = errOutdated
 	}
 	mayBeEmpty := len(m.tombstones) > 0 || m.chosen.before > math.MinInt64 || m.latest != nil
@@ -486,7 +486,11 @@ func (m *merging) commit() error {
 		return errors.Join(err, e.removeFiles(m.files))
 	}
 	needless := m.needless(now)
-	if err := e.catalog.Commit(catalog.Edit{Add: m.files, Remove: ids, Exhume: needless}); err != nil {
+	edit := catalog.Edit{Add: m.files, Remove: ids, Exhume: needless}
+	if m.chosen.before > math.MinInt64 {
+		e.freezeRollups(&edit, m.def.ID, m.chosen.before-1)
+	}
+	if err := e.catalog.Commit(edit); err != nil {
 		if errors.Is(err, catalog.ErrFailed) {
 			e.flusher.doubt = &inDoubt{
 				table: m.table, merged: m.chosen.inputs, files: m.files, needless: needless, removed: ids[0], before: m.chosen.before,
@@ -496,6 +500,7 @@ func (m *merging) commit() error {
 		}
 		return fmt.Errorf("committing the merge of %d files: %w", len(ids), err)
 	}
+	e.showRollups(edit.Rollups...)
 	e.removeDoomed(m.table.replaceFiles(m.chosen.inputs, m.files, needless, m.chosen.before))
 	return nil
 }

@@ -68,7 +68,11 @@ func (e *Engine) DeleteRows(ctx context.Context, spec DeleteSpec) error {
 	if err := e.log.Barrier(ctx); err != nil {
 		return unsynced(ctx, err)
 	}
-	if err := e.makeRoomForTombstones(ctx, spec); err != nil {
+	before, err := e.deletable(spec)
+	if err == nil {
+		err = e.makeRoom(ctx, before)
+	}
+	if err != nil {
 		return err
 	}
 	e.flusher.mu.Lock()
@@ -87,6 +91,7 @@ func (e *Engine) DeleteRows(ctx context.Context, spec DeleteSpec) error {
 		return e.catalogError(e.noSpace(err))
 	}
 	e.compactor.kick()
+	e.rollups.kick()
 	return nil
 }
 
@@ -148,15 +153,17 @@ func (e *Engine) deletable(spec DeleteSpec) ([]*schema.Table, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, spec.Database)
 	}
-	return tableDefs(db, spec.Tables)
+	defs, err := tableDefs(db, spec.Tables)
+	for _, def := range defs {
+		if def.Rollup != nil && spec.Tables != nil {
+			return nil, fmt.Errorf("%w: %q", ErrReadOnlyRollup, def.Name)
+		}
+	}
+	return slices.DeleteFunc(defs, func(def *schema.Table) bool { return def.Rollup != nil }), err
 }
 
-// makeRoomForTombstones compacts tables that have as many tombstones as they may have.
-func (e *Engine) makeRoomForTombstones(ctx context.Context, spec DeleteSpec) error {
-	defs, err := e.deletable(spec)
-	if err != nil {
-		return err
-	}
+// makeRoom compacts tables that have as many tombstones as they may have.
+func (e *Engine) makeRoom(ctx context.Context, defs []*schema.Table) error {
 	for _, def := range defs {
 		if len(e.catalog.Tombstones(def.ID)) < maxTombstones {
 			continue
@@ -251,6 +258,7 @@ type burial struct {
 	gone    []*schema.File    // that had nothing else
 	add     *schema.Tombstone // nil: it would hide nothing
 	covered []*schema.Tombstone
+	rollup  *schema.RollupState // of a rollup that is refreshed
 }
 
 // bury persists the rest and commits the tombstones. No row becomes visible meanwhile. The caller
@@ -265,10 +273,12 @@ func (e *Engine) bury(spec DeleteSpec, defs []*schema.Table) (err error) {
 	}
 	order := uint64(e.catalog.AllocateFileID())
 	for _, b := range burials {
-		b.decide(&schema.Tombstone{
+		d := &schema.Tombstone{
 			Table: b.def.ID, Order: order, Time: spec.Time, Where: spec.Where,
 			Seq: schema.Seq(e.applied.Load()), Created: e.clock.now(),
-		})
+		}
+		b.decide(d)
+		e.markDeleted(&edit, b.def, d, append(slices.Clone(b.table.allFiles()), b.files...))
 		if b.add != nil {
 			edit.Bury = append(edit.Bury, b.add)
 		}
@@ -288,6 +298,7 @@ func (e *Engine) bury(spec DeleteSpec, defs []*schema.Table) (err error) {
 		}
 		return fmt.Errorf("committing the deletion of rows of %d tables: %w", len(edit.Bury), err)
 	}
+	e.showRollups(edit.Rollups...)
 	for _, b := range burials {
 		e.removeDoomed(b.table.bury(b))
 	}
@@ -324,6 +335,7 @@ func (e *Engine) persistRest(spec DeleteSpec, defs []*schema.Table, edit *catalo
 			if err != nil {
 				return nil, err
 			}
+			e.markFlushed(edit, def.ID, snapshots)
 			b.buffers, b.files = append(b.buffers, buffers...), append(b.files, files...)
 			edit.Add = append(edit.Add, files...)
 		}
@@ -367,6 +379,9 @@ func doubtOf(burials []*burial, edit *catalog.Edit) *inDoubt {
 	} else if len(edit.Remove) > 0 {
 		doubt.removed = edit.Remove[0]
 	}
+	if len(edit.Rollups) > 0 {
+		doubt.rollup = edit.Rollups[0]
+	}
 	return doubt
 }
 
@@ -379,6 +394,9 @@ func (d *inDoubt) isMade(c *catalog.Catalog, committed map[schema.FileID]bool) b
 	case d.buried != nil:
 		return slices.ContainsFunc(c.Tombstones(d.buried.Table), func(o *schema.Tombstone) bool { return o.Order == d.buried.Order })
 	}
+	if d.removed == 0 { // nothing but the state of a rollup
+		return isSameState(c.RollupState(d.rollup.Table), d.rollup)
+	}
 	return !committed[d.removed]
 }
 
@@ -389,6 +407,9 @@ func (t *table) bury(b *burial) (unread []*schema.File) {
 		defer t.mu.Unlock()
 		t.swapLocked(b.buffers, b.files)
 		t.exhumeLocked(b.covered)
+		if b.rollup != nil {
+			t.mu.rollup = b.rollup
+		}
 		if b.add != nil {
 			t.mu.tombstones = append(t.mu.tombstones, b.add)
 		}

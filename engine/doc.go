@@ -50,6 +50,11 @@
 // The compactor (compact.go) merges files that the policy (compact_policy.go) chooses, and
 // puts the result in their place in one commit. It holds no lock while it reads and writes.
 //
+// # Rollups
+//
+// Which intervals of a rollup are stale is part of the commits that make them so (rollup_stale.go). A refresh
+// (rollup_refresh.go) computes them from a view and puts them in the place of what is stored in one commit.
+//
 // # A full disk
 //
 // The healer (heal.go) looks at the disk once a second (space.go), rearms the log and
@@ -67,6 +72,7 @@
 //
 //	datasources    one datasource is created at a time
 //	firsts         a database with FirstByTag tables: from looking keys up to applying
+//	rollups.turn   one refresh of a rollup; across its I/O
 //	merging        one merge of files; across its I/O
 //	flusher.mu     one flush or purge at a time, or the reopening of the catalog with what
 //	               follows from it; held across file I/O; never by writers or views
@@ -76,7 +82,7 @@
 //	lastIndex.mu   a table's newest rows; held to read buffered rows and to swap files, not
 //	               while files are read
 //	table.mu       one table's buffers and files; held to append a batch, to make a
-//	               view and to swap, never across I/O
+//	               view and to swap, never across I/O; that of a rollup's source, then the rollup's
 //	Partition's    inside package partition
 //
 // The log calls apply from the committing goroutines, one at a time; apply takes

@@ -32,6 +32,7 @@ type Engine struct {
 	reportLog   sync.Once // its failure
 	flusher     *flusher
 	compactor   *compactor
+	rollups     *rollups
 	verifier    *verifier
 	finders     *finders
 	marker      marker
@@ -88,6 +89,7 @@ func newEngine(opts Options) *Engine {
 	e.flusher = newFlusher(e)
 	e.healer = newHealer(e)
 	e.compactor = newCompactor(e)
+	e.rollups = newRollups(e)
 	e.closeOnce = sync.OnceValue(e.close)
 	return e
 }
@@ -102,6 +104,7 @@ func (e *Engine) close() error {
 	e.writers.closing = true
 	e.writers.Unlock()
 	e.checks.stop()
+	e.rollups.stop()
 	e.compactor.stop()
 	e.marker.stop()
 	e.healer.stop()

@@ -132,6 +132,7 @@ func (f *flusher) flush(ctx context.Context, mode flushMode) error {
 	if len(units) > 0 {
 		f.e.metrics.flushSeconds.Observe(time.Since(begin).Seconds())
 		f.e.compactor.kick()
+		f.e.rollups.kick()
 	}
 	return nil
 }
@@ -227,7 +228,9 @@ func (e *Engine) persistFrozen(u unit, buffers []*buffer) error {
 	if err != nil {
 		return err
 	}
-	if err := e.catalog.Commit(catalog.Edit{Add: files, Flushed: flushed}); err != nil {
+	edit := catalog.Edit{Add: files, Flushed: flushed}
+	e.markFlushed(&edit, u.table.id, snapshots)
+	if err := e.catalog.Commit(edit); err != nil {
 		if errors.Is(err, catalog.ErrFailed) {
 			e.flusher.doubt = &inDoubt{table: u.table, buffers: buffers, files: files}
 		} else {
@@ -235,6 +238,7 @@ func (e *Engine) persistFrozen(u unit, buffers []*buffer) error {
 		}
 		return fmt.Errorf("committing %d files: %w", len(files), err)
 	}
+	e.showRollups(edit.Rollups...)
 	u.table.replace(buffers, files)
 	return nil
 }

@@ -205,6 +205,7 @@ type inDoubt struct {
 	burials []*burial
 	buried  *schema.Tombstone
 	removed schema.FileID
+	rollup  *schema.RollupState // likewise
 }
 
 func (e *Engine) reopenCatalog() error {
@@ -292,6 +293,9 @@ func (e *Engine) reconcile() error {
 func (e *Engine) resolveDoubt(committed map[schema.FileID]bool) {
 	doubt := e.flusher.doubt
 	e.flusher.doubt = nil
+	if doubt == nil || !slices.ContainsFunc(doubt.burials, func(b *burial) bool { return b.rollup != nil }) {
+		e.showAllRollups() // in front of the files of their sources
+	}
 	switch {
 	case doubt == nil:
 	case !doubt.isMade(e.catalog, committed):
@@ -302,6 +306,7 @@ func (e *Engine) resolveDoubt(committed map[schema.FileID]bool) {
 		for _, b := range doubt.burials {
 			e.removeDoomed(b.table.bury(b))
 		}
+		e.showAllRollups()
 	default:
 		doubt.table.replace(doubt.buffers, doubt.files)
 	}

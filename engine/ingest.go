@@ -269,6 +269,10 @@ func (in *ingester) addStaged(entry *seriesEntry, ns int64, f *fault) *fault {
 	if f == nil {
 		f = in.checkNewTable(t)
 	}
+	if t.def != nil && t.def.Rollup != nil && (f == nil || !f.syntax) {
+		f = in.faultHere(fmt.Sprintf("table '%s' is a rollup and cannot be written to: its rows follow from those of its source", t.name),
+			"write to the table that the rollup is made of")
+	}
 	if f != nil {
 		t.dropSlots(in.slotsBefore)
 		return f

@@ -36,6 +36,7 @@ func (e *Engine) recover() error {
 	if err := e.checkFiles(); err != nil {
 		return err
 	}
+	e.showAllRollups()
 	rows, err := e.openLog()
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -107,10 +108,39 @@ func (r *databaseRestore) define() error {
 	}
 	change := catalog.Change{Database: r.temporary, MustExist: true}
 	for _, t := range from.Tables() {
-		table := catalog.TableChange{Name: t.Name, Key: t.Key, Retention: t.Retention, MustBeNew: true}
-		for _, c := range t.Columns {
-			table.Columns = append(table.Columns, catalog.NewColumn{Name: c.Name, Type: c.Type})
+		if t.Rollup != nil {
+			continue
 		}
+		change.Tables = append(change.Tables, tableChange(t))
+		r.done.Tables++
+	}
+	snapshot, err := r.e.catalog.Define(change)
+	if err != nil {
+		return errors.Join(err, r.abandon())
+	}
+	r.target, _ = snapshot.Database(r.temporary)
+	return r.defineRollups(from)
+}
+
+// defineRollups makes the rollups of the tables. Their states come with the files.
+func (r *databaseRestore) defineRollups(from *schema.Database) error {
+	change := catalog.Change{Database: r.temporary, MustExist: true}
+	for _, t := range from.Tables() {
+		if t.Rollup == nil {
+			continue
+		}
+		old, ok := r.Image.Schema.TableByID(t.Rollup.Source)
+		if !ok {
+			return errors.Join(fmt.Errorf("%w: the source of rollup %q", ErrDamaged, t.Name), r.abandon())
+		}
+		source, ok := r.target.Table(old.Name)
+		if !ok {
+			return errors.Join(fmt.Errorf("%w: the source of rollup %q is no table", ErrDamaged, t.Name), r.abandon())
+		}
+		def := *t.Rollup
+		def.Source = source.ID
+		table := tableChange(t)
+		table.Rollup, table.FrozenBefore = &def, math.MinInt64
 		change.Tables = append(change.Tables, table)
 		r.done.Tables++
 	}
@@ -120,6 +150,29 @@ func (r *databaseRestore) define() error {
 	}
 	r.target, _ = snapshot.Database(r.temporary)
 	return nil
+}
+
+// tableChange defines a table as another one is.
+func tableChange(t *schema.Table) catalog.TableChange {
+	table := catalog.TableChange{Name: t.Name, Key: t.Key, Retention: t.Retention, MustBeNew: true}
+	for _, c := range t.Columns {
+		table.Columns = append(table.Columns, catalog.NewColumn{Name: c.Name, Type: c.Type})
+	}
+	return table
+}
+
+// rollups returns the states of the rollups, which hold for the same files.
+func (r *databaseRestore) rollups() (states []*schema.RollupState) {
+	from, _ := r.Image.Schema.Database(r.Database)
+	for _, t := range from.Tables() {
+		if s := r.Image.Rollups[t.ID]; s != nil {
+			next := *s
+			def, _ := r.target.Table(t.Name)
+			next.Table = def.ID
+			states = append(states, &next)
+		}
+	}
+	return states
 }
 
 // copyFiles copies the files, table by table.
@@ -208,11 +261,12 @@ func (r *databaseRestore) publish() error {
 	for _, d := range r.buried {
 		d.Seq = position
 	}
-	err := e.catalog.Commit(catalog.Edit{Add: r.files, Bury: r.buried})
+	err := e.catalog.Commit(catalog.Edit{Add: r.files, Bury: r.buried, Rollups: r.rollups()})
 	r.isPublic = err == nil || errors.Is(err, catalog.ErrFailed) // which leaves it open
 	if err != nil {
 		return err
 	}
+	e.showAllRollups()
 	for id, files := range byTable(r.files) {
 		e.showFiles(id, files)
 	}

@@ -115,9 +115,8 @@ type expired struct {
 
 func (e *Engine) expired(now int64) (all []expired) {
 	for _, r := range e.retainedTables((*schema.Database).RetentionOf) {
-		x := expiryOf(r.def, r.table, floorOf(r.period, now), now)
+		x := expiryOf(r.def, r.table, e.keepsRollups(r.table, floorOf(r.period, now)), now)
 		if files := x.expiredFiles(r.table.allFiles()); len(files) > 0 {
-			all = append(all, expired{r, files, x.floor})
 		}
 	}
 	return all
@@ -137,6 +136,7 @@ func (e *Engine) removeExpired(now int64) error {
 		for _, f := range x.files {
 			edit.Remove = append(edit.Remove, f.ID)
 			rows, bytes = rows+f.Rows, bytes+f.Bytes
+			e.freezeRollups(&edit, f.Table, f.Time.Max)
 		}
 	}
 	if len(edit.Remove) == 0 {
@@ -145,6 +145,7 @@ func (e *Engine) removeExpired(now int64) error {
 	if err := e.catalog.Commit(edit); err != nil {
 		return fmt.Errorf("removing %d expired files: %w", len(edit.Remove), err)
 	}
+	e.showRollups(edit.Rollups...)
 	for _, x := range all {
 		e.removeDoomed(x.table.expire(x.files, x.floor))
 	}

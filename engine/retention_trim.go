@@ -47,7 +47,7 @@ func expiryOf(def *schema.Table, t *table, floor, now int64) *expiry {
 // expiryNow is expiryOf for the table's own period, by the clock as far as that is believed.
 func (e *Engine) expiryNow(def *schema.Table, t *table) *expiry {
 	now := e.clock.within(e.clock.now())
-	return expiryOf(def, t, e.floorNow(def, now), now)
+	return expiryOf(def, t, e.keepsRollups(t, e.floorNow(def, now)), now)
 }
 
 // floorNow returns the first instant that a table keeps at a time.

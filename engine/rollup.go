@@ -3,11 +3,16 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -77,28 +82,155 @@ var (
 	// ErrReadOnlyRollup says that rows of a rollup cannot be written or deleted: they follow from its source.
 	ErrReadOnlyRollup = errors.New("the table is a rollup, whose rows follow from those of its source")
 	// ErrHasRollups says that a table cannot be deleted while it is the source of rollups.
-	ErrHasRollups = errors.New("the table is the source of rollups; drop them first")
+	ErrHasRollups = catalog.ErrHasRollups
 )
+
+// MaxRollups bounds those of one table: each flush of the table marks what is stale in all of them.
+const MaxRollups = 16
 
 // CreateRollup makes a rollup. It is exact at once: what is not stored yet is computed by queries. The errors match ErrRollup,
 // ErrExists, ErrDatabaseNotFound, *TableNotFoundError, *LimitError and ErrUnavailable.
 func (e *Engine) CreateRollup(spec RollupSpec) (*schema.Table, error) {
-	return nil, errors.ErrUnsupported
+	if err := checkUserDatabase(spec.Database); err != nil {
+		return nil, err
+	}
+	e.flusher.mu.Lock() // no flush of the source is to miss it
+	defer e.flusher.mu.Unlock()
+	snapshot := e.catalog.Schema()
+	db, ok := snapshot.Database(spec.Database)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, spec.Database)
+	}
+	source, ok := db.Table(spec.Source)
+	if !ok {
+		return nil, &TableNotFoundError{spec.Source}
+	}
+	change, err := spec.change(source)
+	if err != nil {
+		return nil, err
+	}
+	if n := len(snapshot.Rollups(source.ID)); n >= MaxRollups {
+		return nil, fmt.Errorf("%w: table %q has %d rollups, as many as it can have", ErrRollup, source.Name, n)
+	}
+	if floor := floorOf(db.RetentionOf(source), e.clock.within(e.clock.now())); floor > math.MinInt64 {
+		change.FrozenBefore = change.Rollup.Start(floor)
+	}
+	next, err := e.catalog.Define(catalog.Change{Database: spec.Database, MustExist: true, Tables: []catalog.TableChange{change}})
+	if err != nil {
+		if errors.Is(err, catalog.ErrInvalidChange) {
+			err = fmt.Errorf("%w: %w", ErrRollup, err)
+		}
+		return nil, e.noTable(err, spec.Database, spec.Source)
+	}
+	db, _ = next.Database(spec.Database)
+	def, _ := db.Table(spec.Name)
+	e.showRollups(e.catalog.RollupState(def.ID))
+	e.rollups.kick()
+	return def, nil
+}
+
+// change is what the catalog is to define. The errors match ErrRollup.
+func (s *RollupSpec) change(source *schema.Table) (c catalog.TableChange, err error) {
+	refuse := func(format string, args ...any) (catalog.TableChange, error) {
+		return c, fmt.Errorf("%w: %s", ErrRollup, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case source.Rollup != nil:
+		return refuse("table %q is a rollup itself; take the table that it is made of", source.Name)
+	case source.Key.Rule == schema.LatestByTag:
+		return refuse("table %q keeps versions of records, not points", source.Name)
+	case !schema.ValidInterval(s.Interval):
+		return refuse("the interval %s neither divides a day nor is a multiple of one; take 5m, 1h or 24h", s.Interval)
+	case len(s.Aggregates) == 0:
+		return refuse("it has no aggregate; name one, as mean(usage)")
+	case len(s.Aggregates) > schema.MaxAggregates:
+		return refuse("it has %d aggregates; at most %d can be", len(s.Aggregates), schema.MaxAggregates)
+	}
+	c = catalog.TableChange{Name: s.Name, Retention: s.Retention, MustBeNew: true, FrozenBefore: math.MinInt64}
+	c.Rollup = &schema.Rollup{Source: source.ID, Interval: s.Interval, AllTags: s.Tags == nil, Aggregates: slices.Clone(s.Aggregates)}
+	names := map[string]bool{schema.TimeColumn: true}
+	for _, t := range source.Tags() {
+		if s.Tags == nil || slices.Contains(s.Tags, t.Name) {
+			c.Columns = append(c.Columns, catalog.NewColumn{Name: t.Name, Type: schema.Tag})
+			names[t.Name] = true
+		}
+	}
+	for _, name := range s.Tags {
+		if t, ok := source.Column(name); !ok || t.Type != schema.Tag {
+			return refuse("table %q has no tag %q", source.Name, name)
+		}
+	}
+	for _, a := range s.Aggregates {
+		field, ok := source.Column(a.Field)
+		if !ok || field.Type == schema.Tag {
+			return refuse("table %q has no field %q", source.Name, a.Field)
+		}
+		result, ok := a.Func.Result(field.Type)
+		if !ok {
+			return refuse("there is no %s of field %q, which is of type %s", a.Func, a.Field, field.Type)
+		}
+		if names[a.Name] {
+			return refuse("two of its columns are called %q, or it is %q or a tag's name", a.Name, schema.TimeColumn)
+		}
+		names[a.Name] = true
+		c.Columns = append(c.Columns, catalog.NewColumn{Name: a.Name, Type: result})
+	}
+	return c, nil
 }
 
 // DropRollup deletes a rollup and its rows for good. The errors are ErrDatabaseNotFound, *TableNotFoundError for a name that is not a
 // rollup's, and ErrUnavailable.
-func (e *Engine) DropRollup(database, name string) error { return errors.ErrUnsupported }
-
-// Rollups returns those of a database, of all for "", by database and name. The error is ErrDatabaseNotFound.
-func (e *Engine) Rollups(database string) ([]RollupInfo, error) { return nil, nil }
-
-// RefreshRollup stores what is stale, but for the intervals of buffered rows. progress may be nil. The errors are
-// ErrDatabaseNotFound, *TableNotFoundError, ErrUnavailable, those of the Aggregator and that of ctx.
-func (e *Engine) RefreshRollup(ctx context.Context, database, name string, progress func(RollupProgress)) error {
-	return errors.ErrUnsupported
+func (e *Engine) DropRollup(database, name string) error {
+	if _, err := e.rollup(database, name); err != nil {
+		return err
+	}
+	return e.DeleteTable(database, name, time.Unix(0, 1)) // it is due
 }
 
-// ServeRollups gives the engine what computes rollups, and begins to refresh them in the background until Close. It is called
-// once at most; without it queries compute what is stale.
-func (e *Engine) ServeRollups(a Aggregator) {}
+// rollup finds a rollup by its name.
+func (e *Engine) rollup(database, name string) (*schema.Table, error) {
+	db, ok := e.catalog.Schema().Database(database)
+	if !ok {
+		return nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, database)
+	}
+	def, ok := db.Table(name)
+	if !ok || def.Rollup == nil {
+		return nil, &TableNotFoundError{name}
+	}
+	return def, nil
+}
+
+// Rollups returns those of a database, of all for "", by database and name. The error is ErrDatabaseNotFound.
+func (e *Engine) Rollups(database string) ([]RollupInfo, error) {
+	if err := e.mustHave(database, ""); err != nil {
+		return nil, err
+	}
+	snapshot := e.catalog.Schema()
+	var all []RollupInfo
+	for _, def := range snapshot.Rollups(0) {
+		source, ok := snapshot.TableByID(def.Rollup.Source)
+		name := snapshot.DatabaseName(def.Database)
+		if ok && (database == "" || name == database) {
+			all = append(all, e.describeRollup(name, def, source))
+		}
+	}
+	slices.SortFunc(all, func(a, b RollupInfo) int {
+		return strings.Compare(a.Database+"\x00"+a.Table.Name, b.Database+"\x00"+b.Table.Name)
+	})
+	return all, nil
+}
+
+func (e *Engine) describeRollup(database string, def, source *schema.Table) RollupInfo {
+	info := RollupInfo{Database: database, Table: def, Source: source, FrozenBefore: math.MinInt64}
+	tv, release := e.rollupView(def)
+	defer release()
+	info.Stale = tv.Rollup.Stale
+	if state := e.catalog.RollupState(def.ID); state != nil {
+		info.FrozenBefore = state.FrozenBefore
+	}
+	for _, f := range tv.Files {
+		info.Rows, info.Bytes = info.Rows+f.Rows, info.Bytes+f.Bytes
+	}
+	e.rollups.describe(def.ID, &info)
+	return info
+}

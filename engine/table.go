@@ -90,6 +90,8 @@ type table struct {
 		tombstones []*schema.Tombstone
 		views      []uint64 // the numbers of those that have the table pinned, ascending
 		lastView   uint64
+		// rollup says what is stale, if the table is a rollup whose state was shown.
+		rollup *schema.RollupState
 		// doomed are files that the catalog has given up and that a view may still read.
 		doomed []doomedFile
 	}
@@ -105,6 +107,15 @@ type doomedFile struct {
 type pinned struct {
 	view    uint64
 	buffers []*buffer
+}
+
+// pinnedTable is a table as a view sees it.
+type pinnedTable struct {
+	table      *table
+	files      []*schema.File
+	tombstones []*schema.Tombstone // of rows of the files
+	snapshots  []*partition.Snapshot
+	held       pinned
 }
 
 // buffer is a partition with its account in the memory pool. Its fields are guarded
@@ -212,15 +223,19 @@ func (t *table) addFilesLocked(files []*schema.File) {
 
 // pin returns the table's files, which of their rows were deleted, and a snapshot of its
 // buffers, which stay accounted for until unpin.
-func (t *table) pin() (files []*schema.File, tombstones []*schema.Tombstone, snapshots []*partition.Snapshot, held pinned) {
+func (t *table) pin() pinnedTable {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	held = pinned{t.newViewLocked(), slices.Clone(t.mu.buffered)}
+	return t.pinLocked()
+}
+
+func (t *table) pinLocked() pinnedTable {
+	p := pinnedTable{table: t, files: t.mu.files, tombstones: t.mu.tombstones, held: pinned{t.newViewLocked(), slices.Clone(t.mu.buffered)}}
 	for _, b := range t.mu.buffered {
 		b.pins++
-		snapshots = append(snapshots, b.partition.Snapshot())
+		p.snapshots = append(p.snapshots, b.partition.Snapshot())
 	}
-	return t.mu.files, t.mu.tombstones, snapshots, held
+	return p
 }
 
 // pinFiles is pin without the buffers.

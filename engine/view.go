@@ -144,20 +144,31 @@ func tableDefs(db *schema.Database, names []string) ([]*schema.Table, error) {
 }
 
 func (e *Engine) tableView(def *schema.Table) (*TableView, func()) {
-	tv := &TableView{Table: def, verify: e.verifyFile, find: e.findRows, fs: e.opts.FS, finders: e.finders}
+	if def.Rollup != nil {
+		return e.rollupView(def)
+	}
 	t := e.tables.find(def.ID)
 	if t == nil {
-		return tv, func() {}
+		return e.show(def, pinnedTable{}), func() {}
 	}
-	files, tombstones, snapshots, held := t.pin()
+	p := t.pin()
+	return e.show(def, p), func() { e.removeDoomed(t.unpin(p.held)) }
+}
+
+// show describes what is pinned of a table.
+func (e *Engine) show(def *schema.Table, p pinnedTable) *TableView {
+	tv := &TableView{Table: def, verify: e.verifyFile, find: e.findRows, fs: e.opts.FS, finders: e.finders}
+	if p.table == nil {
+		return tv
+	}
 	// The definition is read again: what is pinned may have columns that were defined
 	// since, and rows that differ in such a tag must not be taken for one point.
 	if now, ok := e.catalog.Schema().TableByID(def.ID); ok {
 		tv.Table = now
 	}
-	tv.Files = t.references(tv.Table, files, tombstones, e.path)
-	tv.Buffers, tv.table, tv.files, tv.tombstones = snapshots, t, files, tombstones
-	return tv, func() { e.removeDoomed(t.unpin(held)) }
+	tv.Files = p.table.references(tv.Table, p.files, p.tombstones, e.path)
+	tv.Buffers, tv.table, tv.files, tv.tombstones = p.snapshots, p.table, p.files, p.tombstones
+	return tv
 }
 
 // Schema returns everything that is defined.

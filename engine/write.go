@@ -292,7 +292,7 @@ func (e *Engine) catalogError(err error) error {
 func (e *Engine) isRetryable(err error) bool {
 	var conflict *catalog.ConflictError
 	var limit *catalog.LimitError
-	return errors.Is(err, errTableReplaced) || errors.Is(err, catalog.ErrNotFound) || errors.As(err, &conflict) ||
+	return errors.Is(err, errTableReplaced) || errors.Is(err, catalog.ErrReadOnlyRollup) || errors.Is(err, catalog.ErrNotFound) || errors.As(err, &conflict) ||
 		errors.As(err, &limit) && limit.Kind != catalog.LimitDatabases
 }
 
