@@ -50,6 +50,7 @@ var actions = []struct {
 	{2, (*actor).deleteDatabase},
 	{2, (*actor).setRetention},
 	{3, (*actor).purge},
+	{4, (*actor).rollUp},
 }
 
 // act does one thing that is drawn, or looks at what there is. The error is that of an
@@ -305,6 +306,9 @@ func (a *actor) deleteTable(e *engine.Engine) error {
 	database, table := a.database(), "t0"
 	if a.rng.IntN(2) == 0 {
 		database, table = sharedDB, a.events()
+	}
+	if err := a.dropRollup(e, database); err != nil {
+		return err
 	}
 	next, wasThere := a.history.latest().without(database + "/" + table + ",")
 	return a.define(e, next, func() error {

@@ -34,6 +34,10 @@ func read(t testing.TB, e *engine.Engine, fs vfs.FS, database string) contents {
 	defer v.Close()
 	all := make(contents)
 	for _, tv := range v.Tables {
+		if tv.Rollup != nil {
+			checkRollup(t, fs, tv)
+			continue
+		}
 		rows := make(contents)
 		for _, f := range tv.Files {
 			if err := persist.Verify(fs, f.Path, f.File); err != nil {

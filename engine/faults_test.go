@@ -38,7 +38,8 @@ var lives = [][]func(*actor, *engine.Engine) error{
 	{
 		(*actor).writeShared, (*actor).writeOwn, (*actor).writeEvents, (*actor).writeRejected, (*actor).flush,
 		(*actor).writeShared, (*actor).writeEvents, (*actor).setRetention, (*actor).writeLong, (*actor).deleteTable,
-		(*actor).writeOwn, (*actor).writeEvents, (*actor).flush, (*actor).writeShared, (*actor).compact,
+		(*actor).writeOwn, (*actor).writeEvents, (*actor).flush, (*actor).writeShared, (*actor).compact, (*actor).rollUp,
+		(*actor).rollUp, (*actor).writeOwn, (*actor).flush, (*actor).rollUp, (*actor).deleteRows, (*actor).rollUp,
 	},
 	{
 		(*actor).writeShared, (*actor).writeEvents, (*actor).writeOwn, (*actor).flush, (*actor).compact, (*actor).deleteDatabase,

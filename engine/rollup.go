@@ -59,6 +59,9 @@ type RollupView struct {
 	Source *TableView
 	// Stale are ranges of whole intervals, ascending and apart.
 	Stale []schema.TimeRange
+	// FrozenBefore is the first instant whose intervals Source has all rows of; math.MinInt64 if it has all. What is
+	// stored before it stays as it is.
+	FrozenBefore int64
 }
 
 // RollupJob is what an Aggregator computes.
@@ -221,12 +224,10 @@ func (e *Engine) Rollups(database string) ([]RollupInfo, error) {
 }
 
 func (e *Engine) describeRollup(database string, def, source *schema.Table) RollupInfo {
-	info := RollupInfo{Database: database, Table: def, Source: source, FrozenBefore: math.MinInt64}
 	tv, release := e.rollupView(def)
 	defer release()
-	info.Stale = tv.Rollup.Stale
-	if state := e.catalog.RollupState(def.ID); state != nil {
-		info.FrozenBefore = state.FrozenBefore
+	info := RollupInfo{
+		Database: database, Table: tv.Table, Source: source, FrozenBefore: tv.Rollup.FrozenBefore, Stale: tv.Rollup.Stale,
 	}
 	for _, f := range tv.Files {
 		info.Rows, info.Bytes = info.Rows+f.Rows, info.Bytes+f.Bytes

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 
 	"github.com/siltstone-db/siltstone/catalog"
@@ -122,7 +123,10 @@ func (e *Engine) rollupView(def *schema.Table) (*TableView, func()) {
 		state = e.catalog.RollupState(def.ID)
 	}
 	tv, from := e.show(def, stored), e.show(&of, rows)
-	tv.Rollup = &RollupView{Source: from, Stale: staleRanges(def.Rollup, state, from.Buffers)}
+	tv.Rollup = &RollupView{Source: from, Stale: staleRanges(def.Rollup, state, from.Buffers), FrozenBefore: math.MinInt64}
+	if state != nil {
+		tv.Rollup.FrozenBefore = state.FrozenBefore
+	}
 	return tv, func() {
 		e.removeDoomed(target.unpin(stored.held))
 		e.removeDoomed(source.unpin(rows.held))
