@@ -117,6 +117,7 @@ func (e *Engine) expired(now int64) (all []expired) {
 	for _, r := range e.retainedTables((*schema.Database).RetentionOf) {
 		x := expiryOf(r.def, r.table, e.keepsRollups(r.table, floorOf(r.period, now)), now)
 		if files := x.expiredFiles(r.table.allFiles()); len(files) > 0 {
+			all = append(all, expired{r, files, x.floor})
 		}
 	}
 	return all
