@@ -116,6 +116,9 @@ type expired struct {
 func (e *Engine) expired(now int64) (all []expired) {
 	for _, r := range e.retainedTables((*schema.Database).RetentionOf) {
 		x := expiryOf(r.def, r.table, e.keepsRollups(r.table, floorOf(r.period, now)), now)
+		if x == nil {
+			continue // a rollup needs all of it
+		}
 		if files := x.expiredFiles(r.table.allFiles()); len(files) > 0 {
 			all = append(all, expired{r, files, x.floor})
 		}
