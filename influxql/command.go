@@ -66,7 +66,6 @@ func (*Unsupported) command()           {}
 // The ways in which Siltstone does what InfluxQL has statements for.
 const (
 	tokensInstead  = "access is given to tokens, see siltstone create token"
-	tasksInstead   = "run the query on a schedule of your own and write its result"
 	filesInstead   = "Siltstone has no shards; system.parquet_files lists its files"
 	streamInstead  = "write to both places, for example with Telegraf"
 	defaultInstead = "each database's default retention policy is autogen; name another one in writes and queries"
@@ -88,6 +87,10 @@ func commandOf(ast influxql.Statement, now time.Time) Command {
 		return &DropRetentionPolicy{s.Database, s.Name}
 	case *influxql.DropMeasurementStatement:
 		return &DropMeasurement{s.Name}
+	case *influxql.CreateContinuousQueryStatement:
+		return createRollup(s)
+	case *influxql.DropContinuousQueryStatement:
+		return &DropRollup{s.Database, s.Name}
 	case *influxql.KillQueryStatement:
 		return &KillQuery{s.QueryID}
 	case *influxql.DeleteSeriesStatement:
@@ -113,10 +116,6 @@ func unsupportedCommand(ast influxql.Statement) Command {
 		return &Unsupported{"REVOKE", tokensInstead}
 	case *influxql.DropShardStatement:
 		return &Unsupported{"DROP SHARD", filesInstead}
-	case *influxql.CreateContinuousQueryStatement:
-		return &Unsupported{"CREATE CONTINUOUS QUERY", tasksInstead}
-	case *influxql.DropContinuousQueryStatement:
-		return &Unsupported{"DROP CONTINUOUS QUERY", tasksInstead}
 	case *influxql.CreateSubscriptionStatement:
 		return &Unsupported{"CREATE SUBSCRIPTION", streamInstead}
 	case *influxql.DropSubscriptionStatement:

@@ -14,7 +14,7 @@ func planServer(ast influxql.Statement, env *Environment) (*Plan, error) {
 		columns := append(textColumns("user"), Column{Name: "admin", Role: ValueColumn, Type: schema.Bool})
 		return &Plan{Columns: columns, Empty: []string{""}}, nil
 	case *influxql.ShowContinuousQueriesStatement:
-		return &Plan{Columns: named(textColumns("name", "query")...), Empty: databaseNames(env)}, nil
+		return showRollups(env), nil
 	case *influxql.ShowSubscriptionsStatement:
 		return &Plan{Columns: named(textColumns("retention_policy", "name", "mode", "destinations")...)}, nil
 	case *influxql.ShowQueriesStatement:
