@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"net/http"
 	"strconv"
 
@@ -31,31 +29,16 @@ func (s *Server) check(b *backend, w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	return stream(w, r, "application/jsonl", func(out io.Writer) error {
-		ctx, cancel := context.WithCancelCause(r.Context())
-		defer cancel(nil)
-		lines := json.NewEncoder(out)
-		send := func(line CheckLine) {
-			if err := lines.Encode(line); err != nil {
-				cancel(err)
-			}
-			if s.stopping.Load() {
-				cancel(errStopping)
-			}
-		}
+	return s.streamLines(w, r, func(ctx context.Context, send func(line any)) error {
 		report, err := b.engine.Check(ctx, engine.CheckOptions{
 			BytesPerSecond: rate,
 			Found:          func(f engine.Finding) { send(CheckLine{Finding: &f}) },
 			Progress:       func(p engine.CheckProgress) { send(CheckLine{Progress: &p}) },
 		})
-		if err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause
-			}
-			return err
+		if err == nil {
+			send(CheckLine{Summary: &report})
 		}
-		send(CheckLine{Summary: &report})
-		return context.Cause(ctx)
+		return err
 	})
 }
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -43,27 +44,31 @@ func (s *Server) compact(b *backend, w http.ResponseWriter, r *http.Request) err
 }
 
 func (s *Server) compactAndWait(b *backend, w http.ResponseWriter, r *http.Request, opts engine.CompactOptions) error {
+	return s.streamLines(w, r, func(ctx context.Context, send func(line any)) error {
+		opts.Done = func(c engine.Compaction) { send(CompactLine{Merged: &c}) }
+		report, err := b.engine.Compact(ctx, opts)
+		if err == nil {
+			send(CompactLine{Summary: &report})
+		}
+		return err
+	})
+}
+
+// streamLines answers with each line that work sends, as JSON. The context of work ends when the client hangs
+// up and when the server stops.
+func (s *Server) streamLines(w http.ResponseWriter, r *http.Request, work func(ctx context.Context, send func(line any)) error) error {
 	return stream(w, r, "application/jsonl", func(out io.Writer) error {
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		lines := json.NewEncoder(out)
-		send := func(line CompactLine) {
+		err := work(ctx, func(line any) {
 			if err := lines.Encode(line); err != nil {
 				cancel(err)
 			}
 			if s.stopping.Load() {
 				cancel(errStopping)
 			}
-		}
-		opts.Done = func(c engine.Compaction) { send(CompactLine{Merged: &c}) }
-		report, err := b.engine.Compact(ctx, opts)
-		if err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause
-			}
-			return err
-		}
-		send(CompactLine{Summary: &report})
-		return context.Cause(ctx)
+		})
+		return cmp.Or(context.Cause(ctx), err)
 	})
 }

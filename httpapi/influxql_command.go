@@ -41,6 +41,10 @@ func (x *v1Execution) execute(command influxql.Command) error {
 		return dropPolicy(e, c, now)
 	case *influxql.DropMeasurement:
 		return x.dropMeasurement(c, now)
+	case *influxql.CreateRollup:
+		return createContinuous(e, c)
+	case *influxql.DropRollup:
+		return ifThere(e.DropRollup(c.Database, c.Name))
 	}
 	return badRequest("the statement is not supported")
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/internal/humantime"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -228,17 +229,7 @@ func retentionValue(d time.Duration) string {
 	if d == 0 {
 		return "NULL"
 	}
-	var words []string
-	for _, unit := range []struct {
-		name   string
-		length time.Duration
-	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}, {"us", time.Microsecond}, {"ns", 1}} {
-		if n := d / unit.length; n > 0 {
-			words = append(words, strconv.FormatInt(int64(n), 10)+unit.name)
-			d -= n * unit.length
-		}
-	}
-	return textValue(strings.Join(words, " "))
+	return textValue(humantime.Format(d))
 }
 
 func systemTableRows(r *running) (rows [][]string, err error) {

@@ -39,6 +39,7 @@ type cli struct {
 	Delete deleteCmd `cmd:"" group:"Administration:" help:"Delete a database, table or token."`
 	Kill   killCmd   `cmd:"" group:"Administration:" help:"End a query that runs or waits."`
 
+	Rollup  rollupCmd  `cmd:"" group:"Administration:" help:"Keep aggregates of a table as a table: make, list, refresh and drop rollups."`
 	Compact compactCmd `cmd:"" group:"Administration:" help:"Merge Parquet files into fewer now."`
 	Backup  backupCmd  `cmd:"" group:"Administration:" help:"Make, list, verify and restore backups, in a directory or an S3-compatible store."`
 	Check   checkCmd   `cmd:"" group:"Administration:" help:"Verify a data directory, or that of a running server."`

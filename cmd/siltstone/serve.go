@@ -293,6 +293,7 @@ type server struct {
 
 	engine      *engine.Engine // nil until open
 	querier     *query.Querier
+	stopRollups func() // ends what computes rollups by the querier; nil before
 	addressFile string // to remove at the end
 }
 
@@ -436,6 +437,7 @@ func (s *server) letIn(opts query.Options) error {
 		return fmt.Errorf("starting the query engine: %w", err)
 	}
 	s.querier = q
+	s.stopRollups = s.engine.ServeRollups(q)
 	registerQueryMetrics(s.registry, q)
 	s.flight.SetReady(s.engine, q)
 	s.api.SetReady(s.engine, q)
@@ -490,6 +492,9 @@ func (s *server) stop() error {
 // close ends queries before the engine whose views they use.
 func (s *server) close() error {
 	var errs []error
+	if s.stopRollups != nil {
+		s.stopRollups()
+	}
 	if s.querier != nil {
 		errs = append(errs, s.querier.Close())
 	}

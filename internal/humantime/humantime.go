@@ -1,4 +1,4 @@
-// Package humantime reads durations as people and InfluxDB 3 write them: sums of whole
+// Package humantime reads and writes durations as people and InfluxDB 3 write them: sums of whole
 // numbers with units, as in 30d or "1h 30m". Which units there are is the caller's choice.
 //
 // Functions may be called concurrently. They own no bytes.
@@ -65,4 +65,22 @@ func prefix(text string, in func(byte) bool) string {
 		}
 	}
 	return text
+}
+
+// Format writes a duration that is not negative so that it can be read again: 1d 12h.
+func Format(d time.Duration) string {
+	if d == 0 {
+		return "0"
+	}
+	var words []string
+	for _, unit := range []struct {
+		name   string
+		length time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}, {"us", time.Microsecond}, {"ns", 1}} {
+		if n := d / unit.length; n > 0 {
+			words = append(words, strconv.FormatInt(int64(n), 10)+unit.name)
+			d -= n * unit.length
+		}
+	}
+	return strings.Join(words, " ")
 }
