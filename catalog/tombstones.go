@@ -90,6 +90,47 @@ func decodeTombstone(key, value []byte) (*schema.Tombstone, error) {
 	return t, nil
 }
 
+// AppendTombstones writes tombstones in the form that DecodeTombstones reads: how many, then for each
+// its key and its value as records of the catalog have them.
+func AppendTombstones(b []byte, all []*schema.Tombstone) []byte {
+	b = binary.AppendUvarint(b, uint64(len(all)))
+	for _, d := range all {
+		b = appendString(appendString(b, string(tombstoneKey(d))), string(appendTombstone(nil, d)))
+	}
+	return b
+}
+
+// DecodeTombstones reads what AppendTombstones wrote, and nothing behind it.
+func DecodeTombstones(b []byte) ([]*schema.Tombstone, error) {
+	d := &decoder{rest: b}
+	var all []*schema.Tombstone
+	for range d.uvarint(uint64(len(b))) {
+		key := d.bytes(1 + 4 + 8)
+		value := d.bytes(2 * maxTombstoneBytes)
+		if d.err != nil {
+			return nil, d.err
+		}
+		t, err := decodeTombstone(key, value)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, d.finish()
+}
+
+// maxTombstoneBytes bounds a value: its predicate's texts, and what each node of it takes besides.
+const maxTombstoneBytes = schema.MaxPredicateBytes + 32*schema.MaxPredicateNodes
+
+// AllTombstones returns those of all tables.
+func (c *Catalog) AllTombstones() []*schema.Tombstone {
+	var all []*schema.Tombstone
+	for _, of := range c.files.Load().tombstones {
+		all = append(all, of...)
+	}
+	return all
+}
+
 // predicate reads a predicate of at most some depth.
 func (d *decoder) predicate(depth int) *schema.Predicate {
 	op := schema.PredicateOp(d.byte())
@@ -205,6 +246,14 @@ func (r *Remains) decodeTombstone(key, value []byte) error {
 
 // Tombstones returns those that verify.
 func (r *Remains) Tombstones() []*schema.Tombstone { return r.tombstones }
+
+// LearnTombstone takes a tombstone that was noted elsewhere, if no record that verifies has its place.
+func (r *Remains) LearnTombstone(d *schema.Tombstone) {
+	has := slices.ContainsFunc(r.tombstones, func(o *schema.Tombstone) bool { return o.Table == d.Table && o.Order == d.Order })
+	if !has && d.Order>>runShift+maxRunGap < runLimit {
+		r.tombstones = append(r.tombstones, d)
+	}
+}
 
 // completeTombstones drops those of tables that are gone.
 func (b *rebuild) completeTombstones() {

@@ -65,3 +65,36 @@ func TestTombstonesLastUntilTheyAreExhumed(t *testing.T) {
 	reopen()
 	mustDo(t, c.Close())
 }
+
+// FuzzDecodeTombstones: what decodes is written as it was read.
+func FuzzDecodeTombstones(f *testing.F) {
+	tag := func(op schema.PredicateOp, text string) *schema.Predicate {
+		p, err := schema.Compare("host", op, text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		return p
+	}
+	f.Add(AppendTombstones(nil, nil))
+	f.Add(AppendTombstones(nil, []*schema.Tombstone{
+		{Table: 1, Order: 2, Time: schema.MaxTimeRange, Seq: 3, Created: 4},
+		{Table: 2, Order: 2, Time: schema.TimeRange{Min: -1, Max: 5}, Where: &schema.Predicate{
+			Op: schema.And, Args: []*schema.Predicate{tag(schema.Equal, "a"), tag(schema.Match, "^b")},
+		}},
+	}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, err := DecodeTombstones(b)
+		if err != nil {
+			return
+		}
+		again, err := DecodeTombstones(AppendTombstones(nil, all))
+		if err != nil || len(again) != len(all) {
+			t.Fatalf("%d tombstones became %d: %v", len(all), len(again), err)
+		}
+		for i := range all {
+			if again[i].Where.String() != all[i].Where.String() || again[i].Time != all[i].Time || again[i].Order != all[i].Order {
+				t.Errorf("%+v became %+v", all[i], again[i])
+			}
+		}
+	})
+}

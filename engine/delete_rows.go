@@ -271,14 +271,17 @@ func (e *Engine) bury(spec DeleteSpec, defs []*schema.Table) (err error) {
 	if err != nil {
 		return err
 	}
-	order := uint64(e.catalog.AllocateFileID())
+	note := &deletionNote{order: uint64(e.catalog.AllocateFileID()), isPending: true}
 	for _, b := range burials {
 		d := &schema.Tombstone{
-			Table: b.def.ID, Order: order, Time: spec.Time, Where: spec.Where,
+			Table: b.def.ID, Order: note.order, Time: spec.Time, Where: spec.Where,
 			Seq: schema.Seq(e.applied.Load()), Created: e.clock.now(),
 		}
 		b.decide(d)
 		e.markDeleted(&edit, b.def, d, append(slices.Clone(b.table.allFiles()), b.files...))
+		if b.add != nil || len(b.gone) > 0 {
+			note.tombstones = append(note.tombstones, d)
+		}
 		if b.add != nil {
 			edit.Bury = append(edit.Bury, b.add)
 		}
@@ -290,15 +293,21 @@ func (e *Engine) bury(spec DeleteSpec, defs []*schema.Table) (err error) {
 	if len(edit.Add)+len(edit.Bury)+len(edit.Remove) == 0 {
 		return nil // there is nothing to delete
 	}
+	if err := e.noteDeletion(note, &edit); err != nil {
+		return errors.Join(err, e.removeFiles(edit.Add))
+	}
 	if err := e.catalog.Commit(edit); err != nil {
 		if errors.Is(err, catalog.ErrFailed) {
 			e.flusher.doubt = doubtOf(burials, &edit)
+			e.flusher.doubt.note = note
 		} else {
+			e.withdrawDeletion(note)
 			err = errors.Join(err, e.removeFiles(edit.Add))
 		}
 		return fmt.Errorf("committing the deletion of rows of %d tables: %w", len(edit.Bury), err)
 	}
 	e.showRollups(edit.Rollups...)
+	e.confirmDeletion(note)
 	for _, b := range burials {
 		e.removeDoomed(b.table.bury(b))
 	}

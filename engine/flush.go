@@ -28,7 +28,9 @@ type flusher struct {
 	stopped sync.WaitGroup
 	// doubt is what a commit was to make visible whose outcome is unknown; guarded by mu.
 	doubt *inDoubt
-	all   chan struct{} // asks for a flush of everything
+	// deletions are the notes of them that are on disk; guarded by mu.
+	deletions []*deletionNote
+	all       chan struct{} // asks for a flush of everything
 }
 
 // flushMode says which buffers a flush takes.
@@ -126,6 +128,7 @@ func (f *flusher) flush(ctx context.Context, mode flushMode) error {
 	if err := f.e.advance(); err != nil {
 		return err
 	}
+	f.e.retireDeletions()
 	if err := f.e.trimRejected(); err != nil {
 		return err
 	}

@@ -206,6 +206,7 @@ type inDoubt struct {
 	buried  *schema.Tombstone
 	removed schema.FileID
 	rollup  *schema.RollupState // likewise
+	note    *deletionNote
 }
 
 func (e *Engine) reopenCatalog() error {
@@ -300,9 +301,13 @@ func (e *Engine) resolveDoubt(committed map[schema.FileID]bool) {
 	case doubt == nil:
 	case !doubt.isMade(e.catalog, committed):
 		e.removeDoomed(doubt.files)
+		if doubt.note != nil {
+			e.withdrawDeletion(doubt.note)
+		}
 	case doubt.merged != nil:
 		e.removeDoomed(doubt.table.replaceFiles(doubt.merged, doubt.files, doubt.needless, doubt.before))
 	case doubt.burials != nil:
+		e.confirmDeletion(doubt.note)
 		for _, b := range doubt.burials {
 			e.removeDoomed(b.table.bury(b))
 		}

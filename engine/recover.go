@@ -44,6 +44,7 @@ func (e *Engine) recover() error {
 	if err := e.dropHalfRestored(); err != nil {
 		return err
 	}
+	e.openDeletions()
 	e.opts.Logger.Info("data directory is open", "dir", e.opts.DataDir, "instance", e.catalog.InstanceID(),
 		"files", len(e.catalog.Files()), "replayed_rows", rows, "took", time.Since(begin))
 	return nil

@@ -270,6 +270,7 @@ func (r *databaseRestore) publish() error {
 	for id, files := range byTable(r.files) {
 		e.showFiles(id, files)
 	}
+	e.completeDeletions()
 	return e.catalog.RenameDatabase(r.temporary, r.As)
 }
 

@@ -30,6 +30,9 @@ func (s *salvage) salvageCatalog() error {
 		return err
 	}
 	if err = s.learnFiles(remains); err == nil {
+		err = s.learnDeletions(remains)
+	}
+	if err == nil {
 		err = s.buildCatalog(remains)
 	}
 	if err = errors.Join(err, remains.Close()); err != nil {

@@ -240,7 +240,10 @@ func (s *salvage) rowsOfLog(log *wal.Salvage, def *schema.Table, f *schema.File)
 		return h, nil
 	}
 	missing := log.Missing(f.Seq)
-	heal := healing{file: f, judge: &checker{catalog: s.e.catalog}, days: make(map[schema.Day]*partition.Partition)}
+	heal := healing{file: f, def: def, judge: &checker{catalog: s.e.catalog}, days: make(map[schema.Day]*partition.Partition)}
+	if heal.deleted, err = s.sweptFrom(f); err != nil {
+		return h, err
+	}
 	if len(missing) > 0 {
 		heal.lastHole = missing[len(missing)-1].Max
 		heal.others = s.earlierFiles(f)
@@ -265,7 +268,7 @@ func (s *salvage) rowsOfLog(log *wal.Salvage, def *schema.Table, f *schema.File)
 		file.Seq = f.Seq
 		h.files = append(h.files, file)
 	}
-	h.isWhole = len(missing) == 0 && len(h.files) > 0 && !heal.refused
+	h.isWhole = len(missing) == 0 && (len(h.files) > 0 || heal.isLess) && !heal.refused
 	return h, nil
 }
 
@@ -283,11 +286,14 @@ func (s *salvage) earlierFiles(f *schema.File) []*schema.File {
 // healing collects the rows of a lost file from the log.
 type healing struct {
 	file     *schema.File
+	def      *schema.Table
+	deleted  []*schema.Tombstone
 	judge    *checker
 	lastHole schema.Seq     // the last record that is missing
 	others   []*schema.File // that may have rows of such a record
 	days     map[schema.Day]*partition.Partition
 	refused  bool
+	isLess   bool // all rows of a batch were deleted
 	decoder  partition.Decoder
 }
 
@@ -301,6 +307,10 @@ func (h *healing) take(seq schema.Seq, record []byte) error {
 		}
 		if !h.isPlaced(day, seq) || h.judge.judgeBatch(b) != "" {
 			h.refused = true
+			return nil
+		}
+		if b = withoutDeleted(h.def, b, seq, h.deleted); b == nil {
+			h.isLess = true
 			return nil
 		}
 		p := h.days[day]

@@ -22,6 +22,9 @@ func (s *salvage) salvageRows() error {
 	}
 	s.report.Log.Rows, s.report.Log.SetAside, s.report.Tables = 0, nil, nil
 	r := newReplay(s, log)
+	if r.deleted, err = s.deletedRows(); err != nil {
+		return err
+	}
 	if err := r.findGaps(); err != nil {
 		return err
 	}
@@ -58,6 +61,7 @@ type replay struct {
 	files    map[schema.TableID][]*schema.File // as they were before the replay
 	lastHole schema.Seq                        // the last record that is missing
 	again    map[schema.PartitionKey]schema.Seq
+	deleted  map[schema.TableID][]*schema.Tombstone
 }
 
 func newReplay(s *salvage, log *wal.Salvage) *replay {
@@ -190,8 +194,11 @@ func (r *replay) batch(seq schema.Seq, b *partition.Batch) {
 		r.setAside(seq, b, fault)
 		return
 	}
+	e.rememberKeys(keysOf(def, b)) // of deleted rows too
+	if b = withoutDeleted(def, b, seq, r.deleted[def.ID]); b == nil {
+		return
+	}
 	e.tables.findOrCreate(b.Key.Database, b.Key.Table).append(b, seq)
-	e.rememberKeys(keysOf(def, b))
 	r.s.report.Log.Rows += b.Rows()
 	r.s.report.table(r.s.databaseName(def), def.Name).Replayed += b.Rows()
 }

@@ -333,6 +333,13 @@ func (t *table) doomLocked(files []*schema.File) (unread []*schema.File) {
 	return t.takeDoomedLocked()
 }
 
+// hasDoomed reports whether files that the catalog has given up are still there.
+func (t *table) hasDoomed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.mu.doomed) > 0
+}
+
 // replaceFiles makes files visible in the place of others that show the same rows, but for those before an instant that have
 // expired, and dooms these. Tombstones that no file needs any more go with them.
 func (t *table) replaceFiles(files, by []*schema.File, needless []*schema.Tombstone, before int64) (unread []*schema.File) {

@@ -162,6 +162,45 @@ func (b *Batch) AddField(id schema.ColumnID, t schema.ColumnType) int {
 	return n
 }
 
+// Select returns the rows for which keep says so, in their order; b itself if these are all. The result
+// shares the keys of series.
+func (b *Batch) Select(keep func(row int) bool) *Batch {
+	from := 0
+	for from < b.Rows() && keep(from) {
+		from++
+	}
+	if from == b.Rows() {
+		return b
+	}
+	out := &Batch{Key: b.Key, Range: schema.EmptyTimeRange, Series: b.Series}
+	for i := range b.Fields {
+		out.AddField(b.Fields[i].ID, b.Fields[i].Type)
+	}
+	out.appendRows(b, 0, from)
+	for row := from + 1; row < b.Rows(); row++ {
+		if keep(row) {
+			out.appendRows(b, row, row+1)
+		}
+	}
+	return out
+}
+
+// appendRows copies rows of a batch with the same series and fields.
+func (b *Batch) appendRows(src *Batch, from, to int) {
+	if from == to {
+		return
+	}
+	for i := range b.Fields {
+		b.Fields[i].Pad(len(b.Time)) // the first of a field of text makes room for its beginning
+		b.Fields[i].appendRange(&src.Fields[i], from, to)
+	}
+	b.Time = append(b.Time, src.Time[from:to]...)
+	b.Index = append(b.Index, src.Index[from:to]...)
+	for _, at := range src.Time[from:to] {
+		b.Range = b.Range.Include(at)
+	}
+}
+
 // MemoryBytes estimates what the batch takes in the buffers if its partition and all
 // its series are new: a row for each of many days costs far more than its values.
 func (b *Batch) MemoryBytes() int64 {

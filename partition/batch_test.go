@@ -69,3 +69,27 @@ func TestSeriesKeysAreValidInOneSpelling(t *testing.T) {
 		}
 	})
 }
+
+// TestSelectedRowsAreThoseOfTheBatch with their fields and range, in order.
+func TestSelectedRowsAreThoseOfTheBatch(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := drawRows(t)
+		keep := rapid.SliceOfN(rapid.Bool(), len(rows), len(rows)).Draw(t, "keep")
+		var want []row
+		span := schema.EmptyTimeRange
+		for i, r := range rows {
+			if keep[i] {
+				want, span = append(want, r), span.Include(r.time)
+			}
+		}
+		got := newBatch(rows...).Select(func(i int) bool { return keep[i] })
+		if d := diffRows(want, batchRows(got)); d != "" || got.Range != span {
+			t.Fatalf("range %v, want %v\n%s", got.Range, span, d)
+		}
+		for i := range got.Fields {
+			if n := got.Fields[i].Len(); n != len(want) {
+				t.Fatalf("field %d has %d rows of %d", i, n, len(want))
+			}
+		}
+	})
+}

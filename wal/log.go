@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -119,6 +120,14 @@ func (l *Log) Trim(through schema.Seq) error {
 	l.mu.sealed = l.mu.sealed[n:]
 	l.mu.Unlock()
 	return l.retire(trimmed)
+}
+
+// MayHold reports whether some file of the log, spares too, may still have a record up to through.
+func (l *Log) MayHold(through schema.Seq) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	isOld := func(s oldSegment) bool { return s.head.firstSeq <= through }
+	return l.mu.activeFirst <= through || slices.ContainsFunc(l.mu.sealed, isOld) || slices.ContainsFunc(l.mu.spares, isOld)
 }
 
 // retire keeps a bounded number of trimmed segments as spares and removes the
