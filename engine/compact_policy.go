@@ -24,7 +24,8 @@ import (
 //     files are merged at once, and more often.
 //   - A cold day, to which no file was added for coldAfter, becomes one file, or as many as its
 //     size asks for, with what else overlaps with it. A few late rows do not make a large file be
-//     written again before they have waited for oldAfter.
+//     written again before they have waited for oldAfter. A file that overlaps with more than can be merged at once is cut
+//     first (compact_split.go).
 //   - A file with rows that were deleted is written again without them, when for some time nothing
 //     more was deleted.
 //   - A file of which half has expired is written again without that half (retention_trim.go).
@@ -52,7 +53,8 @@ const (
 	targetBytes = 256 << 20
 	// lateFactor is how much larger a file may be than all that it is merged with soon.
 	lateFactor = 8
-	// maxMergeBytes bounds a merge. Files that overlap with more stay as they are.
+	// maxMergeBytes bounds a merge. Files of several days that overlap with more are cut first (compact_split.go);
+	// what overlaps by more within one day stays so.
 	maxMergeBytes = 8 * targetBytes
 	// maxMergeInputs bounds it too: each input takes memory. Memory may allow fewer.
 	maxMergeInputs = 16
@@ -77,6 +79,7 @@ const (
 	reasonCold    compactionReason = "cold day"
 	reasonDeleted compactionReason = "deleted rows"
 	reasonExpired compactionReason = "expired rows"
+	reasonSplit   compactionReason = "overlaps with too much"
 )
 
 // policy is what a choice depends on besides the files.
@@ -252,7 +255,13 @@ func (x *choice) coldDay(on []*schema.File) *compaction {
 	if !areOld && largest > (sizeOf(on)-largest)*lateFactor {
 		return nil
 	}
-	return x.mergeSome(on, reasonCold)
+	byOrder := slices.SortedFunc(slices.Values(on), func(a, b *schema.File) int { return cmp.Compare(x.rank[a.ID], x.rank[b.ID]) })
+	for _, files := range [2][]*schema.File{on, byOrder} {
+		if c := x.mergeSome(files, reasonCold); c != nil {
+			return c
+		}
+	}
+	return x.split(on)
 }
 
 // mergeSome merges neighbours, or else half of them, the smaller half first. Half of them must become fewer
@@ -386,13 +395,30 @@ func cutMerge(inputs []*schema.File, total uint64, reason compactionReason) []sc
 		}
 		filled += d.bytes
 		if parts := int64(d.bytes / targetBytes); parts > 0 { // a day too large for one file
-			for i := int64(1); i <= parts; i++ {
-				borders = append(borders, startOf(d.day)+schema.NanosPerDay/(parts+1)*i)
-			}
+			borders = append(borders, evenBorders(within(inputs, d.day), parts)...)
 			filled = least
 		}
 	}
 	return rangesBetween(borders)
+}
+
+// within returns the part of a day in which files have rows.
+func within(files []*schema.File, day schema.Day) schema.TimeRange {
+	all := files[0].Time
+	for _, f := range files {
+		all = schema.TimeRange{Min: min(all.Min, f.Time.Min), Max: max(all.Max, f.Time.Max)}
+	}
+	begin := startOf(day)
+	return schema.TimeRange{Min: max(all.Min, begin), Max: min(all.Max, begin+schema.NanosPerDay-1)}
+}
+
+// evenBorders returns n times that cut a range into parts of one length, fewer if it is short.
+func evenBorders(within schema.TimeRange, n int64) (borders []int64) {
+	step := int64(uint64(within.Max-within.Min) / uint64(n+1))
+	for i := int64(1); i <= n && step > 0; i++ {
+		borders = append(borders, within.Min+step*i)
+	}
+	return borders
 }
 
 func rangesBetween(borders []int64) []schema.TimeRange {

@@ -3,8 +3,10 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,18 +19,28 @@ type aged struct {
 	files           []*schema.File // by Order
 	written, merged uint64         // bytes
 	most            int
+	lastID          schema.FileID
+
+	// Each file has values of some points, and each point has the one that was written last.
+	values map[schema.FileID]map[int64]int
+	last   map[int64]int
 }
 
 const agedFlush = 10 * time.Minute
 
 // newAged returns a table whose files have an Order for each perFlush of them that come in one flush.
 func newAged(perFlush int, fits func([]*schema.File) bool) *aged {
-	a := &aged{}
+	a := &aged{values: make(map[schema.FileID]map[int64]int), last: make(map[int64]int)}
 	a.fits = fits
 	a.rests = func(f *schema.File, d time.Duration) bool {
 		return int(f.Order) <= int(a.flushed)-int(d/agedFlush)*perFlush
 	}
 	return a
+}
+
+func (a *aged) nextID() schema.FileID {
+	a.lastID++
+	return a.lastID
 }
 
 // flush adds a file of the ten minutes that have just passed.
@@ -40,12 +52,21 @@ func (a *aged) flush(t *testing.T, n int, bytes uint64) {
 // add adds a file of some bytes and does what the policy wants. A merge is as large as its inputs.
 func (a *aged) add(t *testing.T, n int, bytes uint64, within schema.TimeRange) {
 	f := &schema.File{
-		ID: schema.FileID(a.written + a.merged), Order: uint64(n + 1), Rows: bytes, Bytes: bytes, Time: within,
+		ID: a.nextID(), Order: uint64(n + 1), Rows: bytes, Bytes: bytes, Time: within,
 		Seq:    schema.SeqRange{Min: schema.Seq(n + 1), Max: schema.Seq(n + 1)},
 		DayMin: schema.DayOf(within.Min), DayMax: schema.DayOf(within.Max),
 	}
 	a.written += bytes
 	a.files = append(a.files, f)
+	a.values[f.ID] = map[int64]int{within.Min: n, within.Max: n}
+	for day := f.DayMin; day <= f.DayMax; day++ {
+		if at := startOf(day); within.Contains(at) {
+			a.values[f.ID][at] = n
+		}
+	}
+	for at := range a.values[f.ID] {
+		a.last[at] = n
+	}
 	a.most = max(a.most, len(a.files))
 	a.flushed = schema.Seq(n + 1)
 	a.compact(t)
@@ -58,8 +79,20 @@ func (a *aged) compact(t *testing.T) {
 			return
 		}
 		a.replace(t, c)
+		a.compare(t)
 	}
 	t.Fatal("there is no end of merging")
+}
+
+// compare looks up every point: the file with the greatest Order, and then id, has its last value.
+func (a *aged) compare(t *testing.T) {
+	got := make(map[int64]int)
+	for _, f := range a.files {
+		maps.Copy(got, a.values[f.ID])
+	}
+	if !maps.Equal(got, a.last) {
+		t.Fatal("a merge took away a value or put an older one in front of a later one")
+	}
 }
 
 // replace puts files of even sizes in the place of the inputs.
@@ -82,8 +115,16 @@ func (a *aged) replace(t *testing.T, c *compaction) {
 		f.Bytes = uint64(float64(all.Bytes) * float64(f.Time.Max-f.Time.Min+1) / float64(width))
 		f.Rows, f.DayMin, f.DayMax = f.Bytes, schema.DayOf(f.Time.Min), schema.DayOf(f.Time.Max)
 		a.merged += f.Bytes
-		f.ID = schema.FileID(a.written + a.merged)
+		f.ID = a.nextID()
 		left += f.Bytes
+		a.values[f.ID] = make(map[int64]int)
+		for _, input := range c.inputs {
+			for at, value := range a.values[input.ID] {
+				if piece.Contains(at) {
+					a.values[f.ID][at] = value
+				}
+			}
+		}
 		a.files = append(a.files, &f)
 	}
 	if left+uint64(len(c.pieces)) < all.Bytes {
@@ -146,5 +187,67 @@ func TestHistoryInAnyOrderEndsInOrder(t *testing.T) {
 				t.Errorf("a byte was written again %.1f times", again)
 			}
 		})
+	}
+}
+
+// TestWhatOverlapsWithTooMuchIsMergedInRounds: files of days that overlap with more than a merge can take, by number, by
+// size or by memory, end in files that do not overlap. What overlaps by too much within a day may stay so, but there is
+// an end.
+func TestWhatOverlapsWithTooMuchIsMergedInRounds(t *testing.T) {
+	const nanos = int64(schema.NanosPerDay)
+	days := func(first, n int64) schema.TimeRange {
+		return schema.TimeRange{Min: first * nanos, Max: (first+n)*nanos - 1}
+	}
+	hours := func(from, n int64) schema.TimeRange {
+		return schema.TimeRange{Min: from * nanos / 24, Max: (from+n)*nanos/24 - 1}
+	}
+	const inOneDay = "within a day: "
+	type part struct {
+		bytes  uint64
+		within schema.TimeRange
+	}
+	repeat := func(n int64, at func(i int64) part) (parts []part) {
+		for i := range n {
+			parts = append(parts, at(i))
+		}
+		return parts
+	}
+	large := func(i int64) part { return part{200 << 20, days(i, 1)} }
+	for name, parts := range map[string][]part{
+		"a late year over large days":                 append(repeat(365, large), part{1 << 20, days(0, 365)}),
+		"two late years over large days":              append(repeat(365, large), part{1 << 20, days(0, 365)}, part{2 << 20, days(0, 365)}),
+		"an early year under large days":              append([]part{{1 << 20, days(0, 365)}}, repeat(365, large)...),
+		"a large late year":                           append(repeat(100, large), part{1 << 30, days(0, 100)}),
+		"a late year over middling days":              append(repeat(365, func(i int64) part { return part{20 << 20, days(i, 1)} }), part{1 << 30, days(0, 365)}),
+		"a late year between the days":                append(repeat(40, func(i int64) part { return part{150 << 20, days(3*i, 1)} }), part{3 << 20, days(0, 120)}),
+		inOneDay + "forty large files of one day":     repeat(40, func(int64) part { return part{200 << 20, days(0, 1)} }),
+		inOneDay + "two files that are too large":     {{1500 << 20, days(0, 1)}, {1500 << 20, days(0, 1)}},
+		inOneDay + "two large files of one hour":      {{1500 << 20, hours(5, 1)}, {1500 << 20, hours(5, 1)}},
+		inOneDay + "large files that overlap in part": repeat(30, func(i int64) part { return part{200 << 20, hours(i, 12)} }),
+		"weeks that overlap in part":                  repeat(60, func(i int64) part { return part{130 << 20, days(3*i, 7)} }),
+	} {
+		for _, inputs := range []int{maxMergeInputs, 5, 2} {
+			t.Run(fmt.Sprintf("%s, %d inputs", name, inputs), func(t *testing.T) {
+				a := newAged(1, func(files []*schema.File) bool { return len(files) <= inputs })
+				a.rests = func(*schema.File, time.Duration) bool { return false } // while they come
+				for i, p := range parts {
+					a.add(t, i, p.bytes, p.within)
+				}
+				a.rests = forEver
+				before := len(a.files)
+				a.compact(t)
+				again := float64(a.merged) / float64(a.written)
+				t.Logf("%d files became %d; written again %.1f times", before, len(a.files), again)
+				if overlap(a.files) && !strings.HasPrefix(name, inOneDay) {
+					t.Errorf("%d files overlap", len(a.files))
+				}
+				if most := 2*len(parts) + int(a.written/(targetBytes/4)); len(a.files) > most {
+					t.Errorf("there are %d files, more than %d", len(a.files), most)
+				}
+				if again > 20 {
+					t.Errorf("a byte was written again %.1f times", again)
+				}
+			})
+		}
 	}
 }

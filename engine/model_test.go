@@ -53,6 +53,7 @@ type model struct {
 	periods map[string]time.Duration // of tables that have their own
 	removed int                      // rows that had expired and did not come back
 	merges  int                      // of engines that are closed
+	cuts    int
 }
 
 const modelSteps = 200
@@ -66,6 +67,7 @@ var modelActions = []struct {
 	{"write", 30, (*model).write},
 	{"flush", 14, func(m *model) { flush(m.t, m.e) }},
 	{"compact", 5, func(m *model) { compact(m.t, m.e) }},
+	{"cut files of several days", 3, (*model).cut},
 	{"compact what is due", 8, func(m *model) { m.e.CompactDue() }},
 	{"delete rows", 8, (*model).deleteRows},
 	{"delete a table", 2, (*model).deleteTable},
@@ -120,7 +122,7 @@ func (m *model) run() {
 	m.compare("in the end")
 	m.close()
 	checkSound(m.t, m.fs)
-	m.t.Logf("figures: steps=%d merges=%d rows_gone_by_age=%d", modelSteps, m.merges, m.removed)
+	m.t.Logf("figures: steps=%d merges=%d cuts=%d rows_gone_by_age=%d", modelSteps, m.merges, m.cuts, m.removed)
 }
 
 func (m *model) drawTable() string { return fmt.Sprint("t", m.rng.IntN(3)) }
@@ -189,6 +191,12 @@ func (m *model) deleteRows() {
 func (m *model) isMissing(err error) bool {
 	var missing *engine.TableNotFoundError
 	return errors.As(err, &missing) || errors.Is(err, engine.ErrDatabaseNotFound)
+}
+
+func (m *model) cut() {
+	n, err := m.e.CutFiles(context.Background())
+	must(m.t, err)
+	m.cuts += n
 }
 
 func (m *model) deleteTable() {

@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"math"
+	"slices"
+
+	"github.com/siltstone-db/siltstone/schema"
+)
+
+// Files that overlap with too much
+//
+// A file of rows of many days, such as a year that a device has kept to itself, may overlap with more than one
+// merge can take: with more than maxMergeInputs files, with more than maxMergeBytes, or with more than there is
+// memory for. As a whole it could never be merged. So it is cut alone, at days at which others begin or end, into
+// maxMergePieces at most. A piece that overlaps with few is merged with these, and one that still overlaps with too much
+// is cut again.
+//
+// The pieces keep the file's Order and its records of the log, as the pieces of any merge do. They claim only the days
+// that they have rows of. That is the truth for a salvage as long as these records are flushed for all days. Within a
+// day nothing is cut alone: the pieces would have the same records, so that none could be merged without the others.
+
+// split cuts the first file of some that overlaps with more than can be merged, nil if there is none.
+func (x *choice) split(on []*schema.File) *compaction {
+	for _, f := range on {
+		if f.DayMin == f.DayMax || x.refused[f.ID] || f.Seq.Max == 0 || f.Seq.Max > x.flushed {
+			continue
+		}
+		var others []*schema.File
+		for _, g := range x.files {
+			if g != f && g.Time.Overlaps(f.Time) {
+				others = append(others, g)
+			}
+		}
+		if len(others) == 0 || !x.isTooMuch(f, others) {
+			continue
+		}
+		if borders := bordersWithin(f, others); len(borders) > 0 {
+			return &compaction{inputs: []*schema.File{f}, pieces: rangesBetween(borders), reason: reasonSplit, before: math.MinInt64}
+		}
+	}
+	return nil
+}
+
+// isTooMuch reports whether a file cannot be merged with all that it overlaps with, and nothing else keeps it
+// from that.
+func (x *choice) isTooMuch(f *schema.File, others []*schema.File) bool {
+	for _, g := range others {
+		if x.refused[g.ID] || !x.isCold(g) {
+			return false
+		}
+	}
+	all := append([]*schema.File{f}, others...)
+	return len(all) > maxMergeInputs || sizeOf(all) > maxMergeBytes || len(all) > 2 && !x.fits(all)
+}
+
+// bordersWithin returns beginnings of days within a file on which others begin, or behind which they end: not more
+// than a merge may have.
+func bordersWithin(f *schema.File, others []*schema.File) (borders []int64) {
+	for _, g := range others {
+		for _, day := range [2]schema.Day{g.DayMin, g.DayMax + 1} {
+			if day > f.DayMin && day <= f.DayMax {
+				borders = append(borders, startOf(day))
+			}
+		}
+	}
+	slices.Sort(borders)
+	borders = slices.Compact(borders)
+	const most = maxMergePieces - 1
+	if len(borders) <= most {
+		return borders
+	}
+	chosen := make([]int64, most)
+	for i := range chosen {
+		chosen[i] = borders[(2*i+1)*len(borders)/(2*most)]
+	}
+	return chosen
+}
