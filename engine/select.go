@@ -46,14 +46,15 @@ func (s *FileSelection) Groups() []int {
 	return groups
 }
 
-// Read calls yield with the wanted rows of a row group, in file order, and gives them away.
-func (s *FileSelection) Read(group int, yield func(*partition.Snapshot) error) error {
+// Read calls yield with the wanted rows of a row group, in file order. They are valid until it returns; without
+// buffers they are given away.
+func (s *FileSelection) Read(group int, buffers *persist.SelectionBuffers, yield func(*partition.Snapshot) error) error {
 	src, err := s.fs.Open(s.path, vfs.RandomReadsOption)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", s.path, err)
 	}
 	defer func() { _ = src.Close() }() // it was only read
-	err = s.selector.Read(src, group, func(f *persist.Found) error { return yield(snapshotOf(f)) })
+	err = s.selector.Read(src, group, buffers, func(f *persist.Found) error { return yield(snapshotOf(f)) })
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", s.path, err)
 	}

@@ -323,11 +323,12 @@ func (f *Finder) Find(ctx context.Context, src io.ReaderAt, w *Wanted, workers i
 	var rows atomic.Int64
 	err = share(ctx, workers, len(tasks), func(i int) error {
 		g := tasks[i]
-		trimmed, times, err := f.readTimes(&f.groups[g], src, spans[g], w.Time)
+		trimmed, times, err := f.readTimes(&f.groups[g], src, spans[g], w.Time, nil)
 		if err == nil && rows.Add(int64(len(times))) > int64(w.MaxRows) {
 			return fmt.Errorf("%w: more than %d rows are wanted", ErrNotSupported, w.MaxRows)
 		}
 		spans[g] = trimmed
+		pieces[g].Series = make([]uint32, len(times))
 		pieces[g].place(trimmed, times)
 		return err
 	})
@@ -340,7 +341,7 @@ func (f *Finder) Find(ctx context.Context, src io.ReaderAt, w *Wanted, workers i
 	}
 	err = share(ctx, workers, len(tasks)*len(fields), func(i int) error {
 		g, k := tasks[i/len(fields)], i%len(fields)
-		return f.readField(&f.groups[g], src, spans[g], fields[k], &pieces[g].Fields[k])
+		return f.readField(&f.groups[g], src, spans[g], fields[k], &pieces[g].Fields[k], nil)
 	})
 	if err != nil {
 		return nil, err

@@ -139,10 +139,10 @@ func (f *Finder) place(g *finderGroup, field schema.Column) *chunkPlace {
 }
 
 // readTimes reads the times of spans, and returns what of both lies in a range.
-func (f *Finder) readTimes(g *finderGroup, src io.ReaderAt, spans []span, r schema.TimeRange) ([]span, []int64, error) {
+func (f *Finder) readTimes(g *finderGroup, src io.ReaderAt, spans []span, r schema.TimeRange, room *SelectionBuffers) ([]span, []int64, error) {
 	buffers := pagePool.Get().(*pageBuffers)
 	defer pagePool.Put(buffers)
-	words := make([]uint64, countSpans(spans))
+	words := room.take(countSpans(spans))
 	c := &g.chunks[len(f.tags)]
 	if err := c.readWords(src, spans, words, nil, buffers); err != nil {
 		return nil, nil, fmt.Errorf("time: %w", err)
@@ -162,10 +162,9 @@ func (f *Finder) readTimes(g *finderGroup, src io.ReaderAt, spans []span, r sche
 	return trimmed, wanted, nil
 }
 
-// place notes the times of the rows in spans, and of which series they are.
+// place notes the times of the rows in spans, and of which series they are, for which there is room.
 func (p *FoundPiece) place(spans []span, times []int64) {
 	p.Times, p.Range = times, schema.EmptyTimeRange
-	p.Series = make([]uint32, len(times))
 	at := 0
 	for _, s := range spans {
 		end := at + s.to - s.from
@@ -185,7 +184,7 @@ func countSpans(spans []span) (rows int) {
 }
 
 // readField reads a field of the rows in spans.
-func (f *Finder) readField(g *finderGroup, src io.ReaderAt, spans []span, column schema.Column, into *FoundField) error {
+func (f *Finder) readField(g *finderGroup, src io.ReaderAt, spans []span, column schema.Column, into *FoundField, room *SelectionBuffers) error {
 	rows := countSpans(spans)
 	into.Column = column
 	if rows == 0 {
@@ -194,7 +193,7 @@ func (f *Finder) readField(g *finderGroup, src io.ReaderAt, spans []span, column
 	buffers := pagePool.Get().(*pageBuffers)
 	defer pagePool.Put(buffers)
 	c := f.place(g, column)
-	valid := make([]uint64, (rows+63)/64)
+	valid := room.zeros((rows + 63) / 64)
 	var err error
 	switch column.Type {
 	case schema.Bool:
@@ -204,7 +203,7 @@ func (f *Finder) readField(g *finderGroup, src io.ReaderAt, spans []span, column
 		into.Offsets = make([]uint32, 1, rows+1)
 		err = c.readTexts(src, spans, into, valid, buffers)
 	default:
-		into.Words = make([]uint64, rows)
+		into.Words = room.take(rows)
 		err = c.readWords(src, spans, into.Words, valid, buffers)
 	}
 	if err != nil {

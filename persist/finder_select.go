@@ -145,13 +145,15 @@ func (s *Selector) Wants(group int) bool {
 // of them pages may be read more than once.
 const maxSelectedBytes = 16 << 20
 
-// Read calls yield with the wanted rows of a row group, in order. What it gets is its own.
-func (s *Selector) Read(src io.ReaderAt, group int, yield func(*Found) error) error {
-	r := groupSelection{Selector: s, src: src, group: &s.finder.groups[group]}
+// Read calls yield with the wanted rows of a row group, in order. They lie in the buffers, which are used again
+// when it has returned; without buffers they are its own.
+func (s *Selector) Read(src io.ReaderAt, group int, buffers *SelectionBuffers, yield func(*Found) error) error {
+	r := groupSelection{Selector: s, src: src, group: &s.finder.groups[group], buffers: buffers}
+	buffers.release(0)
 	if err := r.find(group); err != nil {
 		return err
 	}
-	for len(r.times) > 0 {
+	for taken := buffers.taken(); len(r.times) > 0; buffers.release(taken) {
 		part, err := r.next()
 		if err != nil {
 			return err
@@ -167,12 +169,13 @@ func (s *Selector) Read(src io.ReaderAt, group int, yield func(*Found) error) er
 type groupSelection struct {
 	*Selector
 
-	src    io.ReaderAt
-	group  *finderGroup
-	found  Found // without rows
-	spans  []span
-	times  []int64
-	tested []FoundField // nil where they are to be read again
+	src     io.ReaderAt
+	group   *finderGroup
+	buffers *SelectionBuffers
+	found   Found // without rows
+	spans   []span
+	times   []int64
+	tested  []FoundField // nil where they are to be read again
 }
 
 // partRows is how many rows are read at a time.
@@ -193,7 +196,7 @@ func (r *groupSelection) find(group int) (err error) {
 		}
 	})
 	r.found.Series = len(spans)
-	if r.spans, r.times, err = f.readTimes(r.group, r.src, spans, r.selection.Time); err != nil {
+	if r.spans, r.times, err = f.readTimes(r.group, r.src, spans, r.selection.Time, r.buffers); err != nil {
 		return err
 	}
 	r.tested = make([]FoundField, len(r.tests))
@@ -213,10 +216,10 @@ func (r *groupSelection) find(group int) (err error) {
 
 // test leaves the rows that a test accepts.
 func (r *groupSelection) test(i int) error {
-	if err := r.finder.readField(r.group, r.src, r.spans, r.tests[i].column, &r.tested[i]); err != nil {
+	if err := r.finder.readField(r.group, r.src, r.spans, r.tests[i].column, &r.tested[i], r.buffers); err != nil {
 		return err
 	}
-	keep := make([]uint64, (len(r.times)+63)/64)
+	keep := r.buffers.zeros((len(r.times) + 63) / 64)
 	setRange(keep, 0, len(r.times))
 	r.tests[i].keep(&r.tested[i], keep)
 	r.spans, r.times = pickSpans(r.spans, keep), pickRows(r.times, keep)
@@ -231,12 +234,12 @@ func (r *groupSelection) next() (part *Found, err error) {
 	defer recoverTo(&err, "column chunk")
 	n := min(r.partRows(), len(r.times))
 	spans, rest := cutSpans(r.spans, n)
-	piece := FoundPiece{Fields: make([]FoundField, len(r.fields))}
+	piece := FoundPiece{Fields: make([]FoundField, len(r.fields)), Series: r.buffers.series(n)}
 	piece.place(spans, r.times[:n:n])
 	for i, column := range r.fields {
 		if k := slices.IndexFunc(r.tested, func(t FoundField) bool { return t.Column.ID == column.ID }); k >= 0 {
 			piece.Fields[i] = r.tested[k]
-		} else if err := r.finder.readField(r.group, r.src, spans, column, &piece.Fields[i]); err != nil {
+		} else if err := r.finder.readField(r.group, r.src, spans, column, &piece.Fields[i], r.buffers); err != nil {
 			return nil, err
 		}
 	}

@@ -74,9 +74,7 @@ func writeObjects(out *output, r Rows, end byte) (rows bool, err error) {
 	defer ahead.stop()
 	for ahead.Next() {
 		batch := ahead.Record()
-		for k := range columns {
-			columns[k].read(batch.Column(k))
-		}
+		readCells(columns, batch)
 		for row := range int(batch.NumRows()) {
 			out.buf = appendObject(out.buf, columns, row, end)
 			if err := out.flushFull(); err != nil {
@@ -137,9 +135,7 @@ func appendCSVHeader(buf []byte, fields []arrow.Field) []byte {
 }
 
 func writeCSVRows(out *output, columns []cells, batch arrow.RecordBatch) error {
-	for k := range columns {
-		columns[k].read(batch.Column(k))
-	}
+	readCells(columns, batch)
 	for row := range int(batch.NumRows()) {
 		out.buf = appendCSVRow(out.buf, columns, row)
 		if err := out.flushFull(); err != nil {
@@ -157,17 +153,20 @@ func appendCSVRow(buf []byte, columns []cells, row int) []byte {
 func appendValues(buf []byte, columns []cells, row int) []byte {
 	for k := 0; k < len(columns); {
 		c := &columns[k]
-		if n := codesFrom(columns[k:]); n > 0 {
-			buf = appendCodes(buf, columns[k:k+n], row)
-			k += n
-			continue
-		}
-		if c.isNull(row) {
+		side := columns[k : k+c.together]
+		k += c.together
+		switch {
+		case c.kind == codeCells:
+			buf = appendCodes(buf, side, row)
+		case c.kind == seriesCells:
+			buf = appendSeries(buf, side, row)
+		case c.isNull(row):
 			buf = c.appendNull(buf)
-		} else {
+		case c.kind == intCells:
+			buf = appendNumbers(buf, side, row)
+		default:
 			buf = c.append(buf, row)
 		}
-		k++
 	}
 	return buf
 }

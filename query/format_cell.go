@@ -6,6 +6,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/siltstone-db/siltstone/partition"
 )
 
 // The writers of JSON and CSV go through an answer row by row, and a call of a function for
@@ -27,6 +29,7 @@ type cells struct {
 	encode   encoder // of other types
 	quotable bool    // CSV: the text may need quotes
 	single   bool    // CSV: it is the only column
+	together int     // columns from here on that are written at once
 
 	known   bool   // there is a text kept
 	last    []byte // the one
@@ -42,6 +45,10 @@ type cells struct {
 	coded      [][]byte      // what was written for them
 	lastCode   int32         // of the row above
 	block      []byte        // of the row above, and of the columns of codes that follow
+
+	series []uint32             // by row, of a tag
+	tag    *partition.TagColumn // nil where it is null in all rows
+	blocks *seriesBlocks        // of this column and the tags that follow
 }
 
 type cellKind uint8
@@ -53,6 +60,7 @@ const (
 	textCells
 	timeCells
 	codeCells
+	seriesCells
 )
 
 // newCells prepares the columns of an answer.
@@ -69,6 +77,14 @@ func newCells(r Rows, s style) []cells {
 		}
 	}
 	return all
+}
+
+// readCells turns to the columns of the next record.
+func readCells(columns []cells, rec arrow.RecordBatch) {
+	for k := range columns {
+		columns[k].read(rec.Column(k))
+	}
+	arrange(columns)
 }
 
 // read turns to a column of the next record.
@@ -131,9 +147,6 @@ func (c *cells) isNull(row int) bool {
 func (c *cells) append(buf []byte, row int) []byte {
 	switch c.kind {
 	case intCells:
-		if v := c.ints[row]; uint64(v) < smallInts {
-			return c.appendSmall(buf, v)
-		}
 		return appendInt(append(buf, c.prefix...), c.ints[row])
 	case timeCells:
 		return c.appendTime(buf, c.ints[row])

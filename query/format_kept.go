@@ -25,25 +25,58 @@ type keptText struct {
 	text   [shortPiece]byte
 }
 
-// appendSmall writes a small integer with its prefix.
-func (c *cells) appendSmall(buf []byte, v int64) []byte {
-	if c.small == nil {
-		c.small = new([smallInts]keptText)
-	}
-	p := &c.small[v]
-	if p.length == 0 {
-		text := appendInt(slices.Clone(c.prefix), v)
-		if len(text) > shortPiece {
-			return append(buf, text...)
+// appendNumber writes an integer with its prefix, and keeps what it wrote if that may help.
+func (c *cells) appendNumber(buf []byte, v int64) []byte {
+	begin := len(buf)
+	buf = appendInt(append(buf, c.prefix...), v)
+	if text := buf[begin:]; uint64(v) < smallInts && len(text) <= shortPiece {
+		if c.small == nil {
+			c.small = new([smallInts]keptText)
 		}
+		p := &c.small[v]
 		p.length = uint8(copy(p.text[:], text))
 	}
-	at := len(buf)
-	if cap(buf)-at < shortPiece {
-		return append(buf, p.text[:p.length]...)
+	return buf
+}
+
+// appendNumbers writes the integers of a row in columns that stand side by side and have no nulls.
+func appendNumbers(buf []byte, columns []cells, row int) []byte {
+	buf = slices.Grow(buf, len(columns)*shortPiece)
+	for k := range columns {
+		c := &columns[k]
+		v := c.ints[row]
+		if uint64(v) < smallInts && c.small != nil {
+			if p := &c.small[v]; p.length > 0 {
+				at := len(buf)
+				*(*[shortPiece]byte)(buf[at : at+shortPiece]) = p.text
+				buf = buf[:at+int(p.length)]
+				continue
+			}
+		}
+		buf = slices.Grow(c.appendNumber(buf, v), (len(columns)-k-1)*shortPiece)
 	}
-	*(*[shortPiece]byte)(buf[at : at+shortPiece]) = p.text
-	return buf[:at+int(p.length)]
+	return buf
+}
+
+// arrange finds the columns that stand side by side and are written at once.
+func arrange(columns []cells) {
+	for k := len(columns) - 1; k >= 0; k-- {
+		c := &columns[k]
+		c.together = 1
+		if k+1 < len(columns) && c.isLike(&columns[k+1]) {
+			c.together = columns[k+1].together + 1
+		}
+	}
+}
+
+func (c *cells) isLike(next *cells) bool {
+	switch c.kind {
+	case codeCells, seriesCells:
+		return next.kind == c.kind
+	case intCells:
+		return next.kind == c.kind && c.valid == nil && next.valid == nil
+	}
+	return false
 }
 
 // readTimes turns to a column of times in nanoseconds.
@@ -137,13 +170,4 @@ func appendCodes(buf []byte, columns []cells, row int) []byte {
 	}
 	kept.block = append(kept.block[:0], buf[begin:]...)
 	return buf
-}
-
-// codesFrom returns how many columns of codes stand side by side.
-func codesFrom(columns []cells) int {
-	n := 0
-	for n < len(columns) && columns[n].kind == codeCells {
-		n++
-	}
-	return n
 }

@@ -183,16 +183,21 @@ func (j *job) saw(memory int64) {
 	}
 }
 
-// answered counts rows of the answer.
-func (j *job) answered(batch arrow.RecordBatch) {
+// answeredRecord counts the rows of a record of the answer.
+func (j *job) answeredRecord(batch arrow.RecordBatch) {
 	var bytes uint64
 	for _, column := range batch.Columns() {
 		bytes += column.Data().SizeInBytes()
 	}
+	j.answered(batch.NumRows(), int64(bytes))
+}
+
+// answered counts rows of the answer.
+func (j *job) answered(rows, bytes int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.mu.info.Rows += batch.NumRows()
-	j.mu.info.Bytes += int64(bytes)
+	j.mu.info.Rows += rows
+	j.mu.info.Bytes += bytes
 }
 
 // explain prefers the reason why the job must stop to the error that it led to, and says

@@ -192,6 +192,11 @@ func tagsOf(s *partition.Snapshot, ids []schema.ColumnID) []*partition.TagColumn
 	return tags
 }
 
+// tagOf returns a tag of the series of a snapshot, nil if it has none.
+func tagOf(s *partition.Snapshot, id schema.ColumnID) *partition.TagColumn {
+	return tagsOf(s, []schema.ColumnID{id})[0]
+}
+
 // compare returns the order of ORDER BY: as DuckDB has it, nulls come last in both directions.
 func (q *directQuery) compare(s *partition.Snapshot) func(a, b place) int {
 	ids := make([]schema.ColumnID, len(q.orders))
@@ -274,7 +279,7 @@ func directColumn(s *partition.Snapshot, rows []place, c schema.Column) arrow.Ar
 		return builder.NewArray()
 	}
 	if c.Type == schema.Tag {
-		tag := tagsOf(s, []schema.ColumnID{c.ID})[0]
+		tag := tagOf(s, c.ID)
 		for _, p := range rows {
 			value, ok := "", false
 			if tag != nil {

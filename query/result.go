@@ -100,7 +100,7 @@ func (r *Result) Next() bool {
 	}
 	if r.first != nil {
 		r.current, r.first = r.first, nil
-		r.run.job.answered(r.current)
+		r.run.job.answeredRecord(r.current)
 		return true
 	}
 	if r.finished || r.err != nil {
@@ -118,7 +118,7 @@ func (r *Result) Next() bool {
 	if r.current, r.err = r.convert(batch); r.err != nil {
 		return false
 	}
-	r.run.job.answered(r.current)
+	r.run.job.answeredRecord(r.current)
 	return true
 }
 

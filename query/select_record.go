@@ -65,7 +65,7 @@ func codedRecord(layout *arrow.Schema, columns []schema.Column, s *partition.Sna
 		case c.ID == 0:
 			arrays[i] = newArray(instant, chunk.Rows, nil, arrow.Int64Traits.CastToBytes(chunk.Time))
 		case c.Type == schema.Tag:
-			arrays[i] = codedTag(tagsOf(s, []schema.ColumnID{c.ID})[0], chunk)
+			arrays[i] = codedTag(tagOf(s, c.ID), chunk)
 		default:
 			if k := fieldAt(chunk, c); k >= 0 {
 				arrays[i] = fieldArray(&chunk.Fields[k], chunk.Rows)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/partition"
+	"github.com/siltstone-db/siltstone/persist"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -100,43 +101,38 @@ func (s *selected) next() (arrow.RecordBatch, error) {
 // record returns what makes records of items.
 func (s *selected) record() func(worker, item int, emit func(arrow.RecordBatch) error) error {
 	return func(_, item int, emit func(arrow.RecordBatch) error) error {
-		return s.read(&s.items[item], func(rec arrow.RecordBatch) error {
-			rec.Retain()
-			if err := emit(rec); err != nil {
-				rec.Release()
-				return err
-			}
-			return nil
+		return s.read(&s.items[item], nil, func(rows *partition.Snapshot, chunk *partition.Chunk) error {
+			return s.divide(rows, chunk, emit)
 		})
 	}
 }
 
-// read calls yield with the records of an item, each of which is valid until it returns.
-func (s *selected) read(item *selectItem, yield func(arrow.RecordBatch) error) error {
+// read calls yield with chunks of the rows of an item, which are valid until it returns; without buffers they
+// are its own.
+func (s *selected) read(item *selectItem, buffers *persist.SelectionBuffers, yield func(*partition.Snapshot, *partition.Chunk) error) error {
+	if err := s.run.ctx.Err(); err != nil {
+		return err
+	}
 	if item.run == nil {
-		return item.file.Read(item.group, func(rows *partition.Snapshot) error {
-			return s.divide(rows, &rows.Chunks[0], yield)
+		return item.file.Read(item.group, buffers, func(rows *partition.Snapshot) error {
+			return yield(rows, &rows.Chunks[0])
 		})
 	}
 	chunk := s.query.where.pick(item.run)
 	if chunk.Rows == 0 {
 		return nil
 	}
-	return s.divide(item.run.snapshot, chunk, yield)
+	return yield(item.run.snapshot, chunk)
 }
 
 // divide makes records of all rows of a chunk.
-func (s *selected) divide(rows *partition.Snapshot, chunk *partition.Chunk, yield func(arrow.RecordBatch) error) error {
+func (s *selected) divide(rows *partition.Snapshot, chunk *partition.Chunk, emit func(arrow.RecordBatch) error) error {
 	all := codedRecord(s.coded, s.query.columns, rows, chunk)
 	defer all.Release()
 	for from := int64(0); from < all.NumRows(); from += selectRecordRows {
-		if err := s.run.ctx.Err(); err != nil {
-			return err
-		}
 		part := all.NewSlice(from, min(from+selectRecordRows, all.NumRows()))
-		err := yield(part)
-		part.Release()
-		if err != nil {
+		if err := emit(part); err != nil {
+			part.Release()
 			return err
 		}
 	}
@@ -198,7 +194,7 @@ func (c *conditions) series(s *partition.Snapshot) []bool {
 		if of.column.Type != schema.Tag {
 			continue
 		}
-		tag := tagsOf(s, []schema.ColumnID{of.column.ID})[0]
+		tag := tagOf(s, of.column.ID)
 		if tag == nil {
 			tag = &partition.TagColumn{}
 		}

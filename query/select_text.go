@@ -4,7 +4,9 @@ import (
 	"io"
 	"sync"
 
-	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/siltstone-db/siltstone/partition"
+	"github.com/siltstone-db/siltstone/persist"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // textFormat is what an answer is written as, row by row.
@@ -46,26 +48,26 @@ func textOf(r Rows, f textFormat) *selectedText {
 
 // text returns what makes text of items.
 func (s *selected) text(f textFormat) func(worker, item int, emit func([]byte) error) error {
-	workers := make([][]cells, s.run.querier.opts.Threads)
+	workers := make([]textWorker, s.run.querier.opts.Threads)
 	for w := range workers {
-		workers[w] = newCells(NewRows(s.schema), f.style())
+		workers[w].columns = newCells(NewRows(s.schema), f.style())
 	}
 	return func(worker, item int, emit func([]byte) error) error {
-		columns := workers[worker]
+		columns := workers[worker].columns
 		buf := textBuffer()
-		err := s.read(&s.items[item], func(rec arrow.RecordBatch) error {
-			for k := range columns {
-				columns[k].read(rec.Column(k))
-			}
-			s.run.job.answered(rec)
-			for row := range int(rec.NumRows()) {
-				if buf = f.appendRow(buf, columns, row); len(buf) >= textBytes {
-					if err := emit(buf); err != nil {
-						return err
-					}
-					buf = textBuffer()
+		forgetBlocks(columns)
+		err := s.read(&s.items[item], &workers[worker].buffers, func(rows *partition.Snapshot, chunk *partition.Chunk) error {
+			readChunk(columns, s.query.columns, rows, chunk)
+			for row := range chunk.Rows {
+				if buf = f.appendRow(buf, columns, row); len(buf) < textBytes {
+					continue
 				}
+				if err := emit(buf); err != nil {
+					return err
+				}
+				buf = textBuffer()
 			}
+			s.run.job.answered(int64(chunk.Rows), chunkBytes(s.query.columns, chunk))
 			return nil
 		})
 		if err == nil && len(buf) > 0 {
@@ -73,6 +75,26 @@ func (s *selected) text(f textFormat) func(worker, item int, emit func([]byte) e
 		}
 		return err
 	}
+}
+
+// textWorker is what a goroutine needs that makes text.
+type textWorker struct {
+	columns []cells
+	buffers persist.SelectionBuffers
+}
+
+// chunkBytes is the size of what columns of a chunk are answered with: numbers, codes of tags, and texts.
+func chunkBytes(columns []schema.Column, chunk *partition.Chunk) (bytes int64) {
+	for _, c := range columns {
+		width := 8
+		if c.Type == schema.Tag && c.ID != 0 {
+			width = 4
+		} else if k := fieldAt(chunk, c); k >= 0 {
+			bytes += int64(len(chunk.Fields[k].Data))
+		}
+		bytes += int64(width * chunk.Rows)
+	}
+	return bytes
 }
 
 func textBuffer() []byte { return (*textPool.Get().(*[]byte))[:0] }
