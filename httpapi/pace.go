@@ -22,9 +22,10 @@ type pacedWriter struct {
 	isStream bool // of HTTP/2
 }
 
-// pieceBytes is what a client must read in the time that the limit gives: a kilobyte a second
-// under the default, to be sure that it reads at all.
-const pieceBytes = 64 << 10
+// pieceBytes is what a client must read in the time that the limit gives: four kilobytes a second
+// under the default, to be sure that it reads at all. Each piece costs two calls of the system, one for the
+// head of its chunk.
+const pieceBytes = 256 << 10
 
 func newPacedWriter(w http.ResponseWriter, r *http.Request, limit time.Duration) *pacedWriter {
 	return &pacedWriter{ResponseWriter: w, control: http.NewResponseController(w), limit: limit, isStream: r.ProtoMajor >= 2}
