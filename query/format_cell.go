@@ -33,11 +33,11 @@ type cells struct {
 
 	known   bool   // there is a text kept
 	last    []byte // the one
-	written []byte // what was written for it, or of a time up to the minute, with the prefix
+	written []byte // what was written for it, or of a time up to the day, with the prefix
 	misses  int    // texts in a row that were others
 
-	small  *[smallInts]keptText // what was written for small integers
-	minute int64                // since 1970, of the time that is kept
+	small *[smallInts]keptText // what was written for small integers
+	day   int64                // since 1970, of the time that is kept
 
 	codes      []int32
 	dictionary arrow.ArrayData

@@ -10,13 +10,13 @@ import (
 )
 
 // What is written again and again is kept as it was written, with its key: small integers, the
-// minute of a time, and the values of tags. Tags that stand side by side and are those of the row
+// day of a time, and the values of tags. Tags that stand side by side and are those of the row
 // above are copied at once.
 
 const (
-	smallInts   = 128 // from 0 on, that are kept
-	shortPiece  = 32
-	minuteNanos = int64(time.Minute)
+	smallInts  = 128 // from 0 on, that are kept
+	shortPiece = 32
+	dayNanos   = 24 * int64(time.Hour)
 )
 
 // keptText is a short text. It is copied as a whole, which is cheaper than a copy of its length.
@@ -86,27 +86,19 @@ func (c *cells) readTimes(a *array.Timestamp) {
 
 // appendTime writes a time with its prefix.
 func (c *cells) appendTime(buf []byte, v int64) []byte {
-	minute, rest := v/minuteNanos, v%minuteNanos
+	day, rest := v/dayNanos, v%dayNanos
 	if rest < 0 {
-		minute, rest = minute-1, rest+minuteNanos
+		day, rest = day-1, rest+dayNanos
 	}
-	if minute != c.minute || len(c.written) == 0 {
-		c.minute = minute
+	if day != c.day || len(c.written) == 0 {
+		c.day = day
 		c.written = append(c.written[:0], c.prefix...)
 		if c.style == jsonStyle {
 			c.written = append(c.written, '"')
 		}
-		c.written = time.Unix(minute*60, 0).UTC().AppendFormat(c.written, "2006-01-02T15:04:")
+		c.written = time.Unix(day*86400, 0).UTC().AppendFormat(c.written, "2006-01-02T")
 	}
-	buf = append(buf, c.written...)
-	if second := rest / int64(time.Second); rest == second*int64(time.Second) {
-		buf = append(buf, byte('0'+second/10), byte('0'+second%10))
-	} else {
-		const clock = len("00:00:")
-		begin := len(buf)
-		buf = appendClock(buf, rest)
-		buf = slices.Delete(buf, begin, begin+clock)
-	}
+	buf = appendClock(append(buf, c.written...), rest)
 	if c.style == jsonStyle {
 		buf = append(buf, '"')
 	}

@@ -218,9 +218,9 @@ func (s style) timestamp(a *array.Timestamp) encoder {
 // digits, and only where it is not zero.
 func appendClock(buf []byte, nanos int64) []byte {
 	seconds, fraction := nanos/int64(time.Second), nanos%int64(time.Second)
-	buf = append(appendDigits(buf, seconds/3600, 2), ':')
-	buf = append(appendDigits(buf, seconds/60%60, 2), ':')
-	buf = appendDigits(buf, seconds%60, 2)
+	hour, minute, second := seconds/3600, seconds/60%60, seconds%60
+	buf = append(buf, byte('0'+hour/10), byte('0'+hour%10), ':', byte('0'+minute/10), byte('0'+minute%10), ':',
+		byte('0'+second/10), byte('0'+second%10))
 	switch {
 	case fraction == 0:
 		return buf
