@@ -191,13 +191,27 @@ func (w *rowMerger) merge(rows *mergedRows, unit *mergeUnit, fields []schema.Col
 	if err != nil {
 		return nil, err
 	}
-	c := &partition.Chunk{Rows: len(u.points)}
 	for i := range u.pieces {
-		p := &u.pieces[i]
-		if !rows.m.sources[p.source].repeats() {
+		if p := &u.pieces[i]; !rows.m.sources[p.source].repeats() {
 			p.alone = rows.within(p)
 		}
-		c.Rows += p.aloneCount()
+	}
+	c := u.places()
+	for _, column := range fields {
+		field, err := w.field(u, c.Rows, column)
+		if err != nil {
+			return nil, err
+		}
+		c.Fields = append(c.Fields, field)
+	}
+	return c, nil
+}
+
+// places returns the times and series of the rows.
+func (u *mergedUnit) places() *partition.Chunk {
+	c := &partition.Chunk{Rows: len(u.points)}
+	for i := range u.pieces {
+		c.Rows += u.pieces[i].aloneCount()
 	}
 	c.Time, c.Series = make([]int64, 0, c.Rows), make([]uint32, 0, c.Rows)
 	for i := range u.pieces {
@@ -212,20 +226,19 @@ func (w *rowMerger) merge(rows *mergedRows, unit *mergeUnit, fields []schema.Col
 	for _, point := range u.points {
 		c.Time, c.Series = append(c.Time, point.at), append(c.Series, uint32(point.series))
 	}
-	for _, column := range fields {
-		field := partition.Field{ID: column.ID, Type: column.Type}
-		if column.Type == schema.Float64 {
-			field.Float64, field.Valid, err = mergeColumn(w, u, c.Rows, column.ID, func(n *persist.Numbers) []float64 { return n.Floats })
-		} else { // of a uint64 the bits
-			field.Type = schema.Int64
-			field.Int64, field.Valid, err = mergeColumn(w, u, c.Rows, column.ID, func(n *persist.Numbers) []int64 { return n.Ints })
-		}
-		if err != nil {
-			return nil, err
-		}
-		c.Fields = append(c.Fields, field)
+	return c
+}
+
+// field returns a field of so many rows; of a uint64 it has the bits as an int64.
+func (w *rowMerger) field(u *mergedUnit, rows int, column schema.Column) (f partition.Field, err error) {
+	f = partition.Field{ID: column.ID, Type: column.Type}
+	if column.Type == schema.Float64 {
+		f.Float64, f.Valid, err = mergeColumn(w, u, rows, column.ID, func(n *persist.Numbers) []float64 { return n.Floats })
+		return f, err
 	}
-	return c, nil
+	f.Type = schema.Int64
+	f.Int64, f.Valid, err = mergeColumn(w, u, rows, column.ID, func(n *persist.Numbers) []int64 { return n.Ints })
+	return f, err
 }
 
 // within returns the rows of a piece that stand alone and lie in the windows.

@@ -12,15 +12,17 @@ import (
 
 // SELECT of columns, WHERE and LIMIT: no work of DuckDB's is in such an answer but to decode all columns of
 // all rows, to filter them, and to copy tags into strings, which are then written one by one. So
-// where rows need no merging they are read here. Of each row group the tags, the times and the
+// they are read here. Of each row group the tags, the times and the
 // fields that WHERE names come first, and of the others only the pages in which a row is left
 // (persist.Selector). Tags stay codes until they are written, and a row group is written to text
 // by the goroutine that has read it (select_run.go, select_text.go).
 //
+// Rows that must be merged are so by position (select_merged.go).
+//
 // What makes this safe is that nothing is taken that is not known to mean the same here: columns, and a
 // WHERE clause of comparisons of columns with constants of types whose comparison is exact
 // (select_where.go). Rows come in the order of files, which SQL leaves open without ORDER BY.
-// Anything else, and a table with rows to be merged, is DuckDB's.
+// Anything else is DuckDB's.
 
 // selectQuery is a plain SELECT.
 type selectQuery struct {
@@ -128,11 +130,11 @@ func (r *running) selects(ctx context.Context, stmt *statement, used *columnName
 		}
 	}
 	plan := r.early
-	if len(plan.partial)+len(plan.dirty)+len(plan.screened)+len(plan.rows.dirty) > 0 || plan.computed != nil {
+	if len(plan.screened) > 0 || plan.computed != nil {
 		return nil, nil
 	}
 	query.where.time = query.where.time.Intersect(t.Kept())
-	if err := t.Verify(ctx, plan.clean, idsOf(plan.grouped())); err != nil {
+	if err := t.Verify(ctx, slices.Concat(plan.clean, plan.dirty), idsOf(plan.grouped())); err != nil { // the partial ones are dirty too
 		return nil, err
 	}
 	s := newSelected(r, query, shownColumns)
@@ -148,6 +150,13 @@ func (r *running) selects(ctx context.Context, stmt *statement, used *columnName
 	}
 	for i := range plan.rows.clean {
 		s.addRun(&plan.rows.clean[i])
+	}
+	if len(plan.dirty)+len(plan.rows.dirty) > 0 {
+		m, err := r.mergeSelected(ctx, query, plan, t, c)
+		if m == nil {
+			return nil, err
+		}
+		s.addMerging(m)
 	}
 	r.reports = append(r.reports, plan.report(t.Table, c.time))
 	return s, nil

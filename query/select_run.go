@@ -23,15 +23,28 @@ type selected struct {
 	items   []selectItem
 	records *ordered[arrow.RecordBatch] // nil until they are asked for
 	texts   *ordered[[]byte]            // likewise
-	left    int64                       // of LIMIT; -1 is all
-	skip    int64                       // of OFFSET
+	workers []selectWorker
+	left    int64 // of LIMIT; -1 is all
+	skip    int64 // of OFFSET
+
+	merging  *merging            // nil where nothing is merged
+	series   *partition.Snapshot // the series of what is merged, without rows
+	accepted []bool              // those of them that are wanted; nil is all
 }
 
-// selectItem is a row group, or a run of buffered rows.
+// selectItem is a row group, a run of buffered rows, or a unit whose rows are merged.
 type selectItem struct {
 	file  *engine.FileSelection
 	group int
 	run   *rowRun
+	unit  *mergeUnit
+}
+
+// selectWorker is what a goroutine needs that reads items.
+type selectWorker struct {
+	columns []cells                   // of text
+	buffers *persist.SelectionBuffers // nil where records keep what was read
+	merger  rowMerger
 }
 
 // newSelected makes an answer without rows.
@@ -45,7 +58,7 @@ func newSelected(r *running, q *selectQuery, columns []shown) *selected {
 		}
 	}
 	return &selected{
-		run: r, query: q, left: q.limit, skip: q.offset,
+		run: r, query: q, left: q.limit, skip: q.offset, workers: make([]selectWorker, r.querier.opts.Threads),
 		schema: describeColumns(arrow.NewSchema(fields, nil), columns), coded: arrow.NewSchema(coded, nil),
 	}
 }
@@ -100,29 +113,36 @@ func (s *selected) next() (arrow.RecordBatch, error) {
 
 // record returns what makes records of items.
 func (s *selected) record() func(worker, item int, emit func(arrow.RecordBatch) error) error {
-	return func(_, item int, emit func(arrow.RecordBatch) error) error {
-		return s.read(&s.items[item], nil, func(rows *partition.Snapshot, chunk *partition.Chunk) error {
+	return func(worker, item int, emit func(arrow.RecordBatch) error) error {
+		return s.read(&s.items[item], &s.workers[worker], func(rows *partition.Snapshot, chunk *partition.Chunk) error {
 			return s.divide(rows, chunk, emit)
 		})
 	}
 }
 
-// read calls yield with chunks of the rows of an item, which are valid until it returns; without buffers they
-// are its own.
-func (s *selected) read(item *selectItem, buffers *persist.SelectionBuffers, yield func(*partition.Snapshot, *partition.Chunk) error) error {
+// read calls yield with chunks of the rows of an item. They are valid until it returns if the worker has buffers.
+func (s *selected) read(item *selectItem, w *selectWorker, yield func(*partition.Snapshot, *partition.Chunk) error) error {
 	if err := s.run.ctx.Err(); err != nil {
 		return err
 	}
-	if item.run == nil {
-		return item.file.Read(item.group, buffers, func(rows *partition.Snapshot) error {
+	rows, chunk := s.series, (*partition.Chunk)(nil)
+	switch {
+	case item.file != nil:
+		return item.file.Read(item.group, w.buffers, func(rows *partition.Snapshot) error {
 			return yield(rows, &rows.Chunks[0])
 		})
+	case item.unit != nil:
+		var err error
+		if chunk, err = s.readUnit(&w.merger, item.unit); err != nil {
+			return err
+		}
+	default:
+		rows, chunk = item.run.snapshot, s.query.where.pick(item.run)
 	}
-	chunk := s.query.where.pick(item.run)
 	if chunk.Rows == 0 {
 		return nil
 	}
-	return yield(item.run.snapshot, chunk)
+	return yield(rows, chunk)
 }
 
 // divide makes records of all rows of a chunk.
@@ -146,6 +166,9 @@ func (s *selected) stop() {
 	}
 	if s.texts != nil {
 		s.texts.stop(func([]byte) {})
+	}
+	if s.merging != nil {
+		s.merging.close()
 	}
 }
 
@@ -174,12 +197,7 @@ func (c *conditions) pick(run *rowRun) *partition.Chunk {
 			clear(keep)
 		}
 	}
-	var rows []uint32
-	eachSet(keep, func(row int) bool {
-		rows = append(rows, uint32(row))
-		return true
-	})
-	return gatherRows(from, rows)
+	return gatherRows(from, setRows(keep))
 }
 
 func fieldAt(chunk *partition.Chunk, c schema.Column) int {

@@ -178,3 +178,41 @@ func TestLimitsOfSelectedRows(t *testing.T) {
 		}
 	}
 }
+
+// TestOverlappingRowsAreSelectedAsDuckDBMergesThem: of a point that several files and buffers have, each field is the last
+// value, and what WHERE sees is that.
+func TestOverlappingRowsAreSelectedAsDuckDBMergesThem(t *testing.T) {
+	merged := 0
+	for seed := range uint64(4) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		e, selecting, plain := stores(t, func(o *Options) { o.unitRows = []int{1, 7, 50, 0}[seed] }, func(o *Options) { o.noSelect, o.noMerge = true, true })
+		pick := func(from ...string) string { return from[rng.IntN(len(from))] }
+		for range 4 {
+			writeOverlaps(t, e, rng, 1+rng.IntN(300))
+			if rng.IntN(3) > 0 {
+				if err := e.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 12 {
+				sql := "SELECT " + pick("*", "time, host, f", "n, always, n", "u, time", "rack", "huge, host AS h, time")
+				sql += " FROM cpu WHERE " + pick("n > 3", "f <= 12.5", "always < 0", "huge IS NULL", "f IS NOT NULL", "time > '2023-11-14T23:13:20Z'", "host <> 'host1'")
+				sql += pick("", "", " AND host IN ('host0', 'host3')", " AND n < 200", " AND rack IS NULL", " AND time <= '2023-11-15T00:33:20Z'")
+				name := pick("json", "csv", "pretty")
+				if r, err := selecting.Query(t.Context(), Request{Database: "db", SQL: sql}); err == nil {
+					if r.selected != nil && r.selected.merging != nil {
+						merged++
+					}
+					r.Close()
+				}
+				got, want := formatted(t, selecting, sql, writers[name]), formatted(t, plain, sql, writers[name])
+				if !slices.Equal(got, want) {
+					t.Fatalf("seed %d, %s: %s (-want +got)\n%s", seed, name, sql, cmp.Diff(want, got))
+				}
+			}
+		}
+	}
+	if merged < 50 {
+		t.Errorf("%d queries merged rows without DuckDB", merged)
+	}
+}

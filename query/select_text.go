@@ -48,15 +48,14 @@ func textOf(r Rows, f textFormat) *selectedText {
 
 // text returns what makes text of items.
 func (s *selected) text(f textFormat) func(worker, item int, emit func([]byte) error) error {
-	workers := make([]textWorker, s.run.querier.opts.Threads)
-	for w := range workers {
-		workers[w].columns = newCells(NewRows(s.schema), f.style())
+	for w := range s.workers {
+		s.workers[w] = selectWorker{columns: newCells(NewRows(s.schema), f.style()), buffers: new(persist.SelectionBuffers)}
 	}
 	return func(worker, item int, emit func([]byte) error) error {
-		columns := workers[worker].columns
+		columns := s.workers[worker].columns
 		buf := textBuffer()
 		forgetBlocks(columns)
-		err := s.read(&s.items[item], &workers[worker].buffers, func(rows *partition.Snapshot, chunk *partition.Chunk) error {
+		err := s.read(&s.items[item], &s.workers[worker], func(rows *partition.Snapshot, chunk *partition.Chunk) error {
 			readChunk(columns, s.query.columns, rows, chunk)
 			for row := range chunk.Rows {
 				if buf = f.appendRow(buf, columns, row); len(buf) < textBytes {
@@ -75,12 +74,6 @@ func (s *selected) text(f textFormat) func(worker, item int, emit func([]byte) e
 		}
 		return err
 	}
-}
-
-// textWorker is what a goroutine needs that makes text.
-type textWorker struct {
-	columns []cells
-	buffers persist.SelectionBuffers
 }
 
 // chunkBytes is the size of what columns of a chunk are answered with: numbers, codes of tags, and texts.
