@@ -44,6 +44,7 @@ type Selector struct {
 	tags      []int           // positions of those that are wanted
 	fields    []schema.Column // that are wanted
 	nothing   bool            // no row is wanted
+	partRows  int             // how many are read at a time
 }
 
 type fieldTest struct {
@@ -56,6 +57,7 @@ type fieldTest struct {
 func (f *Finder) Selector(src io.ReaderAt, selection *Selection) (s *Selector, err error) {
 	defer recoverTo(&err, "column chunk")
 	s = &Selector{finder: f, selection: selection, fields: f.fields(selection.Columns)}
+	s.partRows = max(1, maxSelectedBytes/(8*(len(s.fields)+2)))
 	for i, t := range f.tags {
 		if slices.Contains(selection.Columns, t.id) {
 			s.tags = append(s.tags, i)
@@ -178,9 +180,6 @@ type groupSelection struct {
 	tested  []FoundField // nil where they are to be read again
 }
 
-// partRows is how many rows are read at a time.
-func (s *Selector) partRows() int { return max(1, maxSelectedBytes/(8*(len(s.fields)+2))) }
-
 // find makes all tests.
 func (r *groupSelection) find(group int) (err error) {
 	defer recoverTo(&err, "column chunk")
@@ -208,7 +207,7 @@ func (r *groupSelection) find(group int) (err error) {
 			return err
 		}
 	}
-	if len(r.times) > r.partRows() {
+	if len(r.times) > r.partRows {
 		r.tested = nil
 	}
 	return nil
@@ -232,7 +231,7 @@ func (r *groupSelection) test(i int) error {
 // next reads the next rows.
 func (r *groupSelection) next() (part *Found, err error) {
 	defer recoverTo(&err, "column chunk")
-	n := min(r.partRows(), len(r.times))
+	n := min(r.partRows, len(r.times))
 	spans, rest := cutSpans(r.spans, n)
 	piece := FoundPiece{Fields: make([]FoundField, len(r.fields)), Series: r.buffers.series(n)}
 	piece.place(spans, r.times[:n:n])

@@ -97,22 +97,7 @@ func find(f *Finder, fs vfs.FS, path string, w *Wanted) (t table, err error) {
 	if err != nil {
 		return t, err
 	}
-	for _, p := range found.Pieces {
-		for k, at := range p.Times {
-			r := row{time: at}
-			for _, tag := range found.Tags {
-				var v any
-				if i := tag.Indices[p.Series[k]]; i > 0 {
-					v = tag.Values[i-1]
-				}
-				r.values = append(r.values, v)
-			}
-			for i := range p.Fields {
-				r.values = append(r.values, foundValue(&p.Fields[i], k))
-			}
-			t.rows = append(t.rows, r)
-		}
-	}
+	t.addFound(found)
 	return t, nil
 }
 
