@@ -7,17 +7,20 @@ import (
 )
 
 // deltaWords reads DELTA_BINARY_PACKED: a first value, and blocks of miniblocks of differences,
-// each of which has its own width. To pass over values means to add their differences; where a
+// each of which has its own width. To pass over values means to add their differences, and to add up the
+// values takes no more than sums of differences (decode_sum.go); where a
 // miniblock has the width 0, as those of regular times have, that is one multiplication.
 type deltaWords struct {
-	data     []byte // from the next miniblock or block on
+	data     []byte // the page, in which places are numbers: to set a slice costs more than most miniblocks do
 	minis    int    // in a block
 	perMini  int    // differences
 	started  bool
 	last     uint64
 	least    uint64 // of the block
-	widths   []byte // of the block's miniblocks to come
-	mini     []byte // the current one, and up to eight bytes of what follows
+	widths   int    // where the width of the next miniblock is
+	others   int    // miniblocks of the block to come
+	next     int    // where the next miniblock or block is
+	mini     int    // where the current one is
 	width    uint
 	at, left int // differences in it
 }
@@ -49,29 +52,44 @@ func newDeltaWords(data []byte, values int) (*deltaWords, error) {
 	return w, nil
 }
 
-// load makes sure that there is a current miniblock, which is always a full one.
+// load makes sure that there is a current miniblock, which is always a full one. Those of a block that follow each
+// other and have the same width are one.
 func (w *deltaWords) load() error {
 	if w.left > 0 {
 		return nil
 	}
-	if len(w.widths) == 0 {
-		least, n := binary.Varint(w.data)
-		if n <= 0 || len(w.data) < n+w.minis {
+	if w.others == 0 {
+		least, n := binary.Varint(w.data[w.next:])
+		if n <= 0 || len(w.data)-w.next < n+w.minis {
 			return errShort
 		}
-		w.least = uint64(least)
-		w.widths, w.data = w.data[n:n+w.minis], w.data[n+w.minis:]
+		w.least, w.others = uint64(least), w.minis
+		w.widths = w.next + n
+		w.next = w.widths + w.minis
 	}
-	w.width, w.widths = uint(w.widths[0]), w.widths[1:]
-	if w.width > 64 {
-		return fmt.Errorf("differences of %d bits", w.width)
+	width := w.data[w.widths]
+	count := 1
+	for count < w.others && w.data[w.widths+count] == width {
+		count++
 	}
-	size := w.perMini * int(w.width) / 8
-	if size > len(w.data) {
-		return errShort
+	w.width = uint(width)
+	w.widths += count
+	w.others -= count
+	if width > 64 {
+		return fmt.Errorf("differences of %d bits", width)
 	}
-	w.mini, w.data = w.data[:min(size+8, len(w.data))], w.data[size:]
-	w.at, w.left = 0, w.perMini
+	n := w.perMini * count
+	size := n * int(width) / 8
+	if size > len(w.data)-w.next { // the last block ends with its values
+		n, size = w.perMini, w.perMini*int(width)/8
+		w.widths -= count - 1
+		w.others += count - 1
+		if size > len(w.data)-w.next {
+			return errShort
+		}
+	}
+	w.mini, w.next = w.next, w.next+size
+	w.at, w.left = 0, n
 	return nil
 }
 
@@ -93,16 +111,8 @@ func (w *deltaWords) skip(n int) error {
 
 // pass adds the next n differences of the miniblock.
 func (w *deltaWords) pass(n int) {
-	if w.width == 0 {
-		w.last += w.least * uint64(n)
-	} else {
-		var sums [64]uint64
-		for done := 0; done < n; {
-			step := min(n-done, len(sums))
-			w.last = unpackDeltas(sums[:step], w.mini, w.at+done, w.width, w.last, w.least)
-			done += step
-		}
-	}
+	sum, _ := prefixSums(w.data[w.mini:], w.at, n, w.width)
+	w.last += w.least*uint64(n) + sum
 	w.at += n
 	w.left -= n
 }
@@ -117,7 +127,7 @@ func (w *deltaWords) read(dst []uint64) error {
 			return err
 		}
 		n := min(len(dst), w.left)
-		w.last = unpackDeltas(dst[:n], w.mini, w.at, w.width, w.last, w.least)
+		w.last = unpackDeltas(dst[:n], w.data[w.mini:], w.at, w.width, w.last, w.least)
 		w.at += n
 		w.left -= n
 		dst = dst[n:]
@@ -129,6 +139,12 @@ func (w *deltaWords) read(dst []uint64) error {
 // above the least one, and the first is added to v. It returns the last sum.
 func unpackDeltas(out []uint64, packed []byte, at int, width uint, v, least uint64) uint64 {
 	if width == 0 {
+		for len(out) >= 4 { // which do not wait for each other
+			o := (*[4]uint64)(out)
+			o[0], o[1], o[2], o[3] = v+least, v+2*least, v+3*least, v+4*least
+			v += 4 * least
+			out = out[4:]
+		}
 		for i := range out {
 			v += least
 			out[i] = v
