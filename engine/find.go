@@ -179,6 +179,11 @@ func (s *SeriesFile) ReadNumbers(group int, id schema.ColumnID, rows []persist.R
 	return s.Finder.ReadNumbers(s.src, group, id, rows, dst)
 }
 
+// SumIntegers is the Finder's.
+func (s *SeriesFile) SumIntegers(group int, id schema.ColumnID, rows []persist.Rows, dst *persist.Sums) error {
+	return s.Finder.SumIntegers(s.src, group, id, rows, dst)
+}
+
 // CheckNumbers is the Finder's.
 func (s *SeriesFile) CheckNumbers(id schema.ColumnID) error { return s.Finder.CheckNumbers(s.src, id) }
 

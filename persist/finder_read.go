@@ -280,8 +280,12 @@ func setRange(set []uint64, from, to int) {
 	}
 }
 
-// readWords reads numbers; valid is nil for a column that is not optional.
-func (c *chunkPlace) readWords(src io.ReaderAt, spans []span, dst, valid []uint64, buffers *pageBuffers) error {
+// wordVisit is called for the part of a span that lies in a page, with a reader of its values, of which there are so many: rows
+// from to to of the page become the rows from out on of the answer.
+type wordVisit func(w words, present *presence, count, from, to, out int) error
+
+// visitWords goes through the numbers of spans.
+func (c *chunkPlace) visitWords(src io.ReaderAt, spans []span, buffers *pageBuffers, part wordVisit) error {
 	dictionary, err := c.dictionaryWords(src, buffers)
 	if err != nil {
 		return err
@@ -299,18 +303,25 @@ func (c *chunkPlace) readWords(src io.ReaderAt, spans []span, dst, valid []uint6
 			return err
 		}
 		done = last
-		if err := reader.read(dst[out : out+last-first]); err != nil {
+		return part(reader, present, last-first, from, to, out)
+	})
+}
+
+// readWords reads numbers; valid is nil for a column that is not optional.
+func (c *chunkPlace) readWords(src io.ReaderAt, spans []span, dst, valid []uint64, buffers *pageBuffers) error {
+	return c.visitWords(src, spans, buffers, func(w words, present *presence, count, from, to, out int) error {
+		if err := w.read(dst[out : out+count]); err != nil {
 			return err
 		}
 		if valid == nil {
 			return nil
 		}
-		if last-first == to-from {
+		if count == to-from {
 			setRange(valid, out, out+to-from)
 			return nil
 		}
 		// Move the values to their rows, from the end.
-		for i, v := to-from-1, out+last-first; i >= 0; i-- {
+		for i, v := to-from-1, out+count; i >= 0; i-- {
 			if present.has(from + i) {
 				v--
 				dst[out+i] = dst[v]

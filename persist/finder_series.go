@@ -87,12 +87,9 @@ func (f *Finder) ReadNumbers(src io.ReaderAt, group int, id schema.ColumnID, row
 	if at < len(f.tags) || id != 0 && !f.isNumber(id) {
 		return fmt.Errorf("persist: the file has no numbers with id %d", id)
 	}
-	spans := make([]span, len(rows))
-	for i, r := range rows {
-		if i > 0 && r.From < rows[i-1].To || r.From > r.To {
-			return fmt.Errorf("persist: rows from %d on do not follow those before them", r.From)
-		}
-		spans[i] = span{from: r.From, to: r.To}
+	spans, err := appendSpans(make([]span, 0, len(rows)), rows)
+	if err != nil {
+		return err
 	}
 	n := countSpans(spans)
 	dst.words = slices.Grow(dst.words[:0], n)[:n]

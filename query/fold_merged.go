@@ -23,6 +23,7 @@ type mergedFold struct {
 	cells    []int32 // by point of the unit
 	done     []bool  // by point of the unit: its value of the field at hand is found
 	values   persist.Numbers
+	summed   fieldSums
 }
 
 // openMerging opens what of a plan's rows is merged here: all files, or those alone that overlap, or nil.
@@ -151,6 +152,12 @@ func (w *foldWorker) foldUnitField(u *mergedUnit, id schema.ColumnID, field *cel
 		p := &u.pieces[i]
 		source := d.merger.m.sources[p.source]
 		if len(p.rows) == 0 || !source.has(id) {
+			continue
+		}
+		if done, err := w.sumPiece(p, d.segments[i], id, field); done || err != nil {
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		if err := source.readNumbers(p.group, id, p.rows, &d.values); err != nil {
