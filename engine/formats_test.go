@@ -158,7 +158,7 @@ func upgradeBatch(t *testing.T, fs vfs.FS) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := log.Commit([]byte{2, 0, 1, 2, 3}, func(schema.Seq) {}); err != nil {
+	if _, err := log.Commit([]byte{0xff, 0, 1, 2, 3}, func(schema.Seq) {}); err != nil {
 		t.Fatal(err)
 	}
 	if err := log.Close(); err != nil {
