@@ -15,6 +15,9 @@ import (
 type Decoder struct {
 	body   []byte
 	batch  Batch
+	tags   []tagDecoder // of the series
+	keys   []byte       // that were made of tags
+	ends   []uint32     // of keys
 	ids    []schema.ColumnID
 	scaled []int64 // a column of floats as integers
 }
@@ -30,7 +33,7 @@ func (d *Decoder) Decode(record []byte, apply func(*Batch) error) error {
 	c := cursor{b: body}
 	count := c.uvarint()
 	for i := uint64(0); i < count && !c.bad; i++ {
-		if err := d.readBatch(&c); err != nil {
+		if err := d.readBatch(&c, record[0]); err != nil {
 			return err
 		}
 		if err := apply(&d.batch); err != nil {
@@ -74,22 +77,17 @@ func (d *Decoder) unpack(record []byte) ([]byte, error) {
 	return nil, badEncoding("unknown codec")
 }
 
-func (d *Decoder) readBatch(c *cursor) error {
+func (d *Decoder) readBatch(c *cursor, version byte) error {
 	b := &d.batch
 	db, table, day := c.uvarint(), c.uvarint(), c.varint()
 	rows, series := c.uvarint(), c.uvarint()
 	if c.bad || db > math.MaxUint32 || table > math.MaxUint32 || day != int64(int32(day)) ||
-		rows > MaxBatchCells || series > uint64(len(c.b)) {
+		rows > MaxBatchCells || series > max(rows, uint64(len(c.b))) {
 		return badEncoding("batch header")
 	}
 	b.Reset(schema.PartitionKey{Database: schema.DatabaseID(db), Table: schema.TableID(table), Day: schema.Day(day)})
-	b.Series = slices.Grow(b.Series, int(series))
-	for range series {
-		key := c.bytes(c.uvarint())
-		if !validSeriesKey(key) {
-			return badEncoding("series key")
-		}
-		b.Series = append(b.Series, key)
+	if err := d.readSeries(c, version, int(series), int(rows)); err != nil {
+		return err
 	}
 	b.Index = unpack(c, b.Index, int(rows))
 	b.Time = unpack(c, b.Time, int(rows))

@@ -18,7 +18,9 @@ import (
 // sets, other floats, strings) is left to S2.
 
 const (
-	encodingVersion = 1
+	// A record is of the first version unless a batch of it has its series by tags.
+	firstVersion    = 1
+	encodingVersion = 2
 
 	codecPlain = 0
 	codecS2    = 1
@@ -39,7 +41,10 @@ var ErrNewerEncoding = errors.New("batch encoding is of a later version")
 // Encoder turns batches into a log record; it reuses its buffers from call to call.
 type Encoder struct {
 	body, out []byte
-	scaled    []int64 // a column of floats as integers
+	version   byte         // of the record under way
+	scaled    []int64      // a column of floats as integers
+	tags      []tagEncoder // of the series
+	key       []byte       // of a series, with room behind it
 }
 
 // IsTooLarge reports whether the last record is more than a Decoder takes: such a
@@ -48,12 +53,16 @@ func (e *Encoder) IsTooLarge() bool { return len(e.body) > maxBody }
 
 // Encode returns the record for batches, valid until the next call.
 func (e *Encoder) Encode(batches []*Batch) []byte {
+	e.version = firstVersion
+	if slices.ContainsFunc(batches, fitsColumns) {
+		e.version = encodingVersion
+	}
 	body := binary.AppendUvarint(e.body[:0], uint64(len(batches)))
 	for _, b := range batches {
 		body = e.appendBatch(body, b)
 	}
 	e.body = body
-	out := append(e.out[:0], encodingVersion, codecPlain)
+	out := append(e.out[:0], e.version, codecPlain)
 	out = binary.AppendUvarint(out, uint64(len(body)))
 	head := len(out)
 	if len(body) >= minCompress {
@@ -75,10 +84,10 @@ func (e *Encoder) appendBatch(dst []byte, b *Batch) []byte {
 	dst = binary.AppendVarint(dst, int64(b.Key.Day))
 	dst = binary.AppendUvarint(dst, uint64(len(b.Time)))
 	dst = binary.AppendUvarint(dst, uint64(len(b.Series)))
-	dst = slices.Grow(dst, keysLen(b.Series))
-	for _, key := range b.Series {
-		dst = binary.AppendUvarint(dst, uint64(len(key)))
-		dst = append(dst, key...)
+	if e.version > firstVersion {
+		dst = e.appendSeries(dst, b)
+	} else {
+		dst = appendKeys(dst, b.Series)
 	}
 	dst = appendPacked(dst, b.Index, scaleOne)
 	dst = appendPacked(dst, b.Time, commonScale(b.Time))

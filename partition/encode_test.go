@@ -49,12 +49,41 @@ func decodeAll(record []byte) (batches []string, err error) {
 	return batches, err
 }
 
-// TestEncodingKeepsItsBytes compares with the bytes of version 1 in testdata: hex,
+// TestEncodingKeepsItsBytes compares with the bytes of each version in testdata: hex,
 // 16 bytes a line. Logs of old versions must stay readable, and -rewrite must only
 // ever add files.
 func TestEncodingKeepsItsBytes(t *testing.T) {
-	record := new(Encoder).Encode(sampleBatches())
-	path := filepath.Join("testdata", "record-v1.hex")
+	mustKeepBytes(t, new(Encoder).Encode(sampleBatches()), "record-v1.hex", []string{
+		"db 1 table 2 day 2016-01-01 {1451606402000000000 1451606409000000000}:\n" + strings.Join([]string{
+			`1="a" 4="north" @1451606405000000000 2=3ff8000000000000 3=-7i 6="héllo"`,
+			`200="r1" @1451606402000000000 2=c000000000000000 5=9223372036854775808u 7=true`,
+			`1="a" 4="north" @1451606409000000000 3=300i 5=0u 6="x" 7=false`,
+		}, "\n"),
+		"db 300 table 70000 day 1969-12-31 {-1 -1}:\n@-1 1=3fb999999999999a 2=3fd5555555555555",
+	})
+	byTags := columnRows()
+	mustKeepBytes(t, new(Encoder).Encode([]*Batch{newBatch(byTags...), sampleBatches()[1]}), "record-v2.hex", []string{
+		"db 1 table 2 day 2016-01-01 {1451606400000000000 1451606400000000000}:\n" + strings.Join(texts(byTags), "\n"),
+		"db 300 table 70000 day 1969-12-31 {-1 -1}:\n@-1 1=3fb999999999999a 2=3fd5555555555555",
+	})
+}
+
+// columnRows are rows of series with tags of as many values as there are series, of one, of two,
+// and of more than half a byte numbers.
+func columnRows() []row {
+	var rows []row
+	for i := range 19 {
+		rows = append(rows, row{map[schema.ColumnID]string{
+			1: fmt.Sprint("host_", i), 2: "eu", 3: []string{"", "ö"}[i/5%2], 300: fmt.Sprint("r", i%17),
+		}, testDay, map[schema.ColumnID]value{400: {schema.Int64, uint64(i), ""}}})
+	}
+	return rows
+}
+
+// mustKeepBytes compares a record with a golden file and what is decoded of that with its batches.
+func mustKeepBytes(t *testing.T, record []byte, name string, want []string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
 	var b strings.Builder
 	for at := 0; at < len(record); at += 16 {
 		fmt.Fprintf(&b, "% x\n", record[at:min(at+16, len(record))])
@@ -78,14 +107,6 @@ func TestEncodingKeepsItsBytes(t *testing.T) {
 	got, err := decodeAll(old)
 	if err != nil {
 		t.Fatal(err)
-	}
-	want := []string{
-		"db 1 table 2 day 2016-01-01 {1451606402000000000 1451606409000000000}:\n" + strings.Join([]string{
-			`1="a" 4="north" @1451606405000000000 2=3ff8000000000000 3=-7i 6="héllo"`,
-			`200="r1" @1451606402000000000 2=c000000000000000 5=9223372036854775808u 7=true`,
-			`1="a" 4="north" @1451606409000000000 3=300i 5=0u 6="x" 7=false`,
-		}, "\n"),
-		"db 300 table 70000 day 1969-12-31 {-1 -1}:\n@-1 1=3fb999999999999a 2=3fd5555555555555",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -178,7 +199,7 @@ func TestDecodeStopsWhereApplyFails(t *testing.T) {
 
 // plain wraps a body in a record that is not compressed.
 func plain(body ...byte) []byte {
-	return append(binary.AppendUvarint([]byte{encodingVersion, codecPlain}, uint64(len(body))), body...)
+	return append(binary.AppendUvarint([]byte{firstVersion, codecPlain}, uint64(len(body))), body...)
 }
 
 // emptyBody is one batch without rows, series or columns: its count, key, rows,
@@ -251,7 +272,7 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("%s is accepted: %v %v", name, got, err)
 		}
 	}
-	if got, err := decodeAll(append([]byte{2}, plain(emptyBody...)[1:]...)); !errors.Is(err, ErrNewerEncoding) {
+	if got, err := decodeAll(append([]byte{encodingVersion + 1}, plain(emptyBody...)[1:]...)); !errors.Is(err, ErrNewerEncoding) {
 		t.Errorf("a later version is accepted: %v %v", got, err)
 	}
 }
@@ -259,7 +280,12 @@ func TestDecodeRefuses(t *testing.T) {
 // TestDamageIsAnErrorOrAnotherBatch flips every bit and cuts at every byte: decoding
 // must not panic, and what is accepted must be fit for use.
 func TestDamageIsAnErrorOrAnotherBatch(t *testing.T) {
-	record := new(Encoder).Encode(sampleBatches())
+	mustBeAnErrorOrAnotherBatch(t, new(Encoder).Encode(sampleBatches()))
+	mustBeAnErrorOrAnotherBatch(t, new(Encoder).Encode([]*Batch{newBatch(columnRows()...)}))
+}
+
+func mustBeAnErrorOrAnotherBatch(t *testing.T, record []byte) {
+	t.Helper()
 	refused := 0
 	try := func(damaged []byte) {
 		if err := useAll(t, damaged); err != nil {

@@ -16,8 +16,9 @@ func FuzzDecoder(f *testing.F) {
 	f.Add(new(Encoder).Encode(sampleBatches()))
 	f.Add(new(Encoder).Encode(sampleBatches()[:1]))
 	f.Add(plain(emptyBody...))
+	f.Add(new(Encoder).Encode([]*Batch{newBatch(columnRows()...), sampleBatches()[0]}))
 	body := new(Encoder).Encode(sampleBatches())[3:]
-	f.Add(append(binary.AppendUvarint([]byte{encodingVersion, codecS2}, uint64(len(body))), s2.Encode(nil, body)...))
+	f.Add(append(binary.AppendUvarint([]byte{firstVersion, codecS2}, uint64(len(body))), s2.Encode(nil, body)...))
 	f.Fuzz(func(t *testing.T, record []byte) {
 		if len(record) > 2 {
 			if size, n := binary.Uvarint(record[2:]); n > 0 && size > 64*uint64(len(record))+1<<16 {
@@ -30,7 +31,7 @@ func FuzzDecoder(f *testing.F) {
 }
 
 // checkAllocation compares what the decoder allocates with the input and with the
-// columns that it made room for, whose number of cells is bounded.
+// columns and keys that it made room for, whose sizes are bounded.
 func checkAllocation(t *testing.T, record []byte) {
 	t.Helper()
 	var d Decoder
@@ -46,7 +47,8 @@ func checkAllocation(t *testing.T, record []byte) {
 	if rows > 2*MaxBatchCells {
 		t.Fatalf("room for %d rows, at most %d are allowed", rows, MaxBatchCells)
 	}
-	if limit := 64*uint64(len(record)) + 1<<20 + 64*rows*columns; allocated > limit {
+	keys := uint64(cap(d.keys)) + 32*uint64(cap(d.batch.Series)) // made of columns, as large as maxColumnKeys says
+	if limit := 64*uint64(len(record)) + 1<<20 + 64*rows*columns + 8*keys; allocated > limit {
 		t.Fatalf("%d bytes of input and %d rows made the decoder allocate %d bytes, at most %d expected", len(record), rows, allocated, limit)
 	}
 }
