@@ -203,7 +203,7 @@ func (r *rollups) refreshPieces(ctx context.Context, def *schema.Table, a Aggreg
 		if err = p.run(ctx, a); err == nil {
 			err = p.commit()
 		}
-		p.release()
+		p.end()
 		if err != nil {
 			return err
 		}
@@ -256,6 +256,14 @@ func (r *rollups) begin(def *schema.Table) (*piece, error) {
 	p.choose(floorOf(db.RetentionOf(now), e.clock.within(e.clock.now())))
 	r.refreshing, r.marked = def.ID, nil
 	return p, nil
+}
+
+// end unpins what the piece was computed from.
+func (p *piece) end() {
+	p.r.e.flusher.mu.Lock()
+	p.r.refreshing, p.r.marked = 0, nil
+	p.r.e.flusher.mu.Unlock()
+	p.release()
 }
 
 // choose takes the first stale intervals that have rows, few enough to be computed at once. Of the rollup only rows from
