@@ -148,6 +148,9 @@ func (h hostFlag) refreshRollup(ctx context.Context, env environment, database, 
 		}
 		if s := line.Summary; s != nil {
 			bar.clear()
+			if s.Total == 0 {
+				return say(env, "Nothing of rollup %q is left to store, but for intervals of rows that are in memory.", name)
+			}
 			return say(env, "Rollup %q is stored: %s rows were computed from %s rows of its source.", name, formatCount(int(s.Stored)), formatCount(int(s.Done)))
 		}
 	}
