@@ -24,6 +24,12 @@ type ageCmd struct {
 	Nth   int           `json:"nth" help:"Every so-manyth of the hundred hosts of TSBS's devops sample." default:"5"`
 }
 
+// ageQuestions are what is asked each evening, ageQueries their measures.
+var (
+	ageQuestions = [...]string{"any hour of one host", "newest 12 hours of one host", "newest hour of all hosts"}
+	ageQueries   = [...]string{ageQuestions[0] + medianSuffix, ageQuestions[1] + medianSuffix, ageQuestions[2] + medianSuffix}
+)
+
 // Run runs the scenario alone.
 func (c *ageCmd) Run(ctx context.Context, s *settings) error {
 	return run(ctx, s, scenario{name: "age", settings: c, run: c.measure})
@@ -142,9 +148,9 @@ func (a *aging) report(ctx context.Context, result *caseResult) error {
 		return t.question("max(usage_user)", "minute", "hostname = '"+host+"' AND", "")
 	}
 	err := errors.Join(
-		a.ask(ctx, result, "any hour of one host", func() string { return ofHost(timeSpan{a.start, a.age()}.anywhere(hour)) }),
-		a.ask(ctx, result, "newest 12 hours of one host", func() string { return ofHost(newest(day / 2)) }),
-		a.ask(ctx, result, "newest hour of all hosts", func() string {
+		a.ask(ctx, result, ageQuestions[0], func() string { return ofHost(timeSpan{a.start, a.age()}.anywhere(hour)) }),
+		a.ask(ctx, result, ageQuestions[1], func() string { return ofHost(newest(day / 2)) }),
+		a.ask(ctx, result, ageQuestions[2], func() string {
 			return newest(hour).question("hostname, avg(usage_user)", "minute", "", ", hostname")
 		}),
 		expectStored(a.e, database, a.rows),

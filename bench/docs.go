@@ -147,6 +147,7 @@ var plots = []plot{
 	{"query.svg", "query", plotQuery},
 	{"peers-write.svg", "peers-write", plotPeersWrite},
 	{"peers-query.svg", "peers-query", plotPeersQuery},
+	{"age.svg", "age", plotAge},
 	{"tuning-gen1.svg", "tuning", func(all []caseResult) chart.Figure {
 		return plotTuning(all, "--gen1-duration, with a pool of 20 %", gen1Measure, poolMeasure, defaultPool, "minutes")
 	}},
@@ -238,6 +239,32 @@ func plotPeersQuery(all []caseResult) chart.Figure {
 		Title: "Median; DuckDB and chdb in process, over Siltstone's files", X: "ms (logarithmic), less is better", Bars: true, Log: true,
 		Categories: names(all), Series: series,
 	}}}
+}
+
+// plotAge shows what stays flat while data grow old.
+func plotAge(all []caseResult) chart.Figure {
+	panel := func(title, label string, measures ...string) chart.Panel {
+		p := chart.Panel{Title: title, X: "days", Y: label}
+		for i := range all {
+			p.Categories = append(p.Categories, number(float64(i+1)))
+		}
+		for _, m := range measures {
+			s := chart.Series{Name: strings.TrimSuffix(m, medianSuffix)}
+			for _, c := range all {
+				s.Values = append(s.Values, c.valueOrGap(m))
+			}
+			p.Series = append(p.Series, s)
+		}
+		return p
+	}
+	return chart.Figure{Title: "Data that grow old", Columns: 3, Panels: []chart.Panel{
+		panel("Files, of those that flushes wrote", "files", "most files at once", "files at the end"),
+		panel("Peak memory", "MiB", memoryMeasure),
+		panel("Start", "ms", "start ms"),
+		panel("Queries", "median ms", ageQueries[:]...),
+		panel("Cost of a million rows, merges included", "CPU s", "CPU s per M rows"),
+		panel("Parquet", "bytes/row", "Parquet bytes/row"),
+	}}
 }
 
 // plotTuning shows the cases in which another setting has its default.

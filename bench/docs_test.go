@@ -69,7 +69,7 @@ func TestPlotsShowWhatTheRecordsHave(t *testing.T) {
 	case1.add(ourName+" CPU ms", 999)
 	case1.add("1 client: ack p50 ms", 654)
 	case1.add("CPU s per M rows incl. flush", 765)
-	want := map[string]string{"tuning": "321", "query": "432", "peers-query": "543", "peers-write": "654", "ingest": "765"}
+	want := map[string]string{"tuning": "321", "age": "321", "query": "432", "peers-query": "543", "peers-write": "654", "ingest": "765"}
 	for _, p := range plots {
 		text := string(p.figure([]caseResult{case1, case2}).SVG())
 		if !strings.Contains(text, ">"+want[p.scenario]+"<") || strings.Contains(text, "999") {

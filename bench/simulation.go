@@ -13,6 +13,9 @@ import (
 	"github.com/siltstone-db/siltstone/query"
 )
 
+// medianSuffix ends the names of measures of queries.
+const medianSuffix = ", median ms"
+
 // simulation is an engine with its queries in this process, whose clock only goes on when it is told to: a server
 // takes its clock from the machine.
 type simulation struct {
@@ -137,7 +140,7 @@ func (s *simulation) ask(ctx context.Context, result *caseResult, name string, q
 		}
 	}
 	slices.Sort(all)
-	result.add(name+", median ms", percentile(all, 0.5))
+	result.add(name+medianSuffix, percentile(all, 0.5))
 	return nil
 }
 
