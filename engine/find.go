@@ -179,6 +179,11 @@ func (s *SeriesFile) ReadNumbers(group int, id schema.ColumnID, rows []persist.R
 	return s.Finder.ReadNumbers(s.src, group, id, rows, dst)
 }
 
+// ReadTimes is the Finder's.
+func (s *SeriesFile) ReadTimes(group int, rows []persist.Rows, within schema.TimeRange, dst *persist.Numbers) error {
+	return s.Finder.ReadTimes(s.src, group, rows, within, dst)
+}
+
 // SumIntegers is the Finder's.
 func (s *SeriesFile) SumIntegers(group int, id schema.ColumnID, rows []persist.Rows, dst *persist.Sums) error {
 	return s.Finder.SumIntegers(s.src, group, id, rows, dst)

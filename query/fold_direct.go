@@ -68,22 +68,18 @@ func (r *running) directFold(ctx context.Context, stmt *statement, used *columnN
 	if err := plan.verify(ctx, t); err != nil {
 		return nil, err
 	}
-	cells, err := r.foldAll(&f.fold, plan, t)
-	if err == nil {
-		err = cells[0].mergeAll(cells[1:])
-	}
+	cells, rows, err := r.foldEnough(&f.fold, end, plan, t)
 	if errors.Is(err, errNoFold) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	rows := end.rows(cells[0])
 	if len(rows) > maxDirectRows {
 		return nil, nil
 	}
 	r.reports = append(r.reports, plan.report(t.Table, f.fold.where.time))
-	return end.answer(cells[0], rows, shownColumns), nil
+	return end.answer(cells, rows, shownColumns), nil
 }
 
 // folds reports whether the rows of a scan may be folded, if the statement allows it.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/persist"
@@ -24,6 +25,15 @@ type mergedFold struct {
 	done     []bool  // by point of the unit: its value of the field at hand is found
 	values   persist.Numbers
 	summed   fieldSums
+}
+
+// mergedFolds keep room for the times of units from one query to the next.
+var mergedFolds = sync.Pool{New: func() any { return new(mergedFold) }}
+
+// release gives back the room.
+func (d *mergedFold) release() {
+	d.merger.m = nil
+	mergedFolds.Put(d)
 }
 
 // openMerging opens what of a plan's rows is merged here: all files, or those alone that overlap, or nil.
@@ -48,8 +58,8 @@ func (r *running) openMerging(f *fold, p *scanPlan, t *engine.TableView) (m *mer
 // unit folds a unit.
 func (w *foldWorker) unit(item *foldItem) error {
 	if w.merged.merger.m != item.merging {
-		w.merged.merger = unitMerger{m: item.merging, timed: w.fold.bin != nil}
-		w.merged.sets = make([]int32, len(item.merging.series))
+		w.merged.merger.m, w.merged.merger.timed = item.merging, w.fold.bin != nil
+		w.merged.sets = append(w.merged.sets[:0], make([]int32, len(item.merging.series))...)
 	}
 	if err := w.foldUnit(item); err != nil {
 		return fmt.Errorf("%w: %w", errNoFold, err)
@@ -75,7 +85,7 @@ func (w *foldWorker) foldUnit(item *foldItem) error {
 
 // divideUnit finds the segments of each piece and the cells of the points, and counts their rows.
 func (w *foldWorker) divideUnit(u *mergedUnit, within schema.TimeRange) error {
-	d := &w.merged
+	d := w.merged
 	d.segments = slices.Grow(d.segments, len(u.pieces))
 	for i := range u.pieces {
 		p := &u.pieces[i]
@@ -109,7 +119,7 @@ func (w *foldWorker) divideUnit(u *mergedUnit, within schema.TimeRange) error {
 
 // setOfSeries returns the set of a series' tags.
 func (w *foldWorker) setOfSeries(series int32) (int32, error) {
-	d := &w.merged
+	d := w.merged
 	if known := d.sets[series]; known > 0 {
 		return known - 1, nil
 	}
@@ -145,7 +155,7 @@ func (w *foldWorker) cut(segments []segment, set int32, rows aloneRows, times []
 
 // foldUnitField folds one field of a unit.
 func (w *foldWorker) foldUnitField(u *mergedUnit, id schema.ColumnID, field *cellField) error {
-	d := &w.merged
+	d := w.merged
 	d.done = slices.Grow(d.done[:0], len(u.points))[:len(u.points)]
 	clear(d.done)
 	for i := len(u.pieces) - 1; i >= 0; i-- {

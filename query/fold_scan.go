@@ -174,7 +174,7 @@ func (r *running) foldGroups(work *folding, files []engine.FileRef, allowed []sc
 
 // run takes items until there are none.
 func (work *folding) run(ctx context.Context, cells *foldCells) error {
-	w := foldWorker{foldCells: cells}
+	w := foldWorker{foldCells: cells, merged: mergedFolds.Get().(*mergedFold)}
 	defer w.close()
 	for {
 		i := int(work.next.Add(1)) - 1
@@ -212,10 +212,15 @@ type foldWorker struct {
 	segments []segment
 	seriesOf *partition.Snapshot // whose series have these sets
 	series   []int32
-	merged   mergedFold
+	merged   *mergedFold
 }
 
 func (w *foldWorker) close() {
+	w.closeReader()
+	w.merged.release()
+}
+
+func (w *foldWorker) closeReader() {
 	if w.reader != nil {
 		_ = w.reader.Close() // it was only read
 		w.reader = nil
@@ -225,7 +230,7 @@ func (w *foldWorker) close() {
 // group folds a row group. What cannot be read is DuckDB's to say.
 func (w *foldWorker) group(item *foldItem) error {
 	if w.columns != item.columns {
-		w.close()
+		w.closeReader()
 		reader, err := item.columns.NewReader()
 		if err != nil {
 			return fmt.Errorf("%w: %w", errNoFold, err)

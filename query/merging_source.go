@@ -3,6 +3,7 @@ package query
 import (
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/partition"
@@ -21,8 +22,10 @@ type mergeSource interface {
 	has(id schema.ColumnID) bool
 	// repeats reports whether a point may have several rows.
 	repeats() bool
-	// readNumbers reads rows of a column, which the source has, or of the times, whose id is 0.
+	// readNumbers reads rows of a column, which the source has.
 	readNumbers(group int, id schema.ColumnID, rows []persist.Rows, dst *persist.Numbers) error
+	// readTimes reads the times of rows that lie in a range, and cuts rows, of a series each, to those.
+	readTimes(group int, rows []persist.Rows, within schema.TimeRange, dst *persist.Numbers) error
 	// checkNumbers makes sure that readNumbers can read all of a column.
 	checkNumbers(id schema.ColumnID) error
 	close()
@@ -39,6 +42,10 @@ func (f fileSource) repeats() bool                        { return false }
 func (f fileSource) close()                               { _ = f.Close() } // it was only read
 func (f fileSource) readNumbers(group int, id schema.ColumnID, rows []persist.Rows, dst *persist.Numbers) error {
 	return f.ReadNumbers(group, id, rows, dst)
+}
+
+func (f fileSource) readTimes(group int, rows []persist.Rows, within schema.TimeRange, dst *persist.Numbers) error {
+	return f.ReadTimes(group, rows, within, dst)
 }
 
 func (f fileSource) checkNumbers(id schema.ColumnID) error { return f.CheckNumbers(id) }
@@ -170,16 +177,23 @@ func (s *sortedRows) has(id schema.ColumnID) bool {
 	return slices.ContainsFunc(s.runs, func(r rowRun) bool { return r.field(id) != nil })
 }
 
+func (s *sortedRows) readTimes(_ int, rows []persist.Rows, within schema.TimeRange, dst *persist.Numbers) error {
+	dst.Ints, dst.Floats, dst.Valid = dst.Ints[:0], nil, nil
+	for i := range rows {
+		r := &rows[i]
+		own := s.rows[r.From:r.To]
+		from := sort.Search(len(own), func(k int) bool { return s.timeOf(own[k]) >= within.Min })
+		to := from + sort.Search(len(own)-from, func(k int) bool { return s.timeOf(own[from+k]) > within.Max })
+		for _, row := range own[from:to] {
+			dst.Ints = append(dst.Ints, s.timeOf(row))
+		}
+		r.From, r.To = r.From+from, r.From+to
+	}
+	return nil
+}
+
 func (s *sortedRows) readNumbers(_ int, id schema.ColumnID, rows []persist.Rows, dst *persist.Numbers) error {
 	dst.Ints, dst.Floats, dst.Valid = dst.Ints[:0], dst.Floats[:0], nil
-	if id == 0 {
-		for _, r := range rows {
-			for _, row := range s.rows[r.From:r.To] {
-				dst.Ints = append(dst.Ints, s.timeOf(row))
-			}
-		}
-		return nil
-	}
 	fields := make([]*partition.Field, len(s.runs)) // nil: all null
 	isFloat := false
 	for i := range s.runs {

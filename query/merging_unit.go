@@ -122,24 +122,20 @@ func (u *unitMerger) readTimes(p *piece, unit *mergeUnit) error {
 	if !u.timed && len(u.m.sources) == 1 && !source.repeats() && span.Intersect(unit.time) == span {
 		return nil
 	}
-	if err := source.readNumbers(p.group, 0, p.rows, &p.numbers); err != nil {
+	if err := source.readTimes(p.group, p.rows, unit.time, &p.numbers); err != nil {
 		return err
 	}
 	p.times = p.numbers.Ints
 	kept, n := 0, 0
 	for i, r := range p.rows {
-		all := p.times[p.begins[i]:][:r.Count()]
-		from := sort.Search(len(all), func(k int) bool { return all[k] >= unit.time.Min })
-		to := from + sort.Search(len(all)-from, func(k int) bool { return all[from+k] > unit.time.Max })
-		if from == to {
+		if r.Count() == 0 {
 			continue
 		}
-		p.rows[kept], p.series[kept], p.begins[kept] = persist.Rows{From: r.From + from, To: r.From + to}, p.series[i], n
-		copy(p.times[n:], all[from:to])
-		n += to - from
+		p.rows[kept], p.series[kept], p.begins[kept] = r, p.series[i], n
+		n += r.Count()
 		kept++
 	}
-	p.rows, p.series, p.begins, p.times, p.count = p.rows[:kept], p.series[:kept], p.begins[:kept], p.times[:n], n
+	p.rows, p.series, p.begins, p.count = p.rows[:kept], p.series[:kept], p.begins[:kept], n
 	return nil
 }
 
