@@ -175,7 +175,7 @@ func (e *Engine) writeDeletion(n *deletionNote) error {
 
 // confirmDeletion says in a note's name that it was committed. If that fails the next start does it.
 func (e *Engine) confirmDeletion(n *deletionNote) {
-	if len(n.tombstones) == 0 {
+	if n == nil || len(n.tombstones) == 0 { // a rollup's refresh has none
 		return
 	}
 	old := e.path(n.name())
