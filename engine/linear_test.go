@@ -18,6 +18,7 @@ import (
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/internal/linear"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 var linearHistories = flag.Int("histories", 4, "how many histories TestConcurrentHistoriesAreLinearizable records")
@@ -159,6 +160,9 @@ func (r *recording) random(client int) *rand.Rand {
 
 // write writes one request and reports whether it was acknowledged.
 func (r *recording) write(client int, rng *rand.Rand) bool {
+	if rng.IntN(8) == 0 {
+		return r.delete(client, rng)
+	}
 	var call *linear.Call
 	var lines []string
 	if rng.IntN(2) == 0 {
@@ -182,6 +186,35 @@ func (r *recording) write(client int, rng *rand.Rand) bool {
 		return false
 	case r.crashed.Load(): // it may have been acknowledged after the power had failed
 		call.Failed()
+		return false
+	}
+	call.Acknowledged()
+	return true
+}
+
+// delete deletes a point that others are writing, all of whose registers are unset then, and reports whether
+// that was acknowledged.
+func (r *recording) delete(client int, rng *rand.Rand) bool {
+	p := rng.IntN(registerPoints)
+	table, series, ns := registerKey(p)
+	spec := engine.DeleteSpec{
+		Database: "db", Tables: []string{table}, Time: schema.TimeRange{Min: ns, Max: ns + rng.Int64N(2)},
+		Where: &schema.Predicate{Op: schema.Equal, Tag: "k", Text: series},
+	}
+	call := r.history.Set(client, map[string]int64{registerName(p, "a"): 0, registerName(p, "b"): 0})
+	err := r.engine.DeleteRows(context.Background(), spec)
+	var missing *engine.TableNotFoundError
+	var full *engine.NoSpaceError
+	switch {
+	case errors.Is(err, engine.ErrDatabaseNotFound), errors.As(err, &missing):
+		err = nil // there was nothing to delete
+	case err != nil && !errors.Is(err, engine.ErrUnavailable) && !errors.As(err, &full):
+		r.t.Errorf("a deletion was answered %v", err)
+	}
+	if err != nil || r.crashed.Load() {
+		call.Failed()
+		r.sick.RLock() // until it is over
+		r.sick.RUnlock()
 		return false
 	}
 	call.Acknowledged()
