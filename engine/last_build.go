@@ -18,8 +18,9 @@ import (
 )
 
 // The newest rows are read from files in two steps. The first reads tags and time alone. A file
-// is in order of tags and time, so that the last row of a series is found by comparing
-// logarithmically few rows, and only decoding costs. The second step reads the fields of the
+// is in order of tags and time, and what is known of where its series begin (persist.Finder) says which row of each is
+// the last. The newest files come first, so that of older ones no times are decoded where a newer row of
+// each series is known. Files of which that is not known are decoded from end to end. The second step reads the fields of the
 // row groups in which a newest row lies, of most files none.
 
 // errLastTooLarge says that the newest rows of a table need more memory than they may have.
@@ -55,12 +56,83 @@ func buildLast(ctx context.Context, fs vfs.FS, t *TableView, limit int64) (*last
 	if err := t.Verify(ctx, t.Files, identity); err != nil {
 		return nil, err
 	}
-	for i := range b.files {
-		if err := b.find(ctx, i); err != nil {
+	for _, i := range newestFirst(b.files) {
+		isDone, err := b.findSeries(ctx, t, i)
+		if !isDone && err == nil {
+			err = b.find(ctx, i)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
 	return b.rows, b.fetch(ctx, t)
+}
+
+// newestFirst returns the places of files, by their last times.
+func newestFirst(files []FileRef) []int {
+	order := make([]int, len(files))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(files[j].Time.Max, files[i].Time.Max) })
+	return order
+}
+
+// findSeries is find for a file of which is known where its series are; isDone is false for others.
+func (b *lastBuild) findSeries(ctx context.Context, t *TableView, file int) (isDone bool, err error) {
+	s, err := t.OpenSeries(ctx, b.files[file])
+	if err != nil {
+		return false, context.Cause(ctx)
+	}
+	defer func() { _ = s.Close() }() // it was only read
+	if s.CheckNumbers(0) != nil {
+		return false, nil
+	}
+	tags := s.Tags()
+	for group := range s.Groups() {
+		if err = cmp.Or(b.findInGroup(s, tags, file, group), context.Cause(ctx)); err != nil {
+			return true, err
+		}
+		if b.tooLarge() {
+			return true, errLastTooLarge
+		}
+	}
+	return true, nil
+}
+
+// findInGroup looks at the last row of each series in a row group of which no newer one is known.
+func (b *lastBuild) findInGroup(s *SeriesFile, tags []persist.FinderTag, file, group int) error {
+	var last []persist.Rows
+	var series []uint32
+	for indices, rows := range s.Series(group) {
+		b.key = b.key[:0]
+		for i, index := range indices {
+			if index > 0 {
+				b.key = partition.AppendTag(b.key, tags[i].ID, []byte(tags[i].Values[index-1]))
+			}
+		}
+		n := b.rows.number(b.key)
+		if int(n) < len(b.newest) && b.newest[n] > s.GroupTime(group).Max {
+			continue
+		}
+		last, series = append(last, persist.Rows{From: rows.To - 1, To: rows.To}), append(series, n)
+	}
+	if len(last) == 0 {
+		return nil
+	}
+	var times persist.Numbers
+	if err := s.ReadNumbers(group, 0, last, &times); err != nil {
+		return err
+	}
+	for i, n := range series {
+		b.offer(n, times.Ints[i], lastPlace{file, group, last[i].From})
+	}
+	return nil
+}
+
+// tooLarge reports whether the newest rows need more memory than they may have.
+func (b *lastBuild) tooLarge() bool {
+	return b.rows.bytes+int64(len(b.places))*lastPlaceBytes > b.limit
 }
 
 // open opens a file and calls f.
@@ -123,7 +195,7 @@ func (b *lastBuild) findIn(rec arrow.RecordBatch, tags []schema.Column, place la
 		}
 		begin = last + 1
 	}
-	if b.rows.bytes+int64(len(b.places))*lastPlaceBytes > b.limit {
+	if b.tooLarge() {
 		return errLastTooLarge
 	}
 	return nil
