@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/persist"
@@ -41,6 +44,8 @@ const (
 	compactInterval = time.Minute
 	// compactPause is how long it waits before it looks again whether it may go on.
 	compactPause = 100 * time.Millisecond
+	// restStep is how often a merge that rests looks whether queries still run.
+	restStep = 5 * time.Millisecond
 	// keptCompactions is how many of the last merges are remembered.
 	keptCompactions = 1000
 	// mergeShare is the part of the persisters' memory that is for reading; the rest is
@@ -397,7 +402,7 @@ func (m *merging) write(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, merger.Close()) }()
 	for _, piece := range m.chosen.pieces {
-		if err := m.writePiece(merger, piece); err != nil && !errors.Is(err, persist.ErrNoRows) {
+		if err := m.writePiece(ctx, merger, piece); err != nil && !errors.Is(err, persist.ErrNoRows) {
 			return err
 		}
 	}
@@ -405,7 +410,7 @@ func (m *merging) write(ctx context.Context) (err error) {
 }
 
 // writePiece writes one file. It takes the last of the inputs' places.
-func (m *merging) writePiece(merger *persist.Merger, within schema.TimeRange) error {
+func (m *merging) writePiece(ctx context.Context, merger *persist.Merger, within schema.TimeRange) error {
 	e, inputs := m.c.e, m.chosen.inputs
 	present := make(map[schema.ColumnID]bool)
 	for _, c := range merger.Columns() {
@@ -421,7 +426,7 @@ func (m *merging) writePiece(merger *persist.Merger, within schema.TimeRange) er
 		FS: e.opts.FS, Dir: e.path(tableDir(m.def.Database, m.def.ID)), Name: fileName(id),
 		Database: e.catalog.Schema().DatabaseName(m.def.Database), Table: m.def.Name, Columns: merger.Columns(),
 		RowGroupRows: budget.rowGroup, RowGroupBytes: budget.text, Origin: origin,
-	}, merger.Records(within))
+	}, m.giveWay(ctx, merger.Records(within)))
 	if err != nil {
 		return err
 	}
@@ -435,6 +440,26 @@ func (m *merging) writePiece(merger *persist.Merger, within schema.TimeRange) er
 	}
 	m.files = append(m.files, &file)
 	return nil
+}
+
+// giveWay passes on the records of a merge. While queries run it rests for as long as each of them took: what
+// a merge needs most is a processor, and the rate does not bound that.
+func (m *merging) giveWay(ctx context.Context, records iter.Seq2[arrow.RecordBatch, error]) iter.Seq2[arrow.RecordBatch, error] {
+	return func(yield func(arrow.RecordBatch, error) bool) {
+		begin := time.Now()
+		for record, err := range records {
+			if !yield(record, err) {
+				return
+			}
+			took := time.Since(begin)
+			for rested := time.Duration(0); rested < took && m.c.e.reading.Load() > 0; rested += restStep {
+				if sleep(ctx, restStep) != nil {
+					break // the records end with the context, too
+				}
+			}
+			begin = time.Now()
+		}
+	}
 }
 
 // pace is called before bytes of the inputs are read. It keeps to the rate, and waits while

@@ -41,6 +41,7 @@ type Engine struct {
 	metrics     *metrics
 	checks      checks
 	applied     atomic.Uint64 // the last log position that is in the buffers
+	reading     atomic.Int64  // open views
 	// applying makes a record's batches one step for freeze: a record may hold several
 	// for one partition, and a flushed position says that all of them are in files.
 	applying sync.Mutex

@@ -178,8 +178,7 @@ func (r *recording) write(client int, rng *rand.Rand) bool {
 			r.t.Errorf("a write was answered %v", err)
 		}
 		call.Failed()
-		r.sick.RLock() // until it is over
-		r.sick.RUnlock()
+		r.awaitHealth()
 		return false
 	case result.Accepted != len(lines):
 		r.t.Errorf("%d of %d points were accepted: %v", result.Accepted, len(lines), result.Errors)
@@ -190,6 +189,12 @@ func (r *recording) write(client int, rng *rand.Rand) bool {
 	}
 	call.Acknowledged()
 	return true
+}
+
+// awaitHealth returns when the disk is not full any more.
+func (r *recording) awaitHealth() {
+	r.sick.RLock()
+	defer r.sick.RUnlock()
 }
 
 // delete deletes a point that others are writing, all of whose registers are unset then, and reports whether
@@ -213,8 +218,7 @@ func (r *recording) delete(client int, rng *rand.Rand) bool {
 	}
 	if err != nil || r.crashed.Load() {
 		call.Failed()
-		r.sick.RLock() // until it is over
-		r.sick.RUnlock()
+		r.awaitHealth()
 		return false
 	}
 	call.Acknowledged()

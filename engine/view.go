@@ -107,7 +107,9 @@ func (e *Engine) View(ctx context.Context, database string, names []string) (*Vi
 	}
 	v := &View{Database: db}
 	var releases []func()
+	e.reading.Add(1)
 	v.release = sync.OnceFunc(func() {
+		e.reading.Add(-1)
 		for _, release := range releases {
 			release()
 		}
