@@ -36,7 +36,11 @@ func (c *chunk) reset(e parquet.Encoding) {
 
 // add compresses a data page that holds the rows from row on.
 func (c *chunk) add(raw []byte, row, rows int, stats metadata.EncodedStatistics) {
+	from := len(c.data)
 	c.data = compressPage(c.data, raw)
+	if c.encoding == parquet.Encodings.DeltaBinaryPacked && storesAs(len(c.data)-from, len(raw)) {
+		c.data = appendStored(c.data[:from], raw)
+	}
 	c.pages = append(c.pages, encodedPage{end: len(c.data), raw: len(raw), row: row, rows: rows, stats: stats})
 }
 

@@ -161,6 +161,9 @@ func (b *pageBuffers) read(src io.ReaderAt, p *page) ([]byte, error) {
 	if _, err := src.ReadAt(b.compressed, p.offset); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
+	if raw, ok := storedIn(b.compressed, int(p.full)); ok {
+		return raw, nil
+	}
 	b.full, err = decoder.DecodeAll(b.compressed, grown(b.full, int(p.full))[:0])
 	if err != nil {
 		return nil, err
