@@ -209,7 +209,7 @@ func drawRollupQuery(t *rapid.T) string {
 		"SELECT time, a, f_mean FROM TABLE WHERE @",
 		"SELECT a, sum(n_count), max(f_max), min(s_min) FROM TABLE WHERE @ GROUP BY a",
 		"SELECT date_bin(INTERVAL '10 minutes', time) AS t, a, sum(n_sum), max(n_max), count(u_mean) FROM TABLE WHERE @ GROUP BY 1, 2 ORDER BY 1, 2",
-		"SELECT date_trunc('hour', time) AS t, avg(n_mean) FROM TABLE WHERE @ GROUP BY 1",
+		"SELECT date_trunc('hour', time) AS t, median(n_mean), max(n_mean) FROM TABLE WHERE @ GROUP BY 1",
 		"SELECT count(*), count(DISTINCT a), max(time) FROM TABLE WHERE @",
 		"SELECT DISTINCT ON (a) a, time, n_sum FROM TABLE WHERE @ ORDER BY a, time DESC, n_sum",
 		"SELECT max(time) FROM TABLE WHERE @",
