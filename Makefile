@@ -27,7 +27,7 @@ build:
 
 test:
 	go test -tags $(TAGS) -timeout 20m ./...
-	go test -race -timeout 15m $(PURE)
+	go test -race -timeout 30m $(PURE)
 
 # race is for the packages that link DuckDB, of whose C++ it sees nothing: some ten minutes on
 # two cores, one package at a time. test does the others.
