@@ -327,7 +327,8 @@ func (a *actor) deleteRows(e *engine.Engine) error {
 	table := a.rng.IntN(2)
 	spec := engine.DeleteSpec{Database: database, Tables: []string{"t0", "t1"}[table : table+1], Time: a.drawTime(), Where: a.drawPredicate()}
 	prefix := database + "/"
-	next := a.history.latest().clone()
+	before := a.history.latest()
+	next := before.clone()
 	maps.DeleteFunc(next, func(key string, _ map[string]any) bool {
 		rest, isIn := strings.CutPrefix(key, prefix)
 		return isIn && rest != "" && isDeleted(spec, rest)
@@ -337,7 +338,7 @@ func (a *actor) deleteRows(e *engine.Engine) error {
 		var missing *engine.TableNotFoundError
 		if errors.As(err, &missing) || errors.Is(err, engine.ErrDatabaseNotFound) {
 			err = nil
-			if len(next) != len(a.history.effects[len(a.history.effects)-2]) {
+			if len(next) != len(before) {
 				err = fmt.Errorf("a table with rows does not exist: %+v", spec)
 			}
 		}

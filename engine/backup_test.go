@@ -117,7 +117,7 @@ func TestBackupIsTheStateAtOneMoment(t *testing.T) {
 // rows: an event that is there is discarded when it is sent again, any other is stored.
 func continueIn(t *testing.T, r *engine.Engine, fs vfs.FS, a *actor, state int) {
 	t.Helper()
-	known := a.history.effects[state]
+	known := a.history.after(state)
 	for id := range 12 {
 		series := fmt.Sprintf("%s,id=e%d,w=%d", a.events(), id, a.id)
 		isThere := known.hasSeries(sharedDB + "/" + series)

@@ -50,6 +50,13 @@ func (h *history) bounds() (must, may int) {
 	return h.acknowledged, len(h.effects) - 1
 }
 
+// after is the database after the first n requests. Nobody changes it anymore.
+func (h *history) after(n int) contents {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.effects[n]
+}
+
 // settle forgets everything but the state that the database was found in: what was
 // gone once must stay gone, and what was there must stay.
 func (h *history) settle(state int) {
@@ -63,12 +70,12 @@ func (h *history) settle(state int) {
 func (h *history) check(t testing.TB, got contents, must, may int) (state int) {
 	t.Helper()
 	for n := must; n <= may; n++ {
-		if reflect.DeepEqual(got, h.effects[n]) {
+		if reflect.DeepEqual(got, h.after(n)) {
 			return n
 		}
 	}
 	t.Fatalf("the database is in none of the states %d (acknowledged) to %d (submitted); it differs from %d by\n%s\nand from %d by\n%s",
-		must, may, must, difference(h.effects[must], got), may, difference(h.effects[may], got))
+		must, may, must, difference(h.after(must), got), may, difference(h.after(may), got))
 	return 0
 }
 
