@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -123,6 +124,9 @@ func (d *Dir) Remove(_ context.Context, name string) error {
 	}
 	return nil
 }
+
+// Sweep implements Store. There is nothing that List does not show.
+func (d *Dir) Sweep(context.Context, time.Time) error { return nil }
 
 // List implements Store. Files that were cut short are objects, too.
 func (d *Dir) List(ctx context.Context, prefix string, visit func(Object) error) error {

@@ -13,6 +13,8 @@
 //	    their names: instance of the data directory, database, table, id, checksum and size.
 //	B4  Objects are written once, whole or not at all; Prune removes only objects that no
 //	    manifest names.
+//	B5  What may pass with a store is asked for again, a bounded number of times (s3_patience.go);
+//	    an error names the object and what helps.
 //
 // A server sends what a repository lacks as one stream (stream.go), which is the answer to
 // one request: as long as that lasts the files are pinned, and when the client dies, so does

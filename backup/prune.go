@@ -94,5 +94,5 @@ func (p *Pruned) removeUnnamed(ctx context.Context, s Store, named map[string]bo
 		p.Objects++
 		p.Bytes += o.Bytes
 	}
-	return nil
+	return s.Sweep(ctx, time.Now().Add(-pruneGrace))
 }

@@ -20,6 +20,8 @@ type Store interface {
 	List(ctx context.Context, prefix string, visit func(Object) error) error
 	// Remove removes an object; that there is none is no error.
 	Remove(ctx context.Context, name string) error
+	// Sweep removes what Puts have left that were cut short before a time, and that List does not show.
+	Sweep(ctx context.Context, before time.Time) error
 	// Lock keeps other processes from changing the repository, as far as the store can.
 	Lock(ctx context.Context) (io.Closer, error)
 	// String is the place as users give it.
@@ -44,6 +46,8 @@ type S3Options struct {
 	Region string
 	// AccessKey, SecretKey and SessionToken are never logged. Without keys requests are anonymous.
 	AccessKey, SecretKey, SessionToken string
+	// Sleep waits between two attempts of a request, or returns why the context ended; nil is by the machine's clock.
+	Sleep func(context.Context, time.Duration) error
 }
 
 const s3Scheme = "s3://"
