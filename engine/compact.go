@@ -42,7 +42,7 @@ const (
 	oldAfter = 24 * time.Hour
 	// compactInterval is how often the compactor looks, if no flush tells it to.
 	compactInterval = time.Minute
-	// compactPause is how long it waits before it looks again whether it may go on.
+	// compactPause is how long a merge waits before it looks again whether it may go on.
 	compactPause = 100 * time.Millisecond
 	// restStep is how often a merge that rests looks whether queries still run.
 	restStep = 5 * time.Millisecond
@@ -372,10 +372,8 @@ func (m *merging) run(ctx context.Context) error {
 	defer context.AfterFunc(m.c.ctx, cancel)()
 	defer cancel()
 	held := min(m.c.inputBytes(m.chosen.inputs), e.persisting.limit/mergeShare) + e.persisting.limit/mergeShare
-	for !e.persisting.reserve(held) {
-		if err := sleep(ctx, compactPause); err != nil {
-			return err
-		}
+	if err := e.persisting.await(ctx, held); err != nil {
+		return err
 	}
 	defer e.persisting.release(held)
 	err := m.write(ctx)
@@ -412,33 +410,22 @@ func (m *merging) write(ctx context.Context) (err error) {
 // writePiece writes one file. It takes the last of the inputs' places.
 func (m *merging) writePiece(ctx context.Context, merger *persist.Merger, within schema.TimeRange) error {
 	e, inputs := m.c.e, m.chosen.inputs
-	present := make(map[schema.ColumnID]bool)
-	for _, c := range merger.Columns() {
-		present[c.ID] = true
-	}
-	id, budget := e.catalog.AllocateFileID(), newRunBudget(e.persisting.limit/mergeShare, len(present))
-	origin := originOf(m.def, nil, present, inputs[len(inputs)-1].Order)
-	origin.Seq = inputs[0].Seq
+	seq := inputs[0].Seq
 	for _, f := range inputs {
-		origin.Seq = schema.SeqRange{Min: min(origin.Seq.Min, f.Seq.Min), Max: max(origin.Seq.Max, f.Seq.Max)}
+		seq = schema.SeqRange{Min: min(seq.Min, f.Seq.Min), Max: max(seq.Max, f.Seq.Max)}
 	}
-	file, err := persist.Write(persist.Spec{
-		FS: e.opts.FS, Dir: e.path(tableDir(m.def.Database, m.def.ID)), Name: fileName(id),
-		Database: e.catalog.Schema().DatabaseName(m.def.Database), Table: m.def.Name, Columns: merger.Columns(),
-		RowGroupRows: budget.rowGroup, RowGroupBytes: budget.text, Origin: origin,
-	}, m.giveWay(ctx, merger.Records(within)))
+	budget := newRunBudget(e.persisting.limit/mergeShare, len(merger.Columns()))
+	file, err := e.writeFile(newFile{m.def, merger.Columns(), inputs[len(inputs)-1].Order, seq, budget}, m.giveWay(ctx, merger.Records(within)))
 	if err != nil {
 		return err
 	}
-	file.ID, file.Order, file.Database, file.Table, file.Seq = id, origin.Order, m.def.Database, m.def.ID, origin.Seq
 	if n := len(m.tombstones); n > 0 {
 		file.Swept = m.tombstones[n-1].Order
 	}
-	file.DayMin, file.DayMax = schema.DayOf(file.Time.Min), schema.DayOf(file.Time.Max)
 	if len(inputs) == 1 && file.Seq.Max > e.catalog.Position() { // days that have no rows left may be flushed further than the others
 		file.DayMin, file.DayMax = inputs[0].DayMin, inputs[0].DayMax
 	}
-	m.files = append(m.files, &file)
+	m.files = append(m.files, file)
 	return nil
 }
 
@@ -500,7 +487,7 @@ func (m *merging) commit() error {
 		}
 		ids = append(ids, f.ID)
 	}
-	if err == nil && m.chosen.before > math.MinInt64 && m.chosen.before > e.keepsRollups(m.table, e.floorNow(m.def, e.clock.within(e.clock.now()))) {
+	if err == nil && m.chosen.before > math.MinInt64 && m.chosen.before > e.keepsRollups(m.table, e.floorNow(m.def)) {
 		err = errOutdated
 	}
 	mayBeEmpty := len(m.tombstones) > 0 || m.chosen.before > math.MinInt64 || m.latest != nil

@@ -333,37 +333,51 @@ func splitRuns(snapshots []*partition.Snapshot, rows int) [][]*partition.Snapsho
 func (e *Engine) writeRun(def *schema.Table, run []*partition.Snapshot, budget runBudget, order uint64) (*schema.File, error) {
 	present := partition.Columns(run)
 	columns := slices.DeleteFunc(slices.Clone(def.Columns), func(c schema.Column) bool { return !present[c.ID] })
-	id := e.catalog.AllocateFileID()
-	origin := originOf(def, run, present, cmp.Or(order, uint64(id)))
+	var seq schema.SeqRange
+	for _, s := range run {
+		seq = seq.Include(s.Seq.Min).Include(s.Seq.Max)
+	}
 	records := partition.Sorted(run, columns, persist.ArrowSchema(columns), budget.rowGroup, budget.text)
+	return e.writeFile(newFile{def, columns, order, seq, budget}, withoutErrors(records))
+}
+
+// newFile is what a file that is to be written says of itself, beside its rows.
+type newFile struct {
+	def     *schema.Table
+	columns []schema.Column // that it has
+	order   uint64          // its place among the files of the table; 0 for the last
+	seq     schema.SeqRange // of the records of the log that its rows are from
+	budget  runBudget
+}
+
+// writeFile writes and syncs a file, which nothing refers to yet. The error of records is returned as it is, and
+// persist.ErrNoRows if there are none.
+func (e *Engine) writeFile(n newFile, records iter.Seq2[arrow.RecordBatch, error]) (*schema.File, error) {
+	def, id := n.def, e.catalog.AllocateFileID()
+	order := cmp.Or(n.order, uint64(id))
 	file, err := persist.Write(persist.Spec{
 		FS: e.opts.FS, Dir: e.path(tableDir(def.Database, def.ID)), Name: fileName(id),
-		Database: e.catalog.Schema().DatabaseName(def.Database), Table: def.Name, Columns: columns,
-		RowGroupRows: budget.rowGroup, RowGroupBytes: budget.text,
-		Origin: origin,
-	}, withoutErrors(records))
+		Database: e.catalog.Schema().DatabaseName(def.Database), Table: def.Name, Columns: n.columns,
+		RowGroupRows: n.budget.rowGroup, RowGroupBytes: n.budget.text, Origin: n.origin(order),
+	}, records)
 	if err != nil {
 		return nil, err
 	}
-	file.ID, file.Order, file.Database, file.Table = id, origin.Order, def.Database, def.ID
+	file.ID, file.Order, file.Database, file.Table, file.Seq = id, order, def.Database, def.ID, n.seq
 	file.DayMin, file.DayMax = schema.DayOf(file.Time.Min), schema.DayOf(file.Time.Max)
-	file.Seq = origin.Seq
 	return &file, nil
 }
 
-// originOf is what a file of the run says of itself, should the catalog be lost.
-func originOf(def *schema.Table, run []*partition.Snapshot, present map[schema.ColumnID]bool, order uint64) persist.Origin {
-	o := persist.Origin{Order: order, Rule: def.Key.Rule}
-	if tag, ok := def.Column(def.Key.Tag); ok {
+// origin is what remains known of the file, should the catalog be lost.
+func (n newFile) origin(order uint64) persist.Origin {
+	o := persist.Origin{Order: order, Rule: n.def.Key.Rule, Seq: n.seq}
+	if tag, ok := n.def.Column(n.def.Key.Tag); ok {
 		o.Tag = tag.ID
 	}
-	for _, c := range def.Columns {
-		if !present[c.ID] {
+	for _, c := range n.def.Columns {
+		if !slices.ContainsFunc(n.columns, func(x schema.Column) bool { return x.ID == c.ID }) {
 			o.Absent = append(o.Absent, c)
 		}
-	}
-	for _, s := range run {
-		o.Seq = o.Seq.Include(s.Seq.Min).Include(s.Seq.Max)
 	}
 	return o
 }

@@ -1,6 +1,9 @@
 package engine
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // The shares of the memory pool. Buffers hold what is not in files yet and are the
 // largest; queries need room for joins and sorts and can spill; persisting works a row
@@ -40,6 +43,16 @@ func (s *share) reserve(n int64) bool {
 		return false
 	}
 	return true
+}
+
+// await takes n bytes as soon as they are there.
+func (s *share) await(ctx context.Context, n int64) error {
+	for !s.reserve(n) {
+		if err := sleep(ctx, compactPause); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add takes n bytes, there or not: for memory that is already held.

@@ -47,17 +47,20 @@ func expiryOf(def *schema.Table, t *table, floor, now int64) *expiry {
 // expiryNow is expiryOf for the table's own period, by the clock as far as that is believed.
 func (e *Engine) expiryNow(def *schema.Table, t *table) *expiry {
 	now := e.clock.within(e.clock.now())
-	return expiryOf(def, t, e.keepsRollups(t, e.floorNow(def, now)), now)
+	return expiryOf(def, t, e.keepsRollups(t, e.floorAt(def, now)), now)
 }
 
-// floorNow returns the first instant that a table keeps at a time.
-func (e *Engine) floorNow(def *schema.Table, now int64) int64 {
-	for _, d := range e.catalog.Schema().Databases() {
-		if d.ID == def.Database {
-			return floorOf(d.RetentionOf(def), now)
-		}
+// floorAt returns the first instant that a table keeps at a time.
+func (e *Engine) floorAt(def *schema.Table, now int64) int64 {
+	if d, ok := e.catalog.Schema().DatabaseByID(def.Database); ok {
+		return floorOf(d.RetentionOf(def), now)
 	}
 	return math.MinInt64
+}
+
+// floorNow returns the first instant that a table keeps, by the clock as far as that is believed.
+func (e *Engine) floorNow(def *schema.Table) int64 {
+	return e.floorAt(def, e.clock.within(e.clock.now()))
 }
 
 // limit returns the instant before which a merge of inputs may leave rows out. All are by Order.

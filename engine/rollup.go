@@ -115,7 +115,7 @@ func (e *Engine) CreateRollup(spec RollupSpec) (*schema.Table, error) {
 	if n := len(snapshot.Rollups(source.ID)); n >= MaxRollups {
 		return nil, fmt.Errorf("%w: table %q has %d rollups, as many as it can have", ErrRollup, source.Name, n)
 	}
-	if floor := floorOf(db.RetentionOf(source), e.clock.within(e.clock.now())); floor > math.MinInt64 {
+	if floor := e.floorNow(source); floor > math.MinInt64 {
 		change.FrozenBefore = change.Rollup.Start(floor)
 	}
 	next, err := e.catalog.Define(catalog.Change{Database: spec.Database, MustExist: true, Tables: []catalog.TableChange{change}})

@@ -241,9 +241,8 @@ func (r *rollups) begin(def *schema.Table) (*piece, error) {
 	if err := e.catalog.Err(); err != nil {
 		return nil, err
 	}
-	db, ok := e.catalog.Schema().Database(e.catalog.Schema().DatabaseName(def.Database))
-	now, isThere := e.catalog.Schema().TableByID(def.ID)
-	if !ok || !isThere || now.Deleted != nil {
+	now, ok := e.catalog.Schema().TableByID(def.ID)
+	if !ok || now.Deleted != nil {
 		return nil, &TableNotFoundError{def.Name}
 	}
 	state := e.catalog.RollupState(def.ID)
@@ -253,7 +252,7 @@ func (r *rollups) begin(def *schema.Table) (*piece, error) {
 	p := &piece{r: r, state: state}
 	p.view, p.release = e.rollupView(now)
 	p.def = p.view.Table
-	p.choose(floorOf(db.RetentionOf(now), e.clock.within(e.clock.now())))
+	p.choose(e.floorNow(now))
 	r.refreshing, r.marked = def.ID, nil
 	return p, nil
 }
@@ -367,36 +366,22 @@ func (p *piece) run(ctx context.Context, a Aggregator) error {
 	e, columns := p.r.e, p.def.Columns
 	budget := newRunBudget(e.persisting.limit/mergeShare, len(columns))
 	held := e.persisting.limit / mergeShare
-	for !e.persisting.reserve(held) {
-		if err := sleep(ctx, compactPause); err != nil {
-			return err
-		}
+	if err := e.persisting.await(ctx, held); err != nil {
+		return err
 	}
 	defer e.persisting.release(held)
-	present := make(map[schema.ColumnID]bool)
-	for _, c := range columns {
-		present[c.ID] = true
-	}
 	p.tombstone = uint64(e.catalog.AllocateFileID())
-	id := e.catalog.AllocateFileID()
 	position := e.catalog.Position() // no record of the log has these rows
-	origin := originOf(p.def, nil, present, uint64(id))
-	origin.Seq = schema.SeqRange{Min: position, Max: position}
 	job := RollupJob{Rollup: p.def, Source: p.view.Rollup.Source, Ranges: p.ranges}
-	file, err := persist.Write(persist.Spec{
-		FS: e.opts.FS, Dir: e.path(tableDir(p.def.Database, p.def.ID)), Name: fileName(id),
-		Database: e.catalog.Schema().DatabaseName(p.def.Database), Table: p.def.Name, Columns: columns,
-		RowGroupRows: budget.rowGroup, RowGroupBytes: budget.text, Origin: origin,
-	}, withCodedTags(ctx, a.Aggregate(ctx, job), persist.ArrowSchema(columns)))
+	file, err := e.writeFile(newFile{p.def, columns, 0, schema.SeqRange{Min: position, Max: position}, budget},
+		withCodedTags(ctx, a.Aggregate(ctx, job), persist.ArrowSchema(columns)))
 	if errors.Is(err, persist.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	file.ID, file.Order, file.Database, file.Table, file.Seq = id, origin.Order, p.def.Database, p.def.ID, origin.Seq
-	file.DayMin, file.DayMax = schema.DayOf(file.Time.Min), schema.DayOf(file.Time.Max)
-	p.files = []*schema.File{&file}
+	p.files = []*schema.File{file}
 	return nil
 }
 

@@ -207,24 +207,12 @@ func (s *salvage) keepSurvivors(def *schema.Table, f *schema.File) (left leftove
 		return left, err
 	}
 	defer func() { err = errors.Join(err, survivors.Close()) }()
-	id, present := s.e.catalog.AllocateFileID(), make(map[schema.ColumnID]bool)
-	for _, c := range survivors.Columns {
-		present[c.ID] = true
-	}
-	budget := newRunBudget(s.e.persisting.limit, len(present))
-	spec := persist.Spec{
-		FS: s.e.opts.FS, Dir: s.e.path(tableDir(f.Database, f.Table)), Name: fileName(id),
-		Database: s.databaseName(def), Table: def.Name, RowGroupRows: budget.rowGroup, RowGroupBytes: budget.text,
-		Origin: originOf(def, nil, present, f.Order),
-	}
-	spec.Origin.Seq = f.Seq
-	kept, err := survivors.Write(spec)
+	budget := newRunBudget(s.e.persisting.limit, len(survivors.Columns))
+	kept, err := s.e.writeFile(newFile{def, survivors.Columns, f.Order, f.Seq, budget}, survivors.Records())
 	if err != nil {
 		return left, err
 	}
-	kept.ID, kept.Database, kept.Table, kept.Order, kept.Seq = id, f.Database, f.Table, f.Order, f.Seq
-	kept.DayMin, kept.DayMax = schema.DayOf(kept.Time.Min), schema.DayOf(kept.Time.Max)
-	return leftover{&kept, survivors.Lost}, nil
+	return leftover{kept, survivors.Lost}, nil
 }
 
 // healed are the rows of a lost file that are still in the log.

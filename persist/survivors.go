@@ -215,13 +215,8 @@ func (r *Reader) valuesOf(group, at int) uint64 {
 	return rows - min(rows, uint64(stats.NullCount()))
 }
 
-// Write writes the survivors to a new file, whose columns are theirs.
-func (s *Survivors) Write(spec Spec) (schema.File, error) {
-	spec.Columns = s.Columns
-	return Write(spec, s.records())
-}
-
-func (s *Survivors) records() iter.Seq2[arrow.RecordBatch, error] {
+// Records returns the survivors, for a file whose columns are s.Columns.
+func (s *Survivors) Records() iter.Seq2[arrow.RecordBatch, error] {
 	tags, _ := split(s.Columns)
 	layout := ArrowSchema(s.Columns)
 	return func(yield func(arrow.RecordBatch, error) bool) {

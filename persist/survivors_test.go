@@ -25,7 +25,7 @@ func keep(t testing.TB, raw []byte, file *schema.File, table []schema.Column) (*
 	if err != nil {
 		return nil, schema.File{}, nil, err
 	}
-	written, err := s.Write(Spec{FS: fs, Dir: "d", Name: "kept"})
+	written, err := Write(Spec{FS: fs, Dir: "d", Name: "kept", Columns: s.Columns}, s.Records())
 	if err = errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}

@@ -85,6 +85,12 @@ func (s *Snapshot) DatabaseName(id DatabaseID) string {
 	return ""
 }
 
+// DatabaseByID finds a database that exists.
+func (s *Snapshot) DatabaseByID(id DatabaseID) (*Database, bool) {
+	d := s.databaseByID(id)
+	return d, d != nil
+}
+
 func (s *Snapshot) databaseByID(id DatabaseID) *Database {
 	if int(id) >= len(s.byID) {
 		return nil
