@@ -113,10 +113,8 @@ func (l *laneSums) split(x uint64) (all, inner uint64) {
 // some is words for fewer numbers than a word has, which end where a word does or begin there.
 func (l *laneSums) some(packed []byte, at, n int, sum, prefix uint64) (uint64, uint64) {
 	bit := uint(at) * l.width
-	packed = packed[bit/8:]
+	x := partialWord(packed[bit/8:]) >> (bit & 7) & (1<<(uint(n)*l.width) - 1)
 	var word [8]byte
-	x := binary.LittleEndian.Uint64(word[:copy(word[:], packed)+8-min(8, len(packed))])
-	x = x >> (bit & 7) & (1<<(uint(n)*l.width) - 1)
 	binary.LittleEndian.PutUint64(word[:], x)
 	own, ownPrefix := l.words(word[:], l.numbers, 0, 0)
 	// The zeros behind the numbers have prefix sums as well.

@@ -135,19 +135,7 @@ func selectAll(s *Selector, src vfs.File, buffers *SelectionBuffers) (got table,
 func TestSelectorFindsWhatFilteringEverythingFinds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
-		model, fs := seriesTable(rng), vfs.NewMem()
-		if _, err := model.write(fs, "/", "file", 100+rng.IntN(2000), 1+rng.IntN(500)); err != nil {
-			rt.Fatal(err)
-		}
-		f, err := NewFinder(fs, "file")
-		if err != nil {
-			rt.Skip(err)
-		}
-		src, err := fs.Open("file")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer src.Close()
+		model, _, f, src := drawFinder(rt, rng)
 		buffers := new(SelectionBuffers)
 		for range 5 {
 			selection, tests := drawSelection(rng, &model)

@@ -166,20 +166,30 @@ func expected(t *table, w *Wanted) table {
 	return want
 }
 
+// drawFinder writes a table that is drawn to a file, and opens it twice. It skips what a Finder does not take.
+func drawFinder(rt *rapid.T, rng *rand.Rand) (model table, fs *vfs.MemFS, f *Finder, src vfs.File) {
+	model, fs = seriesTable(rng), vfs.NewMem()
+	if _, err := model.write(fs, "/", "file", 100+rng.IntN(2000), 1+rng.IntN(500)); err != nil {
+		rt.Fatal(err)
+	}
+	f, err := NewFinder(fs, "file")
+	if errors.Is(err, ErrNotSupported) {
+		rt.Skip(err)
+	}
+	if err != nil {
+		rt.Fatal(err)
+	}
+	if src, err = fs.Open("file"); err != nil {
+		rt.Fatal(err)
+	}
+	rt.Cleanup(func() { src.Close() })
+	return model, fs, f, src
+}
+
 func TestFinderFindsWhatReadingEverythingFinds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
-		model, fs := seriesTable(rng), vfs.NewMem()
-		if _, err := model.write(fs, "/", "file", 100+rng.IntN(2000), 1+rng.IntN(500)); err != nil {
-			rt.Fatal(err)
-		}
-		f, err := NewFinder(fs, "file")
-		if err != nil {
-			if errors.Is(err, ErrNotSupported) {
-				rt.Skip(err)
-			}
-			rt.Fatal(err)
-		}
+		model, fs, f, _ := drawFinder(rt, rng)
 		for range 5 {
 			w := drawWanted(rng, &model)
 			got, err := find(f, fs, "file", w)

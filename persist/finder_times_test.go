@@ -1,12 +1,10 @@
 package persist
 
 import (
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
 	"github.com/siltstone-db/siltstone/schema"
@@ -16,22 +14,7 @@ import (
 func TestTimesInARangeAreThoseOfTheModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
-		model, fs := seriesTable(rng), vfs.NewMem()
-		if _, err := model.write(fs, "/", "file", 100+rng.IntN(2000), 1+rng.IntN(500)); err != nil {
-			rt.Fatal(err)
-		}
-		f, err := NewFinder(fs, "file")
-		if errors.Is(err, ErrNotSupported) {
-			rt.Skip(err)
-		}
-		if err != nil {
-			rt.Fatal(err)
-		}
-		src, err := fs.Open("file")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer src.Close()
+		model, _, f, src := drawFinder(rt, rng)
 		var numbers Numbers
 		first := 0 // row of the model at which the row group begins
 		for g := range f.groups {

@@ -45,8 +45,7 @@ func storedIn(frame []byte, size int) (raw []byte, ok bool) {
 	if len(frame) != storedHeader+size || size > maxStored {
 		return nil, false
 	}
-	var header [storedHeader]byte
-	if string(appendStored(header[:0], nil)[:5]) != string(frame[:5]) || binary.LittleEndian.Uint32(frame[5:]) != uint32(size) {
+	if binary.LittleEndian.Uint32(frame) != storedMagic || frame[4] != storedDescriptor || binary.LittleEndian.Uint32(frame[5:]) != uint32(size) {
 		return nil, false
 	}
 	block := int(frame[9]) | int(frame[10])<<8 | int(frame[11])<<16
