@@ -60,11 +60,18 @@ func (p *piece) places(rows []persist.Rows, segments []segment) []persist.Rows {
 	rows = slices.Grow(rows, len(segments))
 	stretch := 0
 	for _, s := range segments {
-		for stretch+1 < len(p.begins) && p.begins[stretch+1] <= int(s.begin) {
-			stretch++
-		}
-		from := p.rows[stretch].From + int(s.begin) - p.begins[stretch]
-		rows = append(rows, persist.Rows{From: from, To: from + int(s.end-s.begin)})
+		var at persist.Rows
+		at, stretch = p.place(s.begin, s.end, stretch)
+		rows = append(rows, at)
 	}
 	return rows
+}
+
+// place returns where rows of a piece are in its row group, and their stretch. They lie in one, which is the given one or a later.
+func (p *piece) place(begin, end int32, stretch int) (persist.Rows, int) {
+	for stretch+1 < len(p.begins) && p.begins[stretch+1] <= int(begin) {
+		stretch++
+	}
+	from := p.rows[stretch].From + int(begin) - p.begins[stretch]
+	return persist.Rows{From: from, To: from + int(end-begin)}, stretch
 }

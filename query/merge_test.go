@@ -170,20 +170,25 @@ func drawShape(t *rapid.T) shape {
 	return rapid.SampledFrom(all).Draw(t, "shape")
 }
 
+// drawFiles adds up to so many files with rows that are drawn, some of which are deleted, and returns the others.
+func (s *store) drawFiles(t *rapid.T, view *engine.TableView, most int) (written []row) {
+	for i := range rapid.IntRange(0, most).Draw(t, "files") {
+		rows := merge(rapid.SliceOfN(rapid.Custom(drawRow), 1, 20).Draw(t, fmt.Sprint("file", i)))
+		s.addFile(view, rows)
+		written = append(written, rows...)
+		if rapid.IntRange(0, 2).Draw(t, "deletes") == 0 {
+			written = deleteRows(view, drawTombstone(t, view), written)
+		}
+	}
+	return written
+}
+
 func TestLastWriteWinsInEveryPlan(t *testing.T) {
 	outer := t
 	rapid.Check(t, func(t *rapid.T) {
 		s := newStore(outer)
 		view := s.table("db", "m", "a:tag b:tag f:float n:int ok:bool s:string u:uint")
-		var written []row
-		for i := range rapid.IntRange(0, 4).Draw(t, "files") {
-			rows := merge(rapid.SliceOfN(rapid.Custom(drawRow), 1, 20).Draw(t, fmt.Sprint("file", i)))
-			s.addFile(view, rows)
-			written = append(written, rows...)
-			if rapid.IntRange(0, 2).Draw(t, "deletes") == 0 {
-				written = deleteRows(view, drawTombstone(t, view), written)
-			}
-		}
+		written := s.drawFiles(t, view, 4)
 		for i := range rapid.IntRange(0, 3).Draw(t, "buffers") {
 			rows := rapid.SliceOfN(rapid.Custom(drawRow), 1, 60).Draw(t, fmt.Sprint("buffer", i))
 			s.addBuffer(view, rows, rapid.IntRange(1, 70).Draw(t, "chunk"))

@@ -224,15 +224,7 @@ func TestARollupIsWhatItsSourceSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newStore(outer)
 		source := s.table("db", "m", "a:tag b:tag f:float n:int ok:bool s:string u:uint")
-		var written []row
-		for i := range rapid.IntRange(0, 3).Draw(t, "files") {
-			rows := merge(rapid.SliceOfN(rapid.Custom(drawRow), 1, 20).Draw(t, fmt.Sprint("file", i)))
-			s.addFile(source, rows)
-			written = append(written, rows...)
-			if rapid.IntRange(0, 2).Draw(t, "deletes") == 0 {
-				written = deleteRows(source, drawTombstone(t, source), written)
-			}
-		}
+		written := s.drawFiles(t, source, 3)
 		if rapid.Bool().Draw(t, "buffered") {
 			rows := rapid.SliceOfN(rapid.Custom(drawRow), 1, 40).Draw(t, "buffer")
 			s.addBuffer(source, rows, 16)

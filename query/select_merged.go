@@ -11,7 +11,6 @@ import (
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/partition"
-	"github.com/siltstone-db/siltstone/persist"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
@@ -184,13 +183,9 @@ type narrowing struct {
 
 // add adds rows, which are of one stretch and behind those that were added before, and returns the number of the first.
 func (n *narrowing) add(begin, end int32) (number int32) {
-	for n.stretch+1 < len(n.from.begins) && n.from.begins[n.stretch+1] <= int(begin) {
-		n.stretch++
-	}
-	at := n.from.rows[n.stretch].From + int(begin) - n.from.begins[n.stretch]
-	number = int32(n.piece.count)
+	rows, stretch := n.from.place(begin, end, n.stretch)
+	n.stretch, number = stretch, int32(n.piece.count)
 	n.piece.count += int(end - begin)
-	rows := persist.Rows{From: at, To: at + int(end-begin)}
 	if last := len(n.piece.rows) - 1; last >= 0 && n.piece.rows[last].To == rows.From {
 		n.piece.rows[last].To = rows.To
 	} else {
