@@ -184,14 +184,14 @@ func (s *RollupSpec) change(source *schema.Table) (c catalog.TableChange, err er
 // DropRollup deletes a rollup and its rows for good. The errors are ErrDatabaseNotFound, *TableNotFoundError for a name that is not a
 // rollup's, and ErrUnavailable.
 func (e *Engine) DropRollup(database, name string) error {
-	if _, err := e.rollup(database, name); err != nil {
+	if _, err := e.Rollup(database, name); err != nil {
 		return err
 	}
 	return e.DeleteTable(database, name, time.Unix(0, 1)) // it is due
 }
 
-// rollup finds a rollup by its name.
-func (e *Engine) rollup(database, name string) (*schema.Table, error) {
+// Rollup finds a rollup by its name. The errors are ErrDatabaseNotFound and a *TableNotFoundError.
+func (e *Engine) Rollup(database, name string) (*schema.Table, error) {
 	db, ok := e.catalog.Schema().Database(database)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, database)

@@ -146,7 +146,7 @@ func (r *rollups) hasJustFailed(id schema.TableID) bool {
 // RefreshRollup stores what is stale, but for what is written meanwhile. progress may be nil. The errors are
 // ErrDatabaseNotFound, *TableNotFoundError, ErrUnavailable, those of the Aggregator and that of ctx.
 func (e *Engine) RefreshRollup(ctx context.Context, database, name string, progress func(RollupProgress)) error {
-	def, err := e.rollup(database, name)
+	def, err := e.Rollup(database, name)
 	if err != nil {
 		return err
 	}

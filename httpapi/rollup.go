@@ -108,11 +108,7 @@ func isRollupOf(t, source *schema.Table, spec engine.RollupSpec) bool {
 	if have == nil || have.Source != source.ID || have.Interval != spec.Interval || have.AllTags != (spec.Tags == nil) || !slices.Equal(have.Aggregates, spec.Aggregates) {
 		return false
 	}
-	var tags []string
-	for _, c := range t.Tags() {
-		tags = append(tags, c.Name)
-	}
-	return have.AllTags || slices.Equal(slices.Sorted(slices.Values(tags)), slices.Sorted(slices.Values(spec.Tags)))
+	return have.AllTags || slices.Equal(slices.Sorted(slices.Values(t.TagNames())), slices.Sorted(slices.Values(spec.Tags)))
 }
 
 // rollupError words an error of making a rollup.
@@ -149,7 +145,7 @@ func (s *Server) listRollups(b *backend, w http.ResponseWriter, r *http.Request)
 		from, to := staleSpan(x.Stale)
 		list.add(
 			textCell(x.Database), textCell(x.Table.Name), textCell(x.Source.Name), textCell(humantime.Format(definition.Interval)),
-			textCell(tagsText(x.Table)), textCell(aggregatesText(definition)), periodCell(x.Table.Retention), countCell(x.Rows), countCell(x.Bytes),
+			textCell(strings.Join(x.Table.TagNames(), ", ")), textCell(aggregatesText(definition)), periodCell(x.Table.Retention), countCell(x.Rows), countCell(x.Bytes),
 			countCell(uint64(len(x.Stale))), from, to, boundCell(x.FrozenBefore), instantCell(x.Refreshed), wordsCell(x.Error),
 		)
 	}
@@ -191,14 +187,6 @@ func periodCell(d time.Duration) cell {
 	return textCell(humantime.Format(d))
 }
 
-func tagsText(t *schema.Table) string {
-	var names []string
-	for _, c := range t.Tags() {
-		names = append(names, c.Name)
-	}
-	return strings.Join(names, ", ")
-}
-
 func aggregatesText(r *schema.Rollup) string {
 	words := make([]string, len(r.Aggregates))
 	for i, a := range r.Aggregates {
@@ -231,10 +219,7 @@ func (s *Server) refreshRollup(b *backend, w http.ResponseWriter, r *http.Reques
 	if err != nil {
 		return err
 	}
-	if all, err := b.engine.Rollups(names[0]); err != nil || !hasRollup(all, names[1]) { // before the answer begins
-		if err == nil {
-			err = &engine.TableNotFoundError{Table: names[1]}
-		}
+	if _, err := b.engine.Rollup(names[0], names[1]); err != nil { // before the answer begins
 		return noRollup(err, names[0], names[1])
 	}
 	return s.streamLines(w, r, func(ctx context.Context, send func(line any)) error {
@@ -248,13 +233,4 @@ func (s *Server) refreshRollup(b *backend, w http.ResponseWriter, r *http.Reques
 		}
 		return err
 	})
-}
-
-func hasRollup(all []engine.RollupInfo, name string) bool {
-	for _, x := range all {
-		if x.Table.Name == name {
-			return true
-		}
-	}
-	return false
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -116,16 +117,7 @@ func wherePredicate(e *engine.Engine, text string, spec *engine.DeleteSpec) erro
 }
 
 // tagNames lists the tags of a table for people.
-func tagNames(t *schema.Table) string {
-	var names []string
-	for _, c := range t.Tags() {
-		names = append(names, c.Name)
-	}
-	if len(names) == 0 {
-		return "no tags"
-	}
-	return strings.Join(names, ", ")
-}
+func tagNames(t *schema.Table) string { return cmp.Or(strings.Join(t.TagNames(), ", "), "no tags") }
 
 // countRows asks how many rows there are to delete of the one table of a deletion.
 func countRows(ctx context.Context, b *backend, spec engine.DeleteSpec, origin query.Origin) (*int64, error) {

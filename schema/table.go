@@ -166,6 +166,14 @@ func (t *Table) Tags() []Column {
 	return slices.DeleteFunc(slices.Clone(t.Columns), func(c Column) bool { return c.Type != Tag })
 }
 
+// TagNames returns the names of the tags in id order.
+func (t *Table) TagNames() (names []string) {
+	for _, c := range t.Tags() {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
 // With returns a table that has the given columns too; their ids are assigned here.
 func (t *Table) With(columns []Column) *Table {
 	all := slices.Clone(t.Columns)
