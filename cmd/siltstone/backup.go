@@ -335,7 +335,7 @@ type backupRestoreCmd struct {
 	hostFlag
 	Backup   string `help:"Restore this one. Default: the newest." placeholder:"BACKUP"`
 	DataDir  string `help:"Directory to make of all of it; it must be empty or not exist." placeholder:"DIR"`
-	Database string `help:"Restore this database alone, into the server at --host, under the name --as." placeholder:"NAME"`
+	Database string `aliases:"db" help:"Restore this database alone, into the server at --host, under the name --as." placeholder:"NAME"`
 	As       string `help:"Name of the database that is made." placeholder:"NAME"`
 	rateFlag
 	outputFlags

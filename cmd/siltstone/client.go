@@ -49,7 +49,7 @@ func (s secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(hidden)
 
 // databaseFlag names the database of a client.
 type databaseFlag struct {
-	Database string `short:"d" required:"" help:"Name of the database." env:"SILTSTONE_DATABASE_NAME,INFLUXDB3_DATABASE_NAME" placeholder:"NAME"`
+	Database string `short:"d" aliases:"db" required:"" help:"Name of the database." env:"SILTSTONE_DATABASE_NAME,INFLUXDB3_DATABASE_NAME" placeholder:"NAME"`
 }
 
 // serverError is an answer other than success.

@@ -38,7 +38,7 @@ Examples:
 
 type importFileCmd struct {
 	hostFlag
-	Database string   `short:"d" help:"Name of the database. Dumps of InfluxDB 1 name it themselves." env:"SILTSTONE_DATABASE_NAME,INFLUXDB3_DATABASE_NAME" placeholder:"NAME"`
+	Database string   `short:"d" aliases:"db" help:"Name of the database. Dumps of InfluxDB 1 name it themselves." env:"SILTSTONE_DATABASE_NAME,INFLUXDB3_DATABASE_NAME" placeholder:"NAME"`
 	Files    []string `arg:"" name:"file" help:"Files, may be compressed with gzip or zstd. - is standard input."`
 	Format   string   `help:"lp, csv or parquet. Default: what the name of a file ends in; else lp." enum:",lp,csv,parquet" default:""`
 	csvFlags

@@ -21,7 +21,7 @@ type importInfluxDBCmd struct {
 	hostFlag
 	URL       string     `name:"url" required:"" help:"URL of the InfluxDB to copy from." placeholder:"URL"`
 	Databases []string   `name:"v1-database" help:"Databases to copy, with commas between them. Default: all." placeholder:"NAME"`
-	Database  string     `short:"d" help:"Database to copy into. Default: that of the same name." placeholder:"NAME"`
+	Database  string     `short:"d" aliases:"db" help:"Database to copy into. Default: that of the same name." placeholder:"NAME"`
 	Username  string     `help:"User of the InfluxDB." env:"SILTSTONE_INFLUXDB_USERNAME" placeholder:"NAME"`
 	Password  secret     `help:"The user's password. Others on this machine can see a command line, so the variable is the better place." env:"SILTSTONE_INFLUXDB_PASSWORD" placeholder:"PASSWORD"`
 	Start     exportTime `help:"Copy rows from this time on." placeholder:"TIME"`

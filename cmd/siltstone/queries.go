@@ -15,7 +15,7 @@ import (
 type showQueriesCmd struct {
 	hostFlag
 	formatFlag
-	Database string `short:"d" help:"Those in one database, which a token that may read it sees. Without it those in all databases, which an admin token sees." env:"SILTSTONE_DATABASE_NAME,INFLUXDB3_DATABASE_NAME" placeholder:"NAME"`
+	Database string `short:"d" aliases:"db" help:"Those in one database, which a token that may read it sees. Without it those in all databases, which an admin token sees." env:"SILTSTONE_DATABASE_NAME,INFLUXDB3_DATABASE_NAME" placeholder:"NAME"`
 	All      bool   `help:"All that the server remembers (serve --query-log-size), not the last few only."`
 }
 

@@ -39,7 +39,7 @@ Examples:
 type rejectedListCmd struct {
 	hostFlag
 	formatFlag
-	Database string `short:"d" help:"Name of the database. Default: all, which takes an admin's token." env:"SILTSTONE_DATABASE_NAME,INFLUXDB3_DATABASE_NAME" placeholder:"NAME"`
+	Database string `short:"d" aliases:"db" help:"Name of the database. Default: all, which takes an admin's token." env:"SILTSTONE_DATABASE_NAME,INFLUXDB3_DATABASE_NAME" placeholder:"NAME"`
 	Limit    int    `help:"How many to list at most. Default: ${default}." default:"100" placeholder:"N"`
 	Status   string `help:"rejected, those that are not stored; retried, those that were written after all; or all. Default: ${default}." enum:"rejected,retried,all" default:"rejected" placeholder:"STATUS"`
 }
