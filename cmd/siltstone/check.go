@@ -60,9 +60,8 @@ func (r *checkRate) UnmarshalText(text []byte) error {
 
 // Run checks, prints and chooses the exit status.
 func (c *checkCmd) Run(ctx context.Context, env environment) error {
-	p := &checkPrinter{cmd: c, out: env.stdout, status: env.stderr}
-	if env.stderrTTY && !c.Quiet && c.Format == "text" {
-		p.bar = newProgress(env.stderr, "checking", -1)
+	p := &checkPrinter{
+		cmd: c, out: env.stdout, status: env.stderr, bar: env.progress(c.Quiet || c.Format != "text", "checking", -1, byBytes),
 	}
 	var err error
 	if c.DataDir != "" {

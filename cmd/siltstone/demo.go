@@ -134,10 +134,8 @@ func (d *demo) loadSet(ctx context.Context, set datasets.Set) (points int, err e
 		retryFor: time.Minute,
 		offset:   func() int64 { return src.n },
 	}
-	if !d.quiet {
-		l.progress = newProgress(d.env.stderr, "  "+set.Name, int64(len(body)))
-		defer l.progress.clear()
-	}
+	l.progress = d.env.progress(d.quiet, "  "+set.Name, int64(len(body)), byBytes)
+	defer l.progress.clear()
 	if err := l.load(ctx, src); err != nil {
 		return 0, err
 	}

@@ -115,12 +115,14 @@ func (e *tableExport) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if e.env.stderrTTY && !e.Quiet && e.Format != "parquet" {
-		total, err := e.count(ctx)
-		if err != nil {
-			return err
+	if !e.Quiet && e.Format != "parquet" {
+		total := int64(-1)
+		if e.env.stderrTTY { // a line now and then is not worth the query
+			if total, err = e.count(ctx); err != nil {
+				return err
+			}
 		}
-		e.progress = newRowProgress(e.env.stderr, e.name, total)
+		e.progress = e.env.progress(false, e.name, total, byRows)
 		defer e.progress.clear()
 	}
 	if e.Format == "parquet" {
@@ -179,10 +181,9 @@ func (e *tableExport) copyParquet(ctx context.Context, table transfer.Table, out
 		return err
 	}
 	defer resp.Body.Close()
-	if e.env.stderrTTY && !e.Quiet {
-		p := newProgress(e.env.stderr, e.name, -1)
+	if p := e.env.progress(e.Quiet, e.name, -1, byBytes); p != nil {
 		defer p.clear()
-		out = io.MultiWriter(out, p.bar)
+		out = io.MultiWriter(out, p)
 	}
 	if _, err := io.Copy(out, resp.Body); err != nil {
 		return cutOff(ctx, err)

@@ -153,10 +153,8 @@ func (c *importFileCmd) loadText(ctx context.Context, env environment, l *loader
 	}
 	defer in.close()
 	l.offset = in.offset
-	if env.stderrTTY && !c.Quiet {
-		l.progress = newProgress(env.stderr, inputName(name), in.size)
-		defer l.progress.clear()
-	}
+	l.progress = env.progress(c.Quiet, inputName(name), in.size, byBytes)
+	defer l.progress.clear()
 	if format == "csv" {
 		if c.Database == "" {
 			return errNoDatabase
@@ -187,10 +185,8 @@ func (c *importFileCmd) loadParquet(ctx context.Context, env environment, l *loa
 	defer p.Close()
 	rows := int64(0)
 	l.unit, l.offset = "row", func() int64 { return rows }
-	if env.stderrTTY && !c.Quiet {
-		l.progress = newRowProgress(env.stderr, name, p.Rows)
-		defer l.progress.clear()
-	}
+	l.progress = env.progress(c.Quiet, name, p.Rows, byRows)
+	defer l.progress.clear()
 	next := converted(p.Next)
 	return l.loadChunks(ctx, func() (chunk, error) {
 		c, err := next()

@@ -153,10 +153,8 @@ func (c *importInfluxDBCmd) copySource(ctx context.Context, env environment, fro
 		host: c.hostFlag, query: writeParams(transfer.TargetDatabase(database, s.Policy), "ns"), retryFor: time.Duration(c.RetryFor),
 		unit: "row", maxListed: maxListedLines, offset: func() int64 { return seconds(rows.Times.Min - first) },
 	}
-	if env.stderrTTY && !c.Quiet && !rows.Times.IsEmpty() {
-		l.progress = newShareProgress(env.stderr, s.String(), seconds(rows.Times.Max-first)+1)
-		defer l.progress.clear()
-	}
+	l.progress = env.progress(c.Quiet || rows.Times.IsEmpty(), s.String(), seconds(rows.Times.Max-first)+1, byShare)
+	defer l.progress.clear()
 	at := rows.Times.Min
 	err = l.loadChunks(ctx, func() (chunk, error) {
 		next, err := converted(func() (*transfer.Chunk, error) { return rows.Next(ctx) })()

@@ -3,36 +3,57 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress shows how far a load has come: bytes of the input and rows a second. A nil
-// progress shows nothing.
+// progress shows how far a command is: as a bar on a terminal; elsewhere, such as in the log of a
+// nightly job, as a line now and then. A nil progress shows nothing.
 type progress struct {
-	bar   *progressbar.ProgressBar
 	name  string
+	unit  progressUnit
 	start time.Time
 	rows  int
+
+	bar *progressbar.ProgressBar // nil where there is no terminal
+
+	out   io.Writer
+	now   func() time.Time
+	next  time.Time // of the next line
+	total int64     // in units, or -1
 }
 
-// newProgress shows a bar on w; total is the input's size in bytes, or -1.
-func newProgress(w io.Writer, name string, total int64) *progress {
-	return newBar(w, name, total, progressbar.OptionShowBytes(true))
+// progressUnit is what a progress counts.
+type progressUnit int
+
+const (
+	byBytes progressUnit = iota
+	byRows
+	byShare // of what is done, in a unit that means nothing to people
+)
+
+// progressEvery is the time between two lines, and before the first.
+const progressEvery = 30 * time.Second
+
+// progress shows something on standard error, unless it is to be quiet. total is -1 where nobody
+// knows how much there is.
+func (env environment) progress(quiet bool, name string, total int64, unit progressUnit) *progress {
+	switch {
+	case quiet:
+		return nil
+	case env.stderrTTY:
+		return newBar(env.stderr, name, total, unit)
+	}
+	return newProgressLines(env.stderr, name, total, unit, time.Now)
 }
 
-// newRowProgress shows a bar that counts rows; total is -1 when nobody knows how many.
-func newRowProgress(w io.Writer, name string, total int64) *progress {
-	return newBar(w, name, total, progressbar.OptionShowCount())
-}
-
-// newShareProgress shows a bar of what is done of total, in units that mean nothing to people.
-func newShareProgress(w io.Writer, name string, total int64) *progress {
-	return newBar(w, name, total, progressbar.OptionShowBytes(false))
-}
-
-func newBar(w io.Writer, name string, total int64, counts progressbar.Option) *progress {
+func newBar(w io.Writer, name string, total int64, unit progressUnit) *progress {
+	counts := progressbar.OptionShowBytes(unit == byBytes)
+	if unit == byRows {
+		counts = progressbar.OptionShowCount()
+	}
 	return &progress{
 		name:  name,
 		start: time.Now(),
@@ -47,6 +68,11 @@ func newBar(w io.Writer, name string, total int64, counts progressbar.Option) *p
 	}
 }
 
+func newProgressLines(w io.Writer, name string, total int64, unit progressUnit, now func() time.Time) *progress {
+	start := now()
+	return &progress{name: name, unit: unit, out: w, now: now, start: start, next: start.Add(progressEvery), total: total}
+}
+
 // at says that bytes of the input are read and rows more rows are stored. A display
 // that fails must not stop the load.
 func (p *progress) at(bytes int64, rows int) {
@@ -54,6 +80,10 @@ func (p *progress) at(bytes int64, rows int) {
 		return
 	}
 	p.rows += rows
+	if p.bar == nil {
+		p.line(bytes, formatCount(p.rows)+" rows")
+		return
+	}
 	if elapsed := time.Since(p.start).Seconds(); elapsed > 0 {
 		p.bar.Describe(fmt.Sprintf("%s  %s rows/s", p.name, formatCount(int(float64(p.rows)/elapsed))))
 	}
@@ -65,14 +95,51 @@ func (p *progress) read(bytes, total int64, file string) {
 	if p == nil {
 		return
 	}
+	if p.bar == nil {
+		p.total = total
+		p.line(bytes, file)
+		return
+	}
 	p.bar.ChangeMax64(max(total, 1))
 	p.bar.Describe(p.name + "  " + file)
 	_ = p.bar.Set64(bytes)
 }
 
+// line writes how much is done, if it is time for it.
+func (p *progress) line(done int64, what string) {
+	now := p.now()
+	if now.Before(p.next) {
+		return
+	}
+	p.next = now.Add(progressEvery)
+	parts := []string{p.name + ":"}
+	if p.total > 0 {
+		parts = append(parts, fmt.Sprintf("%d %%", 100*min(done, p.total)/p.total))
+	}
+	if p.unit == byBytes {
+		amount := formatBytes(done)
+		if p.total > 0 {
+			amount += " of " + formatBytes(p.total)
+		}
+		parts = append(parts, amount)
+	}
+	took := now.Sub(p.start).Round(time.Second)
+	fmt.Fprintf(p.out, "%s, %s, after %s\n", strings.Join(parts, " "), what, took)
+}
+
+// Write implements io.Writer, for who counts what passes.
+func (p *progress) Write(b []byte) (int, error) {
+	p.rows += len(b)
+	if p.bar != nil {
+		return p.bar.Write(b)
+	}
+	p.line(int64(p.rows), "so far")
+	return len(b), nil
+}
+
 // clear removes the bar.
 func (p *progress) clear() {
-	if p != nil {
+	if p != nil && p.bar != nil {
 		_ = p.bar.Clear()
 	}
 }

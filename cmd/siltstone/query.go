@@ -168,7 +168,7 @@ func writeWhole(flag, path string, write func(io.Writer) error) error {
 	return err
 }
 
-// copyAnswer passes an answer on byte by byte, and shows on a terminal how far it is.
+// copyAnswer passes an answer on byte by byte, and shows how far it is.
 func copyAnswer(ctx context.Context, env environment, host hostFlag, q sqlQuery, out io.Writer, name string) (n int64, err error) {
 	resp, err := askSQL(ctx, host, q)
 	if err != nil {
@@ -176,11 +176,9 @@ func copyAnswer(ctx context.Context, env environment, host hostFlag, q sqlQuery,
 	}
 	defer resp.Body.Close()
 	body := &countingReader{Reader: resp.Body}
-	if env.stderrTTY {
-		p := newProgress(env.stderr, name, resp.ContentLength)
-		defer p.clear()
-		out = io.MultiWriter(out, p.bar)
-	}
+	p := env.progress(false, name, resp.ContentLength, byBytes)
+	defer p.clear()
+	out = io.MultiWriter(out, p)
 	if _, err := io.Copy(out, body); err != nil {
 		return body.n, cutOff(ctx, err)
 	}

@@ -131,10 +131,7 @@ func (h hostFlag) refreshRollup(ctx context.Context, env environment, database, 
 		return err
 	}
 	defer resp.Body.Close()
-	var bar *progress
-	if env.stderrTTY {
-		bar = newShareProgress(env.stderr, "storing "+name, -1)
-	}
+	bar := env.progress(false, "storing "+name, -1, byShare)
 	defer bar.clear()
 	for lines := json.NewDecoder(resp.Body); ; {
 		var line httpapi.RollupLine

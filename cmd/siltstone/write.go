@@ -74,10 +74,8 @@ func (c *writeCmd) loadFile(ctx context.Context, env environment, name string) (
 		host: c.hostFlag, query: c.params(), gzip: c.Gzip, whole: !c.AcceptPartial, retryFor: time.Duration(c.RetryFor),
 		offset: in.offset, maxListed: maxListedLines,
 	}
-	if env.stderrTTY && !c.Quiet {
-		l.progress = newProgress(env.stderr, inputName(name), in.size)
-		defer l.progress.clear()
-	}
+	l.progress = env.progress(c.Quiet, inputName(name), in.size, byBytes)
+	defer l.progress.clear()
 	err = l.load(ctx, in.text)
 	return l.sum, err
 }
