@@ -33,8 +33,8 @@ const (
 	markerText = `{"format":1,"what":"a repository of siltstone backup; docs/format/backup.md describes it"}` + "\n"
 )
 
-// ErrNoRepository says that a place has objects that are no repository's.
-var ErrNoRepository = errors.New("it is no backup repository, and not empty")
+// ErrNoRepository says that a place is no repository, or, where one may be made, has other objects.
+var ErrNoRepository = errors.New("it is no backup repository")
 
 // Create makes a backup and returns its manifest. The errors are ErrDamaged for what came and
 // is not what the server meant to send, ErrNoRepository, those of Connect and of the store.
@@ -82,7 +82,7 @@ func beRepository(ctx context.Context, s Store, mayBegin bool) error {
 		if o.Name == lockName || strings.HasPrefix(o.Name, marker) || o.Name == "lost+found" {
 			return nil
 		}
-		return fmt.Errorf("%s: %w: there is %s", s, ErrNoRepository, o.Name)
+		return fmt.Errorf("%s: %w, and not empty: there is %s", s, ErrNoRepository, o.Name)
 	})
 	if err != nil {
 		return err

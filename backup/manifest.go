@@ -160,8 +160,11 @@ func (m *Manifest) summarize(image *catalog.Image) {
 }
 
 // List returns the manifests of a repository, the oldest first. Those that do not read are
-// in damaged, by the name of the object.
+// in damaged, by the name of the object. The errors are ErrNoRepository and those of the store.
 func List(ctx context.Context, s Store) (all []*Manifest, damaged map[string]error, err error) {
+	if err := beRepository(ctx, s, false); err != nil {
+		return nil, nil, err
+	}
 	damaged = make(map[string]error)
 	err = s.List(ctx, manifestsDir, func(o Object) error {
 		if !strings.HasSuffix(o.Name, manifestExt) {

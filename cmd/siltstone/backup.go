@@ -137,6 +137,8 @@ func (c *backupListCmd) Run(ctx context.Context, env environment) error {
 				return err
 			}
 		}
+	} else if len(all) == 0 {
+		fmt.Fprintf(env.stderr, "There is no backup in %s yet.\n", store)
 	} else if err := listText(env.stdout, all); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -23,11 +24,15 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 )
 
+// backupRows makes the test under load one of many rows.
+var backupRows = flag.Int("backup-rows", 0, "about how many rows the test of backups under load writes; 0 is a few thousand")
+
 // stairs are writers whose nth request puts a row with the value n into two tables, on two
-// days. So a state of everything at one position of the log has the rows 1, 2, … n of each
-// writer, in both tables.
+// days, and as many as bulk into a third. So a state of everything at one position of the log has the
+// rows 1, 2, … n of each writer, in all tables.
 type stairs struct {
 	srv                     *server
+	bulk                    int
 	submitted, acknowledged [4]atomic.Int64
 	ended                   sync.WaitGroup
 	stop                    chan struct{}
@@ -35,8 +40,8 @@ type stairs struct {
 
 const stairsDB = "stairs"
 
-func climb(srv *server) *stairs {
-	x := &stairs{srv: srv, stop: make(chan struct{})}
+func climb(srv *server, bulk int) *stairs {
+	x := &stairs{srv: srv, bulk: bulk, stop: make(chan struct{})}
 	for w := range x.submitted {
 		x.ended.Go(func() { x.write(w) })
 	}
@@ -52,9 +57,12 @@ func (x *stairs) write(w int) {
 		default:
 		}
 		const day = int64(24 * time.Hour)
-		body := fmt.Sprintf("cpu,w=%d n=%di %d\nmem,w=%d n=%di %d\n", w, n, n, w, n, day+n)
+		body := fmt.Appendf(nil, "cpu,w=%d n=%di %d\nmem,w=%d n=%di %d\n", w, n, n, w, n, day+n)
+		for i := range int64(x.bulk) { // in the order of time, and late by days
+			body = fmt.Appendf(body, "bulk,w=%d n=%di,i=%di,v=%d %d\n", w, n, i, (n*i)%1000, n%5*day+n*1_000_000+i)
+		}
 		x.submitted[w].Store(n)
-		if a, err := x.srv.post(stairsDB, []byte(body)); err != nil || a.status != http.StatusNoContent {
+		if a, err := x.srv.post(stairsDB, body); err != nil || a.status != http.StatusNoContent {
 			return
 		}
 		x.acknowledged[w].Store(n)
@@ -82,7 +90,7 @@ func (x *stairs) most() (n [4]int64) {
 }
 
 // mustBeStairs fails unless a server has the first requests of each writer and nothing else.
-func mustBeStairs(t *testing.T, srv *server, least, most [4]int64) {
+func mustBeStairs(t *testing.T, srv *server, bulk int, least, most [4]int64) {
 	t.Helper()
 	rows := srv.query(stairsDB, "SELECT 'cpu' AS t, w, count(*) AS rows, count(DISTINCT n) AS steps, max(n) AS top FROM cpu GROUP BY w "+
 		"UNION ALL SELECT 'mem', w, count(*), count(DISTINCT n), max(n) FROM mem GROUP BY w ORDER BY w, t")
@@ -103,6 +111,15 @@ func mustBeStairs(t *testing.T, srv *server, least, most [4]int64) {
 	}
 	if len(tops) != len(least) {
 		t.Errorf("there are writers %v", tops)
+	}
+	if bulk == 0 {
+		return
+	}
+	for _, r := range srv.query(stairsDB, "SELECT w, count(*) AS rows, count(DISTINCT n * 1000000 + i) AS steps, max(n) AS top FROM bulk GROUP BY w") {
+		top := tops[r.text("w")]
+		if int64(r.number("top")) != top || int64(r.number("rows")) != top*int64(bulk) || int64(r.number("steps")) != top*int64(bulk) {
+			t.Errorf("%v, and %d requests of %d rows each should be there", r, top, bulk)
+		}
 	}
 }
 
@@ -143,7 +160,12 @@ func TestBackupUnderLoad(t *testing.T) {
 	s := newSite(t)
 	srv := s.start("--gen1-duration", timedFlush.String())
 	repository := filepath.Join(s.root, "repository")
-	x := climb(srv)
+	const backups, bodyRows = 4, 5000
+	bulk, requests := 0, int64(20) // of each writer between two backups
+	if *backupRows > 0 {
+		bulk, requests = bodyRows, int64(*backupRows)/(bodyRows*4*backups)
+	}
+	x := climb(srv, bulk)
 	var others sync.WaitGroup
 	others.Go(func() {
 		for n := 0; ; n++ {
@@ -174,9 +196,9 @@ func TestBackupUnderLoad(t *testing.T) {
 		least, most [4]int64
 	}
 	var all []made
-	for range 4 {
+	for range backups {
 		before := x.most()
-		srv.await("a few more requests", func() bool { return x.least()[0] > before[0]+20 })
+		srv.await("more requests", func() bool { return x.least()[0] > before[0]+requests })
 		m := made{least: x.least()}
 		m.id, _ = s.create(t, srv, repository)
 		m.most = x.most()
@@ -190,7 +212,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 	for _, m := range all {
 		again := s.restored(t, repository, "--backup", m.id)
-		mustBeStairs(t, again, m.least, m.most)
+		mustBeStairs(t, again, bulk, m.least, m.most)
 		again.stop()
 	}
 }
@@ -212,9 +234,18 @@ func (s *site) runAndKill(t *testing.T, after time.Duration, args ...string) {
 // TestKilledBackupsLeaveNothingHalfDone kills the client, the server and restores at random moments.
 func TestKilledBackupsLeaveNothingHalfDone(t *testing.T) {
 	drawn, rerun := drawnSeed(t, "")
-	rng := rand.New(rand.NewPCG(drawn, 1))
-	s := newSite(t)
-	repository := filepath.Join(s.root, "repository")
+	for what, place := range map[string]func(t *testing.T, s *site) string{
+		"directory": func(_ *testing.T, s *site) string { return filepath.Join(s.root, "repository") },
+		"S3":        func(t *testing.T, _ *site) string { return startS3(t) + "/backups" },
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := newSite(t)
+			killBackups(t, s, place(t, s), rand.New(rand.NewPCG(drawn, 1)), rerun)
+		})
+	}
+}
+
+func killBackups(t *testing.T, s *site, repository string, rng *rand.Rand, rerun string) {
 	srv := s.start()
 	soon := func() time.Duration { return time.Duration(rng.Int64N(int64(400 * time.Millisecond))) }
 	rows := 0
@@ -266,20 +297,26 @@ func TestKilledBackupsLeaveNothingHalfDone(t *testing.T) {
 	}
 }
 
-// TestBackupToAnS3Store goes through all commands, with keys from the environment, and for a stopped directory.
-func TestBackupToAnS3Store(t *testing.T) {
+// startS3 serves a store with a bucket until the test ends, has the commands know it, and returns the bucket.
+func startS3(t *testing.T) string {
+	t.Helper()
 	backend := s3mem.New()
 	if err := backend.CreateBucket("bucket"); err != nil {
 		t.Fatal(err)
 	}
 	store := httptest.NewServer(gofakes3.New(backend).Server())
-	defer store.Close()
+	t.Cleanup(store.Close)
 	for name, value := range map[string]string{
 		"AWS_ENDPOINT_URL": store.URL, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hush-hush", "AWS_REGION": "eu-central-1",
 	} {
 		t.Setenv(name, value)
 	}
-	const repository = "s3://bucket/backups"
+	return "s3://bucket"
+}
+
+// TestBackupToAnS3Store goes through all commands, with keys from the environment, and for a stopped directory.
+func TestBackupToAnS3Store(t *testing.T) {
+	repository := startS3(t) + "/backups"
 	s := newSite(t)
 	srv := s.start()
 	srv.write("db", "m v=1i 1\n")
@@ -328,6 +365,9 @@ func TestBackupToAnS3Store(t *testing.T) {
 	other := newSite(t)
 	if _, said, status := s.command("backup", "restore", "--from", repository, "--data-dir", s.dataDir()); status == 0 || !strings.Contains(said, "empty") {
 		t.Errorf("restored over data with status %d: %s", status, said)
+	}
+	if _, said, status := s.command("backup", "list", "--from", "s3://bucket/nothing"); status == 0 || !strings.Contains(said, "no backup repository") {
+		t.Errorf("listed nothing with status %d: %s", status, said)
 	}
 	if _, said, status := s.command("backup", "restore", "--from", "s3://bucket/nothing", "--data-dir", other.dataDir()); status == 0 || !strings.Contains(said, "no backup repository") {
 		t.Errorf("restored from nothing with status %d: %s", status, said)

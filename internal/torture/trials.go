@@ -18,6 +18,7 @@ const fuzzTime = "15s"
 var trials = []trial{
 	{name: "kill", shows: "the server killed at random moments under load", pkg: "internal/e2e", run: "^TestKilledServerKeepsWhatItAcknowledged$", args: []string{"-rounds", "20"}, seeded: true},
 	{name: "backup", shows: "clients, servers and restores killed in the middle of backups", pkg: "internal/e2e", run: "^TestKilledBackupsLeaveNothingHalfDone$", args: []string{"-rounds", "30"}, seeded: true},
+	{name: "backup under load", shows: "backups while ten million rows are written, flushed and merged", pkg: "internal/e2e", run: "^TestBackupUnderLoad$", args: []string{"-backup-rows", "10000000"}},
 	{name: "powercut", shows: "ext4 and XFS shut down under load", pkg: "internal/e2e", run: "^TestPowerLossOnRealFileSystems$", args: []string{"-rounds", "20"}, seeded: true},
 	{name: "powerloss", shows: "random histories that lose power, recoveries included", pkg: "engine", run: "^TestPowerLoss$", args: []string{"-seeds", "400"}, seeded: true},
 	{name: "model", shows: "writes, deletions, retention periods, merges and restarts against a map", pkg: "engine", run: "^TestDatabaseIsWhatAMapSays$", args: []string{"-models", "300"}, seeded: true},
