@@ -19,7 +19,7 @@ type silentConns struct {
 	}
 }
 
-// track is an http.Server's ConnState.
+// track is told of each change of a connection's state.
 func (s *silentConns) track(c net.Conn, state http.ConnState) {
 	if state != http.StateNew && s.count.Load() == 0 {
 		return // a connection's states come one after the other

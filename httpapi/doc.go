@@ -27,6 +27,6 @@
 //	    the place of the longest idle one, so that nobody keeps others out by holding
 //	    connections; one with a request under way is never closed for another.
 //
-// A Server may be used concurrently. It starts no goroutines, and it owns no bytes on
-// disk. Starting, stopping and the listener are left to cmd.
+// A Server may be used concurrently. It starts no goroutines but that in which
+// AwaitAnswers waits, and it owns no bytes on disk. Starting, stopping and the listener are left to cmd.
 package httpapi

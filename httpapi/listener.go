@@ -33,6 +33,8 @@ var errBusy = errors.New("the server answers as many requests as it may at once;
 type connections struct {
 	max     int
 	metrics *metrics
+	handler http.Handler // of repeated requests
+	answers sync.RWMutex // held for reading by whoever answers one
 
 	mu struct {
 		sync.Mutex
@@ -53,6 +55,10 @@ type limitedConn struct {
 	reads, writes deadline
 	looksAway     atomic.Bool // see lookAway
 
+	repeats     repeats
+	isAnswering atomic.Bool // a request that net/http does not see
+	isToClose   atomic.Bool
+
 	// Guarded by owner.mu.
 	requests   int
 	bodies     int          // requests that wait for more of their bodies
@@ -63,9 +69,21 @@ type limitedConn struct {
 
 // Read implements net.Conn.
 func (c *limitedConn) Read(p []byte) (int, error) {
-	if len(p) == 1 && c.looksAway.CompareAndSwap(true, false) {
-		return 0, nil
+	if len(p) == 1 { // a look-out, beside the handler
+		if c.looksAway.CompareAndSwap(true, false) {
+			return 0, nil
+		}
+		return c.read(p)
 	}
+	if c.repeats.isRequestDue(len(p)) {
+		return c.readRequest(p)
+	}
+	c.repeats.isDue.Store(false)
+	return c.read(p)
+}
+
+// read is Read of the connection itself, until the deadline that is wanted.
+func (c *limitedConn) read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
 		if n > 0 || err == nil || !c.reads.isEarly(err) {
@@ -236,14 +254,6 @@ func (c *limitedConn) forgetLocked() {
 	c.owner.metrics.connections.Dec()
 }
 
-// Close implements net.Conn.
-func (c *limitedConn) Close() error {
-	c.owner.mu.Lock()
-	c.forgetLocked()
-	c.owner.mu.Unlock()
-	return c.Conn.Close()
-}
-
 // CloseWrite lets net/http end an answer before it closes the connection.
 func (c *limitedConn) CloseWrite() error {
 	if tcp, ok := c.Conn.(interface{ CloseWrite() error }); ok {
@@ -366,7 +376,13 @@ func (s *connections) counted(w http.ResponseWriter, r *http.Request, answer fun
 		}
 		r = r.WithContext(context.WithValue(r.Context(), refusalKey{}, err))
 	}
+	if r.ProtoMajor > 1 { // others of the connection are under way
+		answer(r)
+		return
+	}
+	head := c.repeats.begin()
 	answer(r)
+	c.repeats.end(head, r)
 }
 
 // Limit returns a listener that accepts no more than MaxConnections of l's connections.

@@ -17,6 +17,7 @@ type metrics struct {
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
 	body     prometheus.Counter
+	repeated prometheus.Counter
 
 	connections      prometheus.Gauge
 	evicted, refused prometheus.Counter
@@ -43,6 +44,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Bytes of line protocol received, after decompression.",
 		}),
 	}
+	m.repeated = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "siltstone_http_repeated_requests_total",
+		Help: "Requests that were answered without parsing a head that was the one before.",
+	})
 	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "siltstone_http_connections",
 		Help: "Open connections; --max-connections bounds them.",
@@ -56,7 +61,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help: "Connections and requests that were refused because all others had requests under way.",
 	})
 	m.used.durations = make(map[durationLabels]prometheus.Observer)
-	reg.MustRegister(m.duration, m.inFlight, m.panics, m.body, m.connections, m.evicted, m.refused)
+	reg.MustRegister(m.duration, m.inFlight, m.panics, m.body, m.repeated, m.connections, m.evicted, m.refused)
 	return m
 }
 

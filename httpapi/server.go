@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -197,7 +198,7 @@ func New(opts Options) (*Server, error) {
 		processID: uuid.NewString(),
 		stop:      make(chan struct{}),
 	}
-	s.conns.max, s.conns.metrics = opts.MaxConnections, s.metrics
+	s.conns.max, s.conns.metrics, s.conns.handler = opts.MaxConnections, s.metrics, s
 	for _, name := range opts.DisableAuthz {
 		s.exempt["/"+name] = true
 	}
@@ -237,6 +238,8 @@ const (
 	// maxStreamBuffer is what one HTTP/2 request may send before its handler reads, and so what
 	// each query that waits for its turn may hold. It lets 5 MB/s come over 50 ms of distance.
 	maxStreamBuffer = 256 << 10
+	// idleTimeout is how long a connection may rest between two requests.
+	idleTimeout = 2 * time.Minute
 )
 
 // HTTPServer returns an http.Server around s with time-outs that keep slow or silent
@@ -259,10 +262,18 @@ func (s *Server) HTTPServer() *http.Server {
 			MaxReceiveBufferPerStream: maxStreamBuffer,
 		},
 		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
-		ConnState:         s.silent.track,
+		ConnState:         s.track,
 		ConnContext:       nameConnection,
 		ErrorLog:          slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// track is an http.Server's ConnState.
+func (s *Server) track(c net.Conn, state http.ConnState) {
+	s.silent.track(c, state)
+	if limited, ok := c.(*limitedConn); ok && state == http.StateIdle {
+		limited.repeats.isDue.Store(true)
 	}
 }

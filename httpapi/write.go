@@ -28,6 +28,7 @@ func (s *Server) writes(d *dialect) handler {
 		if err != nil {
 			return err
 		}
+		mayRepeat(r)
 		s.answerWrite(d, w, r, &written{WriteResult: res, partial: req.AcceptPartial})
 		return nil
 	}

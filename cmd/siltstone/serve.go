@@ -475,6 +475,9 @@ func (s *server) stop() error {
 		s.log.Warn("requests were cut off", "error", err)
 		_ = s.http.Close()
 	}
+	if err := s.api.AwaitAnswers(ctx); err != nil {
+		s.log.Warn("writes were cut off", "error", err)
+	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.close() }()
 	select {
