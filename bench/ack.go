@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -217,7 +216,7 @@ func (w *writer) run(ctx context.Context, until time.Time) error {
 func (w *writer) one() error {
 	l := w.lines[w.next]
 	l.setTime(w.time)
-	if _, err := w.conn.expect(request{head: l}, http.StatusNoContent); err != nil {
+	if err := w.conn.acknowledge(l); err != nil {
 		return err
 	}
 	w.acks++

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -77,6 +78,43 @@ func (c *conn) expect(r request, want int) ([]byte, error) {
 		return nil, statusError(r, status, answer)
 	}
 	return answer, nil
+}
+
+// acknowledge sends a request that must be answered 204, which has no body. It takes a third less of the
+// client's CPU than expect: what the client takes of a machine that it shares, the server lacks (B2).
+func (c *conn) acknowledge(request []byte) error {
+	if _, err := c.net.Write(request); err != nil {
+		return fmt.Errorf("sending a request: %w", err)
+	}
+	first, err := c.reader.Peek(len(noContent))
+	if err != nil {
+		return fmt.Errorf("reading an answer: %w", err)
+	}
+	if string(first) != noContent {
+		return c.refused(request)
+	}
+	for {
+		line, err := c.reader.ReadSlice('\n')
+		if err != nil {
+			return fmt.Errorf("reading an answer: %w", err)
+		}
+		if len(line) <= len("\r\n") {
+			return nil
+		}
+	}
+}
+
+const noContent = "HTTP/1.1 204 "
+
+// refused describes an answer that is there and not the one that was wanted.
+func (c *conn) refused(r []byte) error {
+	response, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		return fmt.Errorf("reading an answer: %w", err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	return errors.Join(statusError(request{head: r}, response.StatusCode, answer), err)
 }
 
 func statusError(r request, status int, answer []byte) error {

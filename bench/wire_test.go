@@ -29,6 +29,33 @@ func pretend(t *testing.T, handler http.HandlerFunc) *server {
 	return &server{endpoint: endpoint{strings.TrimPrefix(s.URL, "http://")}, dir: t.TempDir()}
 }
 
+// TestAcknowledgementsAreRead: one after the other, and whatever is none is described.
+func TestAcknowledgementsAreRead(t *testing.T) {
+	answers := 0
+	s := pretend(t, func(w http.ResponseWriter, _ *http.Request) {
+		if answers++; answers > 2 {
+			http.Error(w, "no room", http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	c, err := s.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	r := newRequest("POST", "/write", "", []byte("m f=1"))
+	for i := range 2 {
+		if err := c.acknowledge(append(r.head, r.body...)); err != nil {
+			t.Errorf("answer %d: %v", i, err)
+		}
+	}
+	err = c.acknowledge(append(r.head, r.body...))
+	if err == nil || !strings.Contains(err.Error(), "POST /write HTTP/1.1: status 503: no room") {
+		t.Errorf("a refusal is %v", err)
+	}
+}
+
 func TestAConnectionIsKeptAlive(t *testing.T) {
 	s := pretend(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
