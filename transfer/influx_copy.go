@@ -9,19 +9,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/siltstone-db/siltstone/lineprotocol"
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// InfluxCopy reads the rows of a source, a slice of time after the other. The length of the
-// slices follows the number of rows, so that neither a dense second nor a sparse decade
-// makes a statement too large or statements too many.
+// InfluxCopy reads the rows of a source, a slice of time after the other.
 type InfluxCopy struct {
-	// Times are what is left to read; its Min moves on with each slice that is done. Rows
-	// before it have been returned, and their chunk was asked for the next.
-	Times schema.TimeRange
+	timeSlices
 
 	from    Influx
 	source  InfluxSource
@@ -29,10 +24,7 @@ type InfluxCopy struct {
 	columns []lineColumn
 	chunk   Chunk
 
-	span   time.Duration // of the next slice
 	answer *influxAnswer // of the current slice, nil between two
-	end    int64         // behind the current slice
-	rows   int           // of the current slice
 	place  int           // rows read
 	series []influxSeries
 	value  int    // the next of series[0]
@@ -40,30 +32,20 @@ type InfluxCopy struct {
 	unfit  error  // or why it has none
 }
 
-// The number of rows that slices are made for, and the length of the first.
-const (
-	fewRows   = 20_000
-	manyRows  = 200_000
-	firstSpan = 24 * time.Hour
-	leastSpan = time.Second
-	mostSpan  = 10 * 365 * 24 * time.Hour
-)
-
 // Copy prepares to read the rows of a source that are in a range of time, and cuts the range
 // to where there are rows.
 func (f Influx) Copy(ctx context.Context, s InfluxSource, times schema.TimeRange, limits Limits) (*InfluxCopy, error) {
 	if err := checkTable(s.Measurement); err != nil {
 		return nil, err
 	}
-	times = times.Intersect(schema.TimeRange{Min: lineprotocol.MinTime, Max: lineprotocol.MaxTime})
-	c := &InfluxCopy{Times: times, from: f, source: s, limits: limits, span: firstSpan}
+	c := &InfluxCopy{timeSlices: newTimeSlices(times), from: f, source: s, limits: limits}
 	for _, field := range s.Fields {
 		if err := checkName("the field's name", field.Name); err != nil {
 			return nil, err
 		}
 		c.columns = append(c.columns, lineColumn{Column: field, prefix: append(lineprotocol.AppendKey([]byte{','}, field.Name), '=')})
 	}
-	if times.IsEmpty() {
+	if c.times.IsEmpty() {
 		return c, nil
 	}
 	for _, order := range []string{"ASC", "DESC"} {
@@ -72,12 +54,12 @@ func (f Influx) Copy(ctx context.Context, s InfluxSource, times schema.TimeRange
 		case err != nil:
 			return nil, err
 		case !found:
-			c.Times = schema.EmptyTimeRange
+			c.times = schema.EmptyTimeRange
 			return c, nil
 		case order == "ASC":
-			c.Times.Min = ns
+			c.times.Min = ns
 		default:
-			c.Times.Max = ns
+			c.times.Max = ns
 		}
 	}
 	return c, nil
@@ -90,7 +72,7 @@ func where(min, max int64) string {
 
 // edge returns the time of the first or last row that is left.
 func (c *InfluxCopy) edge(ctx context.Context, order string) (ns int64, found bool, err error) {
-	rows, err := c.from.list(ctx, "SELECT *::field FROM "+c.source.from()+where(c.Times.Min, c.Times.Max)+" ORDER BY time "+order+" LIMIT 1")
+	rows, err := c.from.list(ctx, "SELECT *::field FROM "+c.source.from()+where(c.times.Min, c.times.Max)+" ORDER BY time "+order+" LIMIT 1")
 	if err != nil || len(rows) == 0 {
 		return 0, false, err
 	}
@@ -115,11 +97,12 @@ func (c *InfluxCopy) Next(ctx context.Context) (*Chunk, error) {
 		case c.chunk.Rows > 0:
 			return &c.chunk, nil
 		case c.end != 0: // the chunks of the slice have been taken
-			if err := c.done(ctx); err != nil {
+			err := c.done(func() (int64, bool, error) { return c.edge(ctx, "ASC") })
+			if err != nil {
 				return nil, err
 			}
 		}
-		if c.Times.IsEmpty() {
+		if c.times.IsEmpty() {
 			return nil, io.EOF
 		}
 		if err := c.begin(ctx); err != nil {
@@ -138,20 +121,17 @@ func (c *InfluxCopy) Close() {
 
 // begin asks for the next slice.
 func (c *InfluxCopy) begin(ctx context.Context) error {
-	last := c.Times.Max
-	if span := int64(c.span); last-c.Times.Min >= span || last-c.Times.Min < 0 { // the latter overflowed
-		last = c.Times.Min + span - 1
-	}
+	slice := c.next()
 	var fields []string
 	for _, t := range c.columns {
 		fields = append(fields, quoteInflux(t.Name)+"::"+influxTypeName(t.Type))
 	}
-	statement := "SELECT " + strings.Join(fields, ", ") + " FROM " + c.source.from() + where(c.Times.Min, last) + " GROUP BY *"
+	statement := "SELECT " + strings.Join(fields, ", ") + " FROM " + c.source.from() + where(slice.Min, slice.Max) + " GROUP BY *"
 	body, err := c.from.Ask(ctx, statement, influxRows)
 	if err != nil {
 		return err
 	}
-	c.answer, c.end, c.rows = newInfluxAnswer(body), last+1, 0
+	c.answer = newInfluxAnswer(body)
 	return nil
 }
 
@@ -169,28 +149,6 @@ func (c *InfluxCopy) read() error {
 	c.series = slices.DeleteFunc(all, func(s influxSeries) bool { return len(s.Values) == 0 })
 	c.value = 0
 	return nil
-}
-
-// done moves on to the next slice, and over a gap to the next row.
-func (c *InfluxCopy) done(ctx context.Context) error {
-	c.Times.Min = c.end
-	c.end = 0
-	switch {
-	case c.rows < fewRows:
-		c.span = min(2*c.span, mostSpan)
-	case c.rows > manyRows:
-		c.span = max(c.span/2, leastSpan)
-	}
-	if c.rows > 0 || c.Times.IsEmpty() {
-		return nil
-	}
-	ns, found, err := c.edge(ctx, "ASC")
-	if found {
-		c.Times.Min = ns
-	} else {
-		c.Times.Max = c.Times.Min - 1
-	}
-	return err
 }
 
 // row adds the next row of the series.

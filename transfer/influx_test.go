@@ -106,8 +106,8 @@ func TestInfluxCopySkipsGaps(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if !c.Times.IsEmpty() || !slices.Contains(r.asked, sliceStatement(2*day, 4*day-1)) || len(r.asked) != 6 {
-		t.Errorf("%v is left, asked was %q", c.Times, r.asked)
+	if !c.Left().IsEmpty() || !slices.Contains(r.asked, sliceStatement(2*day, 4*day-1)) || len(r.asked) != 6 {
+		t.Errorf("%v is left, asked was %q", c.Left(), r.asked)
 	}
 }
 

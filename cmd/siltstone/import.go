@@ -20,7 +20,7 @@ import (
 
 type importCmd struct {
 	File     importFileCmd     `cmd:"" default:"withargs" help:"Load files: line protocol, dumps of InfluxDB, CSV, Parquet."`
-	InfluxDB importInfluxDBCmd `cmd:"" name:"influxdb" help:"Copy databases of a running InfluxDB 1."`
+	InfluxDB importInfluxDBCmd `cmd:"" name:"influxdb" help:"Copy databases of a running InfluxDB 1, 2 or 3."`
 }
 
 // Help is the long text of --help.

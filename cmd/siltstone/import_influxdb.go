@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,10 +21,12 @@ import (
 type importInfluxDBCmd struct {
 	hostFlag
 	URL       string     `name:"url" required:"" help:"URL of the InfluxDB to copy from." placeholder:"URL"`
-	Databases []string   `name:"v1-database" help:"Databases to copy, with commas between them. Default: all." placeholder:"NAME"`
+	Databases []string   `name:"v1-database" help:"Databases to copy by InfluxQL, from InfluxDB 1 or 2, with commas between them. Default: all." placeholder:"NAME"`
+	SQL       []string   `name:"v3-database" help:"Databases to copy by SQL, from InfluxDB 3, with commas between them." placeholder:"NAME"`
 	Database  string     `short:"d" aliases:"db" help:"Database to copy into. Default: that of the same name." placeholder:"NAME"`
 	Username  string     `help:"User of the InfluxDB." env:"SILTSTONE_INFLUXDB_USERNAME" placeholder:"NAME"`
 	Password  secret     `help:"The user's password. Others on this machine can see a command line, so the variable is the better place." env:"SILTSTONE_INFLUXDB_PASSWORD" placeholder:"PASSWORD"`
+	From      secret     `name:"influxdb-token" help:"Token of the InfluxDB, of 2 and 3." env:"SILTSTONE_INFLUXDB_TOKEN" placeholder:"TOKEN"`
 	Start     exportTime `help:"Copy rows from this time on." placeholder:"TIME"`
 	Stop      exportTime `help:"Copy rows before this time." placeholder:"TIME"`
 	Resume    string     `help:"File in which the copy notes how far it is; when it is there the copy goes on from where it was." placeholder:"FILE"`
@@ -33,45 +36,62 @@ type importInfluxDBCmd struct {
 
 // Help is the long text of --help.
 func (*importInfluxDBCmd) Help() string {
-	return `Every retention policy is copied: autogen into the database itself, another one, such as week,
-into DATABASE/week, which /query?db=DATABASE&rp=week reads. Measurements are read in slices of
-time, whose length follows the number of their rows. A copy can be repeated: a point that is
-written again is one point.
+	return `From InfluxDB 1 every retention policy is copied: autogen into the database itself, another one, such
+as week, into DATABASE/week, which /query?db=DATABASE&rp=week reads. InfluxDB 2 answers in the same way
+for buckets that its DBRP mappings name (influx v1 dbrp list). InfluxDB 3 is asked in SQL, table by table.
 
-A field that has several types in InfluxDB, which its shards may have, is named: integers
-become floats with the floats, text and booleans beside numbers are left out.`
+Rows are read in slices of time, whose length follows their number. A copy can be repeated: a point that is
+written again is one point. A field that has several types in InfluxDB 1 or 2, which shards may have, is named:
+integers become floats with the floats, text and booleans beside numbers are left out.
+
+InfluxDB 3 Core refuses queries over many files: take --start and --stop for a few days at a time, or
+raise its --query-file-limit.
+
+Examples:
+
+  siltstone import influxdb --url http://old:8086 --v1-database telegraf --resume copy.json
+  SILTSTONE_INFLUXDB_TOKEN=… siltstone import influxdb --url http://two:8086 --v1-database telegraf
+  SILTSTONE_INFLUXDB_TOKEN=… siltstone import influxdb --url http://three:8181 --v3-database home --start 2026-11-20`
 }
 
-// Run copies each measurement of each database.
+// Validate makes sure that there is one way to ask; kong calls it after parsing.
+func (c *importInfluxDBCmd) Validate() error {
+	switch {
+	case len(c.Databases) > 0 && len(c.SQL) > 0:
+		return errors.New("--v1-database is for InfluxDB 1 and 2, --v3-database for 3: leave out one of them")
+	case c.Username != "" && c.From != "":
+		return errors.New("--username is for InfluxDB 1, --influxdb-token for 2 and 3: leave out one of them")
+	}
+	return nil
+}
+
+// Run copies each measurement, or table, of each database.
 func (c *importInfluxDBCmd) Run(ctx context.Context, env environment) error {
-	from := transfer.Influx{Ask: c.ask}
-	databases := c.Databases
+	databases := append(slices.Clone(c.Databases), c.SQL...)
 	if len(databases) == 0 {
 		var err error
-		if databases, err = from.Databases(ctx); err != nil {
+		if databases, err = c.influxQL("").Databases(ctx); err != nil {
 			return err
 		}
 	}
 	if c.Database != "" && len(databases) != 1 {
-		return fmt.Errorf("-d names one database, and there are %d to copy: name one with --v1-database", len(databases))
+		return fmt.Errorf("-d names one database, and there are %d to copy: name one with --v1-database or --v3-database", len(databases))
 	}
 	done, err := readCopied(c.Resume)
 	if err != nil {
 		return err
 	}
+	copyOne := c.copyByInfluxQL
+	if len(c.SQL) > 0 {
+		copyOne = c.copyBySQL
+	}
 	bad := false
 	for _, database := range databases {
-		sources, err := from.Sources(ctx, database)
+		rejected, err := copyOne(ctx, env, database, done)
 		if err != nil {
-			return fmt.Errorf("database %q of InfluxDB: %w", database, err)
+			return err
 		}
-		for _, s := range sources {
-			rejected, err := c.copySource(ctx, env, from, s, done)
-			if err != nil {
-				return fmt.Errorf("%s: %w", s, err)
-			}
-			bad = bad || rejected
-		}
+		bad = bad || rejected
 	}
 	if bad {
 		return errReported
@@ -79,19 +99,87 @@ func (c *importInfluxDBCmd) Run(ctx context.Context, env environment) error {
 	return nil
 }
 
-// ask sends a statement to InfluxDB.
-func (c *importInfluxDBCmd) ask(ctx context.Context, statement string, rows int) (io.ReadCloser, error) {
-	target, err := hostFlag{Host: c.URL}.url("query", url.Values{"epoch": {"ns"}, "chunked": {"true"}, "chunk_size": {strconv.Itoa(rows)}})
+// copyByInfluxQL copies each measurement of each retention policy of a database.
+func (c *importInfluxDBCmd) copyByInfluxQL(ctx context.Context, env environment, database string, done *copied) (rejected bool, err error) {
+	from := c.influxQL(database)
+	sources, err := from.Sources(ctx, database)
 	if err != nil {
-		return nil, fmt.Errorf("--url %q is not a URL such as http://127.0.0.1:8086", c.URL)
+		return false, fmt.Errorf("database %q of InfluxDB: %w", database, err)
 	}
-	form := url.Values{"q": {statement}}.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form))
+	for _, s := range sources {
+		for _, note := range s.Notes {
+			fmt.Fprintf(env.stderr, "%s: %s\n", s, note)
+		}
+		rows, err := from.Copy(ctx, s, c.times(s.String(), done), importLimits)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", s, err)
+		}
+		bad, err := c.copyRows(ctx, env, s.String(), rows, transfer.TargetDatabase(cmp.Or(c.Database, database), s.Policy), done)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", s, err)
+		}
+		rejected = rejected || bad
+	}
+	return rejected, nil
+}
+
+// copyBySQL copies each table of a database.
+func (c *importInfluxDBCmd) copyBySQL(ctx context.Context, env environment, database string, done *copied) (rejected bool, err error) {
+	from := transfer.Influx3{Ask: c.askSQL}
+	tables, err := from.Tables(ctx, database)
+	if err != nil {
+		return false, fmt.Errorf("database %q of InfluxDB: %w", database, err)
+	}
+	for _, t := range tables {
+		rows, err := from.Copy(ctx, t, c.times(t.String(), done), importLimits, "")
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", t, err)
+		}
+		bad, err := c.copyRows(ctx, env, t.String(), rows, cmp.Or(c.Database, database), done)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", t, err)
+		}
+		rejected = rejected || bad
+	}
+	return rejected, nil
+}
+
+// influxQL asks InfluxDB in InfluxQL. Version 2 wants a database with every request.
+func (c *importInfluxDBCmd) influxQL(database string) transfer.Influx {
+	return transfer.Influx{Ask: func(ctx context.Context, statement string, rows int) (io.ReadCloser, error) {
+		form := url.Values{"q": {statement}}
+		if database != "" {
+			form.Set("db", database)
+		}
+		q := url.Values{"epoch": {"ns"}, "chunked": {"true"}, "chunk_size": {strconv.Itoa(rows)}}
+		return c.ask(ctx, "query", q, "application/x-www-form-urlencoded", form.Encode())
+	}}
+}
+
+// askSQL asks InfluxDB 3.
+func (c *importInfluxDBCmd) askSQL(ctx context.Context, database, sql, format string) (io.ReadCloser, error) {
+	body, err := json.Marshal(map[string]string{"db": database, "q": sql, "format": format})
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if c.Username != "" {
+	return c.ask(ctx, "api/v3/query_sql", nil, "application/json", string(body))
+}
+
+// ask sends a request to InfluxDB and returns the body of the answer.
+func (c *importInfluxDBCmd) ask(ctx context.Context, path string, q url.Values, contentType, body string) (io.ReadCloser, error) {
+	target, err := hostFlag{Host: c.URL}.url(path, q)
+	if err != nil {
+		return nil, fmt.Errorf("--url %q is not a URL such as http://127.0.0.1:8086", c.URL)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", contentType)
+	switch {
+	case c.From != "":
+		req.Header.Set("Authorization", "Token "+string(c.From))
+	case c.Username != "":
 		req.SetBasicAuth(c.Username, string(c.Password))
 	}
 	client, err := c.client()
@@ -117,8 +205,8 @@ func (c *importInfluxDBCmd) ask(ctx context.Context, statement string, rows int)
 	return nil, err
 }
 
-// times are the instants to copy.
-func (c *importInfluxDBCmd) times() schema.TimeRange {
+// times are the instants to copy of a source.
+func (c *importInfluxDBCmd) times(source string, done *copied) schema.TimeRange {
 	times := schema.MaxTimeRange
 	if !c.Start.IsZero() {
 		times.Min = schema.Nanoseconds(c.Start.Time)
@@ -126,49 +214,43 @@ func (c *importInfluxDBCmd) times() schema.TimeRange {
 	if !c.Stop.IsZero() {
 		times.Max = schema.Nanoseconds(c.Stop.Time) - 1
 	}
+	if before, ok := done.Before[source]; ok {
+		times.Min = max(times.Min, before)
+	}
 	return times
 }
 
-// copySource copies a measurement of a retention policy, and reports whether rows of it were
-// rejected.
-func (c *importInfluxDBCmd) copySource(ctx context.Context, env environment, from transfer.Influx, s transfer.InfluxSource, done *copied) (rejected bool, err error) {
-	for _, note := range s.Notes {
-		fmt.Fprintf(env.stderr, "%s: %s\n", s, note)
-	}
-	start, times := time.Now(), c.times()
-	if before, ok := done.Before[s.String()]; ok {
-		times.Min = max(times.Min, before)
-	}
-	rows, err := from.Copy(ctx, s, times, importLimits)
-	if err != nil {
-		return false, err
-	}
+// copying reads the rows of a source.
+type copying interface {
+	Next(ctx context.Context) (*transfer.Chunk, error)
+	Left() schema.TimeRange
+	Close()
+}
+
+// copyRows copies the rows of a source into a database, and reports whether some were rejected.
+func (c *importInfluxDBCmd) copyRows(ctx context.Context, env environment, name string, rows copying, database string, done *copied) (rejected bool, err error) {
 	defer rows.Close()
-	database := s.Database
-	if c.Database != "" {
-		database = c.Database
-	}
-	first := rows.Times.Min
+	start, first := time.Now(), rows.Left().Min
 	l := &loader{
-		host: c.hostFlag, query: writeParams(transfer.TargetDatabase(database, s.Policy), "ns"), retryFor: time.Duration(c.RetryFor),
-		unit: "row", maxListed: maxListedLines, offset: func() int64 { return seconds(rows.Times.Min - first) },
+		host: c.hostFlag, query: writeParams(database, "ns"), retryFor: time.Duration(c.RetryFor),
+		unit: "row", maxListed: maxListedLines, offset: func() int64 { return seconds(rows.Left().Min - first) },
 	}
-	l.progress = env.progress(c.Quiet || rows.Times.IsEmpty(), s.String(), seconds(rows.Times.Max-first)+1, byShare)
+	l.progress = env.progress(c.Quiet || rows.Left().IsEmpty(), name, seconds(rows.Left().Max-first)+1, byShare)
 	defer l.progress.clear()
-	at := rows.Times.Min
+	at := first
 	err = l.loadChunks(ctx, func() (chunk, error) {
 		next, err := converted(func() (*transfer.Chunk, error) { return rows.Next(ctx) })()
-		if (err == nil || errors.Is(err, io.EOF)) && rows.Times.Min != at { // a slice is stored
-			at = rows.Times.Min
-			if failed := done.note(s.String(), at); failed != nil {
+		if left := rows.Left().Min; (err == nil || errors.Is(err, io.EOF)) && left != at { // a slice is stored
+			at = left
+			if failed := done.note(name, at); failed != nil {
 				return chunk{}, failed
 			}
 		}
 		return next, err
 	})
-	printRejected(env.stderr, s.String(), l.sum)
+	printRejected(env.stderr, name, l.sum)
 	if err == nil && !c.Quiet {
-		fmt.Fprintf(env.stderr, "%s: %s points accepted, %s rejected, in %s\n", s,
+		fmt.Fprintf(env.stderr, "%s: %s points accepted, %s rejected, in %s\n", name,
 			formatCount(l.sum.accepted), formatCount(l.sum.rejected), time.Since(start).Round(time.Millisecond))
 	}
 	return l.sum.rejected > 0, err
@@ -176,42 +258,3 @@ func (c *importInfluxDBCmd) copySource(ctx context.Context, env environment, fro
 
 // seconds makes a span of nanoseconds, which may exceed 64 bits, something to show.
 func seconds(span int64) int64 { return int64(uint64(span) / 1e9) }
-
-// copied is what a file of --resume holds: of each measurement the time before which all of
-// its rows are stored.
-type copied struct {
-	Before map[string]int64 `json:"stored_before"`
-	path   string
-}
-
-// readCopied reads the file, if it is there.
-func readCopied(path string) (*copied, error) {
-	c := &copied{Before: map[string]int64{}, path: path}
-	if path == "" {
-		return c, nil
-	}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return c, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, c)
-	}
-	if err != nil || c.Before == nil {
-		return nil, fmt.Errorf("--resume %s is not what a copy has noted; remove it to copy everything: %w", path, err)
-	}
-	return c, nil
-}
-
-// note says that the rows of a measurement before a time are stored.
-func (c *copied) note(source string, before int64) error {
-	c.Before[source] = before
-	if c.path == "" {
-		return nil
-	}
-	return writeWhole("--resume", c.path, func(w io.Writer) error {
-		to := json.NewEncoder(w)
-		to.SetIndent("", "  ")
-		return to.Encode(c)
-	})
-}

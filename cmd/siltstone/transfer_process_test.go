@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -185,10 +186,56 @@ func TestCopyFromInfluxDBGoesOnWhereItWas(t *testing.T) {
 		{"--url " + p.host + " --v1-database nothing", `database "nothing" of InfluxDB: `},
 		{"--url " + p.host + " -d one", "-d names one database"},
 		{"--url " + p.host + " --resume " + os.Args[0], "is not what a copy has noted"},
+		{"--url " + p.host + " --v1-database a --v3-database b", "leave out one of them"},
+		{"--url " + p.host + " --v3-database a,b -d one", "-d names one database"},
 	} {
 		r := finish(t, siltstone(t, append([]string{"import", "influxdb", "--host", p.host}, strings.Fields(c.args)...)...), "")
 		if r.code == 0 || !strings.Contains(r.errors, c.want) {
 			t.Errorf("%s: %+v", c.args, r)
 		}
+	}
+}
+
+// TestCopyFromInfluxDB3: Siltstone answers as InfluxDB 3 does, in SQL. Rows of sparse decades and of a dense second, and of
+// every type, are copied; what was copied is noted. The source asks for a token, which goes to it alone.
+func TestCopyFromInfluxDB3(t *testing.T) {
+	from, p := serve(t, "--object-store", "memory"), serve(t, "--object-store", "memory")
+	token := strings.TrimSpace(from.command("create", "token", "--admin").out)
+	t.Setenv("SILTSTONE_INFLUXDB_TOKEN", token)
+	write := func(lines string) {
+		t.Helper()
+		if r := finish(t, siltstone(t, "write", "--host", from.host, "--token", token, "-d", "db", "--precision", "ns", "-q"), lines); r.code != 0 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	var dense strings.Builder
+	for n := range 3000 {
+		fmt.Fprintf(&dense, "dense,k=%d v=%di %d\n", n%3, n, 1_600_000_000_000_000_000+n*300)
+	}
+	write(strings.Replace(awkward, "t==,#", "t\\==\\=", 1) + dense.String() + "no\\ tags v=1 -1\nno\\ tags v=2 1500000000000000000\n")
+	notes := filepath.Join(t.TempDir(), "notes.json")
+	again := []string{"import", "influxdb", "--url", from.host, "--v3-database", "db", "-d", "copy", "--resume", notes}
+	p.command(again...)
+	rows := func(p *process, db, token string) []string {
+		t.Helper()
+		lines := strings.Split(p.command("export", "-d", db, "--all", "--format", "csv", "-q", "--token", token).out, "\n")
+		slices.Sort(lines)
+		return lines
+	}
+	if want, got := rows(from, "db", token), rows(p, "copy", ""); !slices.Equal(got, want) {
+		t.Errorf("%q is copied as %q", want, got)
+	}
+	write("dense,k=9 v=9i 1700000000000000000\n")
+	if r := p.command(again...); !strings.Contains(r.errors, "db.dense: 1 points accepted") || strings.Contains(r.errors, "db.no tags: 1 ") {
+		t.Errorf("a second copy: %+v", r)
+	}
+	// InfluxDB 2 takes the same token for InfluxQL.
+	p.command("import", "influxdb", "--url", from.host, "--v1-database", "db", "-d", "copy2", "-q")
+	if want, got := rows(from, "db", token), rows(p, "copy2", ""); !slices.Equal(got, want) {
+		t.Errorf("%q is copied in InfluxQL as %q", want, got)
+	}
+	t.Setenv("SILTSTONE_INFLUXDB_TOKEN", "wrong")
+	if r := finish(t, siltstone(t, append(again, "--host", p.host)...), ""); r.code == 0 || !strings.Contains(r.errors, "InfluxDB answered 401") || strings.Contains(r.errors, "wrong") {
+		t.Errorf("a wrong token: %+v", r)
 	}
 }
