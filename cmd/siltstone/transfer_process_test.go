@@ -2,11 +2,16 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/siltstone-db/siltstone/lineprotocol"
 )
 
 // awkward are points with everything that is hard to write: names with escapes, columns that
@@ -29,11 +34,62 @@ func (p *process) command(args ...string) result {
 	return r
 }
 
+// randomNames have what names may hold: spaces, what is escaped, quotes, letters of other scripts.
+var randomNames = []string{"plain", "with space", "a,b", "c=d", `q"'#`, "Ünïcödé", "日本語", "emoji😀", "UPPER", "upper", "100%"}
+
+// randomLines are points of three tables that have their tags and fields in common, of every type: in any order of time, often
+// of a point that was before. rows holds what tells a row apart.
+func randomLines(rng *rand.Rand, n int, rows map[string]bool) string {
+	var out []byte
+	for range n {
+		begin := len(out)
+		out = lineprotocol.AppendMeasurement(out, "random "+randomNames[rng.IntN(3)])
+		for i, tag := range randomNames[:4] {
+			if rng.IntN(3) == 0 {
+				out = lineprotocol.AppendKey(append(out, ','), "tag "+tag)
+				out = lineprotocol.AppendKey(append(out, '='), randomNames[2*i+rng.IntN(3)])
+			}
+		}
+		series := string(out[begin:])
+		at := rng.Int64N(20) * 1e17
+		rows[fmt.Sprint(series, " ", at)] = true
+		out = fmt.Appendf(out, " n=%di", []int64{rng.Int64(), -rng.Int64(), math.MinInt64, math.MaxInt64}[rng.IntN(4)])
+		for i, value := range []func() string{
+			func() string {
+				return strconv.FormatFloat((rng.Float64()-0.5)*math.Pow(10, float64(rng.IntN(600)-300)), 'g', -1, 64)
+			},
+			func() string { return strconv.FormatUint(rng.Uint64(), 10) + "u" },
+			func() string { return strconv.FormatBool(rng.IntN(2) == 0) },
+			func() string {
+				texts := []string{"", " ", "\r\n", "\t\"quoted\"\\", "a,b;c=d", "null", "NaN", "日本語", "#datatype", `\`}
+				return string(lineprotocol.AppendString(nil, texts[rng.IntN(len(texts))]))
+			},
+		} {
+			if rng.IntN(3) > 0 {
+				out = append(lineprotocol.AppendKey(append(out, ','), randomNames[i]), '=')
+				out = append(out, value()...)
+			}
+		}
+		out = fmt.Appendf(out, " %d\n", at)
+	}
+	return string(out)
+}
+
 // TestExportsReadBack: every format, in one file and in many, as it is and compressed, gives
-// the same rows and types in another database.
+// the same rows and types in another database. So do random rows, some of which are in files
+// and some in memory.
 func TestExportsReadBack(t *testing.T) {
 	p := serve(t, "--object-store", "memory")
-	text := strings.Replace(awkward, "t==,#", "t\\==\\=", 1)
+	seed, rows := rand.Uint64(), make(map[string]bool)
+	t.Logf("drawn from seed %d: put it in the place of rand.Uint64() to see the same rows", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for range 3 {
+		if r := finish(t, siltstone(t, "write", "--host", p.host, "-d", "db", "--precision", "ns"), randomLines(rng, 300, rows)); r.code != 0 {
+			t.Fatalf("%+v", r)
+		}
+		p.command("flush")
+	}
+	text := strings.Replace(awkward, "t==,#", "t\\==\\=", 1) + randomLines(rng, 300, rows)
 	if r := finish(t, siltstone(t, "write", "--host", p.host, "-d", "db", "--precision", "ns"), text); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
@@ -45,7 +101,9 @@ func TestExportsReadBack(t *testing.T) {
 		return types + strings.Join(lines, "\n")
 	}
 	want := contents("db")
-	p.command("flush")
+	if n := strings.Count("\n"+p.command("export", "-d", "db", "--all", "-q").out, "\nrandom\\ "); n != len(rows) {
+		t.Errorf("the database has %d random rows, not %d", n, len(rows))
+	}
 	for i, c := range []struct{ to, format string }{
 		{"all.lp", ""}, {"all.lp.gz", ""}, {"all.csv", ""}, {"all.csv.zst", ""}, {"lp/", ""}, {"csv/", "csv"}, {"parquet/", "parquet"},
 	} {
@@ -60,7 +118,7 @@ func TestExportsReadBack(t *testing.T) {
 		files := []string{to}
 		if strings.HasSuffix(c.to, "/") {
 			entries, err := os.ReadDir(to)
-			if err != nil || len(entries) != 3 {
+			if err != nil || len(entries) != 6 {
 				t.Fatalf("%s: %v, %v", c.to, entries, err)
 			}
 			files = nil
