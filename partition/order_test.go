@@ -2,7 +2,9 @@ package partition
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -34,6 +36,26 @@ func TestRanksFollowTheOrderOfStrings(t *testing.T) {
 			if dict[ranks[i]-1] != v {
 				t.Fatalf("%q has rank %d in %q", v, ranks[i], dict)
 			}
+		}
+	})
+}
+
+// TestManyValuesAreSortedAsStrings compares values that are distributed byte by byte with a plain sort.
+func TestManyValuesAreSortedAsStrings(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		format := rapid.SampledFrom([]string{"host_%d", "%x", "%08d", "\x00%d\xff"}).Draw(t, "format")
+		groups := rapid.IntRange(1, 3).Draw(t, "groups") // whose names are longer than what is compared first
+		factor := rapid.SampledFrom([]uint32{1, 7, 1 << 20, 2654435761}).Draw(t, "factor")
+		values := make([]string, rapid.IntRange(fewValues-1, 4*fewValues).Draw(t, "values"))
+		for i := range values {
+			values[i] = strings.Repeat("group ", groups-1) + fmt.Sprint(i%groups, "        ") + fmt.Sprintf(format, uint32(i/2)*factor) // some of them twice
+		}
+		var got []string
+		for _, ref := range sortValues(values) {
+			got = append(got, values[ref.at])
+		}
+		if want := slices.Sorted(slices.Values(values)); !slices.Equal(got, want) {
+			t.Fatalf("got %q, want %q", got, want)
 		}
 	})
 }

@@ -2,9 +2,7 @@ package partition
 
 import (
 	"cmp"
-	"encoding/binary"
 	"slices"
-	"strings"
 
 	"github.com/siltstone-db/siltstone/schema"
 )
@@ -38,74 +36,6 @@ func (o *order) rankSeries(snaps []*Snapshot, tags []schema.Column) (tuples []ui
 		}
 	}
 	return tuples, base
-}
-
-// tagValue is a value of a tag while the values are sorted.
-type tagValue struct {
-	prefix uint64 // the bytes behind what all values begin with; less is before
-	value  string
-	at     uint32 // its place among the values of all snapshots
-}
-
-// rankValues returns the sorted values of a tag, and for each value of each snapshot, one
-// snapshot after the other, 1 + its place among them.
-//
-// Values of a tag mostly begin alike and differ within the eight bytes behind that, which
-// compare as one number.
-func rankValues(snaps []*Snapshot, id schema.ColumnID) (dict []string, ranks []uint32) {
-	var all []tagValue
-	for _, s := range snaps {
-		if c := findTag(s.Tags, id); c != nil {
-			for _, v := range c.Values {
-				all = append(all, tagValue{value: v, at: uint32(len(all))})
-			}
-		}
-	}
-	common := commonPrefix(all)
-	for i := range all {
-		all[i].prefix = prefixOf(all[i].value[common:])
-	}
-	slices.SortFunc(all, func(a, b tagValue) int {
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
-		}
-		return strings.Compare(a.value, b.value)
-	})
-	ranks = make([]uint32, len(all))
-	for i, v := range all {
-		if i == 0 || v.value != all[i-1].value {
-			dict = append(dict, v.value)
-		}
-		ranks[v.at] = uint32(len(dict))
-	}
-	return dict, ranks
-}
-
-// commonPrefix returns the number of bytes with which all values begin.
-func commonPrefix(values []tagValue) int {
-	if len(values) == 0 {
-		return 0
-	}
-	first := values[0].value
-	n := len(first)
-	for _, v := range values {
-		n = min(n, len(v.value))
-		for i := range n {
-			if v.value[i] != first[i] {
-				n = i
-				break
-			}
-		}
-	}
-	return n
-}
-
-// prefixOf returns the first bytes of s as a number that orders as they do. Of two
-// strings whose numbers are equal nothing is known.
-func prefixOf(s string) uint64 {
-	var b [8]byte
-	copy(b[:], s)
-	return binary.BigEndian.Uint64(b[:])
 }
 
 func findTag(tags []TagColumn, id schema.ColumnID) *TagColumn {
