@@ -286,7 +286,7 @@ func describeKey(key []byte) string {
 		kindHeader: "header", kindRun: "run", kindPosition: "position", kindLastToken: "last token", kindCommits: "number of commits",
 		kindDatabase: "database", kindTable: "table", kindColumn: "column", kindDatabaseState: "state of database",
 		kindTableState: "state of table", kindFile: "file", kindTombstone: "deletion of rows of table", kindRollup: "rollup of table",
-		kindRollupState: "state of rollup of table", kindFlushed: "flushed position of partition",
+		kindRollupState: "state of rollup of table", kindCache: "cache of table", kindFlushed: "flushed position of partition",
 		kindClock: "clock", kindToken: "token", kindDatasource: "datasource", kindEvent: "event id of table",
 	}
 	name, ok := names[kind(key[0])]

@@ -74,11 +74,7 @@ func (c *Catalog) SetTableRetention(database, table string, retention time.Durat
 	t = t.WithRetention(retention)
 	b := c.store.newBatch()
 	b.put(tableStateKey(t.ID), appendTableState(nil, stateOfTable(t, nil)))
-	if err := c.commitLocked(b, "set the retention period of table %q of database %q", table, database); err != nil {
-		return err
-	}
-	c.schema.Store(c.schema.Load().With(nil, []*schema.Table{t}))
-	return nil
+	return c.replaceTableLocked(b, t, "set the retention period of table %q of database %q", table, database)
 }
 
 // DeleteDatabase deletes a database with its tables and frees its name. Its data is

@@ -31,6 +31,8 @@ type TableChange struct {
 	// Rollup makes a rollup of a table that is new, all of which is stale from FrozenBefore on.
 	Rollup       *schema.Rollup
 	FrozenBefore int64
+	// Caches are those that a table that is new gets.
+	Caches []*schema.Cache
 
 	ofSource bool // the columns are tags that the source of a rollup gets
 }
@@ -189,6 +191,9 @@ func (p *plan) addTable(change *TableChange) error {
 			return err
 		}
 	}
+	if t.isNew && !isKnown {
+		t.base.Caches = change.Caches
+	}
 	if !isKnown && (t.isNew || len(t.added) > 0) {
 		p.byName[change.Name] = t
 		p.ordered = append(p.ordered, t)
@@ -283,6 +288,9 @@ func (p *plan) write(b *batch) (databases []*schema.Database, tables []*schema.T
 			b.put(tableStateKey(t.ID), appendTableState(nil, stateOfTable(t, nil)))
 			if t.Rollup != nil {
 				b.put(rollupKey(t.ID), appendRollup(nil, t.Rollup))
+			}
+			for _, c := range t.Caches {
+				b.put(cacheKey(t.ID, c.ID), appendCache(nil, c))
 			}
 		}
 		for _, col := range t.Columns[len(planned.base.Columns):] {

@@ -36,7 +36,7 @@ const (
 // It grows when an older program must not touch the directory. Version 2 brought states
 // of databases and tables, tokens, datasources, event ids, and columnVersion; what it
 // left alone reads as in version 1. Version 3 brought fileVersion and the clock, version 4
-// retention periods of tables, tombstones and sweptVersion, version 5 rollups. Open raises a directory to the newest.
+// retention periods of tables, tombstones and sweptVersion, version 5 rollups and caches. Open raises a directory to the newest.
 const formatVersion = 5
 
 // headerMagic marks a Pebble store as a catalog. It and the format version that

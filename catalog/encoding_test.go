@@ -62,6 +62,8 @@ func recordSamples() []recordSample {
 			created: 1 << 60, rule: schema.FirstByTag, tag: 1, retention: 36 * time.Hour, deleted: deletion,
 		})},
 		{"rollup", rollupKey(5), appendRollup(nil, goldenRollup())},
+		{"cache", cacheKey(2, 1), appendCache(nil, goldenCaches()[0])},
+		{"cache", cacheKey(2, 7), appendCache(nil, goldenCaches()[1])},
 		{"file", fileKey(1<<runShift + 7), appendFile(nil, goldenFile())},
 		{"file", fileKey(1<<runShift + 8), appendFile(nil, goldenFileWithFooter())},
 		{"file", fileKey(1<<runShift + 9), appendFile(nil, goldenSweptFile())},
@@ -141,6 +143,23 @@ func goldenRollupState() *schema.RollupState {
 	return &schema.RollupState{Table: 5, FrozenBefore: -300, Stale: []schema.StaleRange{
 		{Time: schema.TimeRange{Min: -300, Max: 299}}, {Time: schema.TimeRange{Min: 600, Max: schema.MaxTimeRange.Max}, Shrunk: true},
 	}}
+}
+
+func goldenCaches() []*schema.Cache {
+	return []*schema.Cache{
+		{
+			ID: 1, Kind: schema.LastCache, Name: "première", Columns: []schema.ColumnID{258, 1}, Values: []schema.ColumnID{259},
+			Limit: 300, MaxAge: 4 * time.Hour,
+		},
+		{ID: 7, Kind: schema.DistinctCache, Name: "hosts", Columns: []schema.ColumnID{259, 258}, Limit: 100_000, MaxAge: 24 * time.Hour},
+	}
+}
+
+func TestGoldenCachesLoad(t *testing.T) {
+	table, _ := loadGolden(t, "testdata/format5.txt").snapshot.TableByID(2)
+	if diff := cmp.Diff(goldenCaches(), table.Caches); diff != "" {
+		t.Errorf("caches (-want +got):\n%s", diff)
+	}
 }
 
 func TestGoldenRollupLoads(t *testing.T) {
@@ -543,6 +562,12 @@ func reencode(k kind, value []byte) ([]byte, error) {
 			return nil, err
 		}
 		return appendRollup(nil, r), nil
+	case kindCache:
+		c, err := decodeCache(1, value)
+		if err != nil {
+			return nil, err
+		}
+		return appendCache(nil, c), nil
 	case kindRollupState:
 		r, err := decodeRollupState(0, value)
 		if err != nil {

@@ -60,6 +60,7 @@ const (
 	ObjectTable      ObjectKind = "table"
 	ObjectToken      ObjectKind = "token"
 	ObjectDatasource ObjectKind = "datasource"
+	ObjectCache      ObjectKind = "cache"
 )
 
 // ExistsError says that the name of something new is taken. Nothing was changed. It

@@ -26,6 +26,7 @@ const (
 	kindDatabaseState kind = 0x13 // database
 	kindTableState    kind = 0x14 // table
 	kindRollup        kind = 0x15 // table
+	kindCache         kind = 0x16 // table, cache
 	kindFile          kind = 0x20 // file
 	kindTombstone     kind = 0x21 // table, place among the files
 	kindRollupState   kind = 0x22 // table

@@ -48,6 +48,7 @@ type tableRecord struct {
 	columns  []schema.Column
 	state    tableState
 	rollup   *schema.Rollup // nil: it is none
+	caches   []*schema.Cache
 }
 
 // Faults between records; they reach callers wrapped in a CorruptError.
@@ -163,6 +164,8 @@ func (l *loader) decode(key, value []byte) error {
 		return l.decodeRollup(key, value)
 	case kindRollupState:
 		return l.decodeRollupState(key, value)
+	case kindCache:
+		return l.decodeCache(key, value)
 	case kindFlushed:
 		return l.decodeFlushed(key, value)
 	case kindToken:

@@ -81,7 +81,7 @@ func (b *schemaBuilder) addTable(databases []databaseRecord, id schema.TableID, 
 func (r *tableRecord) table(id schema.TableID) *schema.Table {
 	t := schema.NewTable(id, r.database, r.name, r.columns)
 	t.Created, t.Deleted, t.Key.Rule, t.Retention = r.state.created, r.state.deleted, r.state.rule, r.state.retention
-	t.Rollup = r.rollup
+	t.Rollup, t.Caches = r.rollup, r.caches
 	if tag, ok := t.ColumnByID(r.state.tag); ok {
 		t.Key.Tag = tag.Name
 	}

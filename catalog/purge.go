@@ -74,6 +74,7 @@ func purgeTable(b *batch, t *schema.Table) {
 	b.removePrefix(key32(kindColumn, uint32(t.ID)))
 	b.removePrefix(eventPrefix(t.ID))
 	b.removePrefix(tombstonePrefix(t.ID))
+	b.removePrefix(cachePrefix(t.ID))
 	if t.Rollup != nil {
 		b.remove(rollupKey(t.ID))
 		b.remove(rollupStateKey(t.ID))

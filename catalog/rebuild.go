@@ -63,6 +63,7 @@ type tableRemains struct {
 	state    tableState
 	hasState bool
 	rollup   *schema.Rollup
+	caches   []*schema.Cache
 }
 
 // NewRemains returns the remains of a catalog that is gone.
@@ -217,6 +218,8 @@ func (r *Remains) decode(key, value []byte) error {
 		return r.decodeTombstone(key, value)
 	case kindRollup, kindRollupState:
 		return r.decodeRollup(key, value)
+	case kindCache:
+		return r.decodeCache(key, value)
 	case kindFlushed:
 		k, err := parseFlushedKey(key)
 		var seq uint64

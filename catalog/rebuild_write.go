@@ -111,6 +111,7 @@ func (b *rebuild) complete() {
 	b.dropStray()
 	b.completeTombstones()
 	b.completeRollups()
+	b.completeCaches()
 	slices.SortFunc(b.r.tokens, func(a, t *schema.Token) int { return cmp.Compare(a.ID, t.ID) })
 	names := make(map[string]bool)
 	b.r.tokens = slices.DeleteFunc(b.r.tokens, func(t *schema.Token) bool {
@@ -279,6 +280,9 @@ func (b *rebuild) batch(s *store) *batch {
 		}
 		if t.rollup != nil {
 			out.put(rollupKey(id), appendRollup(nil, t.rollup))
+		}
+		for _, c := range t.caches {
+			out.put(cacheKey(id, c.ID), appendCache(nil, c))
 		}
 	}
 	for id, f := range r.files {

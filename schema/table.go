@@ -72,6 +72,8 @@ type Table struct {
 	Retention time.Duration
 	// Rollup is nil for a table that is none.
 	Rollup *Rollup
+	// Caches are those that have a name, by id.
+	Caches []*Cache
 	// Created is when the table was defined, in nanoseconds since the Unix epoch; 0
 	// where that is not known.
 	Created int64
@@ -183,6 +185,7 @@ func (t *Table) With(columns []Column) *Table {
 	}
 	next := NewTable(t.ID, t.Database, t.Name, all)
 	next.Key, next.Created, next.Deleted, next.Retention, next.Rollup = t.Key, t.Created, t.Deleted, t.Retention, t.Rollup
+	next.Caches = t.Caches
 	return next
 }
 
