@@ -154,7 +154,7 @@ func (r *databaseRestore) defineRollups(from *schema.Database) error {
 
 // tableChange defines a table as another one is.
 func tableChange(t *schema.Table) catalog.TableChange {
-	table := catalog.TableChange{Name: t.Name, Key: t.Key, Retention: t.Retention, MustBeNew: true}
+	table := catalog.TableChange{Name: t.Name, Key: t.Key, Retention: t.Retention, Caches: t.Caches, MustBeNew: true}
 	for _, c := range t.Columns {
 		table.Columns = append(table.Columns, catalog.NewColumn{Name: c.Name, Type: c.Type})
 	}

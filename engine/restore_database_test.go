@@ -68,6 +68,10 @@ func TestDatabaseComesBackUnderAnotherName(t *testing.T) {
 	fs := vfs.NewMem()
 	e := restoreSource(t, fs)
 	defer func() { closeEngine(t, e) }()
+	source, cache, err := e.CreateCache(engine.CacheSpec{Database: "db", Table: "a", Kind: schema.LastCache})
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := read(t, e, fs, "db")
 	if want[point{"a", "z", 0, "v", 0}.key()] != nil || want[point{"a", "z", 2, "v", 2}.key()] == nil {
 		t.Fatalf("the source is %v", want)
@@ -94,8 +98,12 @@ func TestDatabaseComesBackUnderAnotherName(t *testing.T) {
 			if got := read(t, *x.e, x.fs, "copy"); !reflect.DeepEqual(got, want) {
 				t.Errorf("%s, %d: %s", name, restart, difference(want, got))
 			}
-			if db, _ := (*x.e).Schema().Database("copy"); db.Retention != longRetention {
+			db, _ := (*x.e).Schema().Database("copy")
+			if db.Retention != longRetention {
 				t.Errorf("%s: the retention period is %s", name, db.Retention)
+			}
+			if def, _ := db.Table(source.Name); !reflect.DeepEqual(def.Caches, []*schema.Cache{cache}) {
+				t.Errorf("%s: the caches are %v", name, def.Caches)
 			}
 			closeEngine(t, *x.e)
 			checkSound(t, x.fs)

@@ -192,15 +192,11 @@ func (e *Engine) DropRollup(database, name string) error {
 
 // Rollup finds a rollup by its name. The errors are ErrDatabaseNotFound and a *TableNotFoundError.
 func (e *Engine) Rollup(database, name string) (*schema.Table, error) {
-	db, ok := e.catalog.Schema().Database(database)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, database)
-	}
-	def, ok := db.Table(name)
-	if !ok || def.Rollup == nil {
+	def, err := e.findTable(database, name)
+	if err == nil && def.Rollup == nil {
 		return nil, &TableNotFoundError{name}
 	}
-	return def, nil
+	return def, err
 }
 
 // Rollups returns those of a database, of all for "", by database and name. The error is ErrDatabaseNotFound.

@@ -145,7 +145,7 @@ func (s *Server) listRollups(b *backend, w http.ResponseWriter, r *http.Request)
 		from, to := staleSpan(x.Stale)
 		list.add(
 			textCell(x.Database), textCell(x.Table.Name), textCell(x.Source.Name), textCell(humantime.Format(definition.Interval)),
-			textCell(strings.Join(x.Table.TagNames(), ", ")), textCell(aggregatesText(definition)), periodCell(x.Table.Retention), countCell(x.Rows), countCell(x.Bytes),
+			textCell(strings.Join(x.Table.TagNames(), ", ")), textCell(definition.String()), periodCell(x.Table.Retention), countCell(x.Rows), countCell(x.Bytes),
 			countCell(uint64(len(x.Stale))), from, to, boundCell(x.FrozenBefore), instantCell(x.Refreshed), wordsCell(x.Error),
 		)
 	}
@@ -185,14 +185,6 @@ func periodCell(d time.Duration) cell {
 		return timeCell(0)
 	}
 	return textCell(humantime.Format(d))
-}
-
-func aggregatesText(r *schema.Rollup) string {
-	words := make([]string, len(r.Aggregates))
-	for i, a := range r.Aggregates {
-		words[i] = a.Func.String() + "(" + a.Field + ") AS " + a.Name
-	}
-	return strings.Join(words, ", ")
 }
 
 func (s *Server) deleteRollup(b *backend, w http.ResponseWriter, r *http.Request) error {

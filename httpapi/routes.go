@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // access says whom a route answers.
@@ -98,6 +100,10 @@ func (s *Server) routes() []route {
 		{method: "POST", path: rollupPath, access: forAdmins, handler: s.createRollup},
 		{method: "DELETE", path: rollupPath, access: forAdmins, handler: s.deleteRollup},
 		{method: "POST", path: rollupPath + "/refresh", access: forAdmins, handler: s.refreshRollup},
+		{method: "POST", path: lastCachePath, access: forAdmins, handler: s.createCache(schema.LastCache)},
+		{method: "DELETE", path: lastCachePath, access: forAdmins, handler: s.deleteCache(schema.LastCache)},
+		{method: "POST", path: distinctCachePath, access: forAdmins, handler: s.createCache(schema.DistinctCache)},
+		{method: "DELETE", path: distinctCachePath, access: forAdmins, handler: s.deleteCache(schema.DistinctCache)},
 		{method: "GET", path: "/api/v3/configure/datasource", access: forAdmins, handler: s.listDatasources},
 		{method: "POST", path: "/api/v3/configure/datasource", access: forAdmins, handler: s.createDatasource},
 		{method: "POST", path: "/api/v3/rejected/retry", access: forWriters, handler: s.retryRejected},

@@ -229,8 +229,8 @@ func (c *checker) structure(n node, kind string, s *scope) error {
 	switch kind {
 	case "TABLE_FUNCTION":
 		f := n.child("function")
-		if isCache(f) {
-			return c.cache(n, f)
+		if kind, ok := cacheKindOf(f); ok {
+			return c.cache(n, f, kind)
 		}
 		return checkFunction(f, allowedTableFunctions)
 	case "BASE_TABLE":

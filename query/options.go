@@ -28,6 +28,9 @@ type Options struct {
 	// Compactions answers which files were merged; Engine.Compactions is one. With nil
 	// system.compactions is empty.
 	Compactions func() []engine.Compaction
+	// Rollups answers what is known of the rollups of a database, of all for ""; Engine.Rollups is one. With nil
+	// system.rollups is empty.
+	Rollups func(database string) ([]engine.RollupInfo, error)
 	// DataDir is the directory below which all Parquet files lie. Required.
 	DataDir string
 	// TempDir holds the directory "query-spill" for what does not fit into memory;

@@ -81,8 +81,6 @@ var generationsTable = &systemTable{
 // emptyTables are tables of InfluxDB 3 about what Siltstone does not have. Clients that list
 // them find them empty.
 var emptyTables = []*systemTable{
-	emptyTable("last_caches", "table", "name", "key_column_ids", "key_column_names", "value_column_ids", "value_column_names", "count", "ttl"),
-	emptyTable("distinct_caches", "table", "name", "column_ids", "column_names", "max_cardinality", "max_age_seconds"),
 	emptyTable("processing_engine_triggers", "trigger_name", "plugin_filename", "trigger_specification", "disabled"),
 	emptyTable("processing_engine_trigger_arguments", "trigger_name", "argument_key", "argument_value"),
 	emptyTable("processing_engine_logs", "event_time", "trigger_name", "log_level", "log_text"),

@@ -101,6 +101,9 @@ var systemTables = append([]*systemTable{
 	filesTable,
 	partitionsTable,
 	compactionsTable,
+	lastCachesTable,
+	distinctCachesTable,
+	rollupsTable,
 	logTable,
 	generationsTable,
 	{

@@ -234,7 +234,7 @@ func systemWorld(t *testing.T, change ...func(*engine.Options)) (*engine.Engine,
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := Open(Options{View: e.View, Schema: e.Schema, Tokens: e.Tokens, Stats: e.Stats, Compactions: e.Compactions, DataDir: dir, Threads: 2})
+	q, err := Open(Options{View: e.View, Schema: e.Schema, Tokens: e.Tokens, Stats: e.Stats, Compactions: e.Compactions, Rollups: e.Rollups, DataDir: dir, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,6 +269,24 @@ func TestSystemTablesOverTheRealEngine(t *testing.T) {
 	}
 	writeLines(t, e, "home", "temp,room=b v=2.5 3", "temp,room=b v=\"x\" 4")
 	writeLines(t, e, "gone", "x v=1", "x v=")
+	writeLines(t, e, "sums", "cpu,host=a,dc=x use=1,text=\"é\" 1700000000000000000")
+	if _, _, err := e.CreateCache(engine.CacheSpec{Database: "sums", Table: "cpu", Kind: schema.LastCache}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.CreateCache(engine.CacheSpec{
+		Database: "sums", Table: "cpu", Kind: schema.LastCache, Name: "five", Columns: []string{"text"}, Values: []string{"use", "time"}, Limit: 5, MaxAge: time.Minute,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.CreateCache(engine.CacheSpec{Database: "sums", Table: "cpu", Kind: schema.DistinctCache, Columns: []string{"text", "host"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.CreateRollup(engine.RollupSpec{
+		Database: "sums", Name: "cpu_5m", Source: "cpu", Interval: 5 * time.Minute, Tags: []string{"host"}, Retention: 48 * time.Hour,
+		Aggregates: []schema.Aggregate{{Func: schema.Mean, Field: "use", Name: "use_mean"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if err := e.DeleteDatabase("gone", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
@@ -287,12 +305,18 @@ func TestSystemTablesOverTheRealEngine(t *testing.T) {
 		"internal-wal":         {Database: engine.InternalDatabase, SQL: "SELECT segments, first_sequence, last_sequence, durable_sequence, buffered_rows, error FROM system.wal"},
 		"internal-generations": {Database: engine.InternalDatabase, SQL: "SELECT * FROM system.generation_durations"},
 		"caches":               {Database: "home", SQL: "SELECT count(*) FROM system.last_caches, system.distinct_caches, system.processing_engine_triggers"},
+		"last-caches":          {Database: "sums", SQL: "SELECT * FROM system.last_caches"},
+		"internal-caches":      {Database: engine.InternalDatabase, SQL: "SELECT * FROM system.distinct_caches"},
+		"rollups":              {Database: "sums", SQL: "SELECT * FROM system.rollups"},
+		"internal-rollups":     {Database: engine.InternalDatabase, SQL: "SELECT database, name FROM system.rollups"},
+		"home-rollups":         {Database: "home", SQL: "SELECT database, name FROM system.rollups"},
 		"columns":              {Database: "home", SQL: "SELECT * FROM system.columns ORDER BY ALL"},
 	}
 	var got bytes.Buffer
 	for _, name := range []string{
 		"rejected", "databases", "internal-databases", "internal-tokens", "tables", "internal-tables", "columns",
 		"files", "partitions", "internal-wal", "internal-generations", "caches",
+		"last-caches", "internal-caches", "rollups", "internal-rollups", "home-rollups",
 	} {
 		r, err := q.Query(t.Context(), queries[name])
 		if err != nil {

@@ -55,8 +55,6 @@ const MaxCaches = 100
 // Validate says what is wrong with a cache of a table with these columns, which are in id order.
 func (c *Cache) Validate(columns []Column) error {
 	switch {
-	case c.ID == 0:
-		return errors.New("it has no id")
 	case c.Kind != LastCache && c.Kind != DistinctCache:
 		return fmt.Errorf("%s is no kind of cache", c.Kind)
 	case c.Limit == 0:

@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,6 +25,15 @@ type Aggregate struct {
 	Func  AggregateFunc
 	Field string // of the source
 	Name  string // the field of the rollup
+}
+
+// String lists the aggregates in the form of a SELECT.
+func (r *Rollup) String() string {
+	words := make([]string, len(r.Aggregates))
+	for i, a := range r.Aggregates {
+		words[i] = a.Func.String() + "(" + a.Field + ") AS " + a.Name
+	}
+	return strings.Join(words, ", ")
 }
 
 // AggregateFunc is what is made of the values of a field in an interval. Nulls are left out, as in SQL. Values are part of

@@ -26,6 +26,9 @@ type createCmd struct {
 	Table      createTableCmd      `cmd:"" help:"Make a table, and its database if need be."`
 	Token      createTokenCmd      `cmd:"" help:"Make a token and print it, once."`
 	Datasource createDatasourceCmd `cmd:"" help:"Make a datasource of the Ingest API."`
+
+	LastCache     createLastCacheCmd     `cmd:"" name:"last_cache" help:"Name what last_cache('table', 'name') shows in SQL: the newest rows of each key."`
+	DistinctCache createDistinctCacheCmd `cmd:"" name:"distinct_cache" help:"Name what distinct_cache('table', 'name') shows in SQL: which values occur together."`
 }
 
 // Help is the long text of --help.
@@ -36,7 +39,9 @@ func (*createCmd) Help() string {
   siltstone create token --name sensors --permission "db:home,garden:write" --expiry 90d
   siltstone create database home --retention-period 30d
   siltstone create table room -d home --tags name --fields temp:float64,hum:int64
-  siltstone create datasource --project shop --datasource web`
+  siltstone create datasource --project shop --datasource web
+  siltstone create last_cache -d home -t room --key-columns name --value-columns temp,hum --ttl 1h newest
+  siltstone create distinct_cache -d home -t room --columns name,floor rooms`
 }
 
 type createDatabaseCmd struct {

@@ -15,11 +15,14 @@ type deleteCmd struct {
 	Table    deleteTableCmd    `cmd:"" help:"Delete a table."`
 	Rows     deleteRowsCmd     `cmd:"" help:"Delete rows of a table by time and tags."`
 	Token    deleteTokenCmd    `cmd:"" help:"Delete a token: whoever has it is not let in any more."`
+
+	LastCache     deleteLastCacheCmd     `cmd:"" name:"last_cache" help:"Delete the name of what last_cache('table', 'name') shows; all rows stay."`
+	DistinctCache deleteDistinctCacheCmd `cmd:"" name:"distinct_cache" help:"Delete the name of what distinct_cache('table', 'name') shows; all rows stay."`
 }
 
 // Help is the long text of --help.
 func (*deleteCmd) Help() string {
-	return `Each command asks you to type the name of what it is about to delete; scripts add --yes.
+	return `Each command but those of caches asks you to type the name of what it is about to delete; scripts add --yes.
 A deleted database or table is gone from queries at once, and its name is free. Its files
 stay until the time of --hard-delete-at. Deleted rows cannot be had back.
 
@@ -28,7 +31,8 @@ Examples:
   siltstone delete database home
   siltstone delete table room -d home --hard-delete-at now --yes
   siltstone delete rows -d home -t room --predicate 'room="attic"' --dry-run
-  siltstone delete token sensors`
+  siltstone delete token sensors
+  siltstone delete last_cache -d home -t room newest`
 }
 
 // yesFlag is for commands that cannot be undone.

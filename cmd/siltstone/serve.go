@@ -417,7 +417,7 @@ func openWithSpace(ctx context.Context, opts engine.Options) (*engine.Engine, er
 // queryOptions are those of the query engine on the recovered data directory.
 func (c *serveCmd) queryOptions(s *server, dir string) query.Options {
 	opts := query.Options{
-		View: s.engine.View, Schema: s.engine.Schema, Tokens: s.engine.Tokens, Stats: s.engine.Stats, Compactions: s.engine.Compactions, DataDir: dir, TempDir: dir,
+		View: s.engine.View, Schema: s.engine.Schema, Tokens: s.engine.Tokens, Stats: s.engine.Stats, Compactions: s.engine.Compactions, Rollups: s.engine.Rollups, DataDir: dir, TempDir: dir,
 		MemoryBytes:   max(s.engine.QueryMemoryBytes(), minQueryBytes),
 		MaxConcurrent: c.MaxQueries, Timeout: time.Duration(c.QueryTimeout),
 		ProcessBytes: processLimit(availableMemory(os.DirFS("/"))),

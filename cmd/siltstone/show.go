@@ -15,6 +15,7 @@ type showCmd struct {
 	Retention   showRetentionCmd   `cmd:"" help:"List how long each database keeps points, and tables with a period of their own."`
 	Expired     showExpiredCmd     `cmd:"" help:"List what retention periods are about to remove."`
 	Queries     showQueriesCmd     `cmd:"" help:"List the queries that run, and those that ran last."`
+	System      showSystemCmd      `cmd:"" help:"Show the tables of the schema system: caches, files, rollups and others."`
 }
 
 // Help is the long text of --help.
@@ -26,7 +27,8 @@ func (*showCmd) Help() string {
   siltstone show tokens --format json
   siltstone show retention
   siltstone show expired --db home
-  siltstone show queries -d home`
+  siltstone show queries -d home
+  siltstone show system -d home table last_caches`
 }
 
 type showDatabasesCmd struct {
