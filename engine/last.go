@@ -197,6 +197,17 @@ func (t *TableView) WantNewest(isDear bool) bool {
 	return rows <= l.mu.questions*rowsPerQuestion
 }
 
+// HasNewest reports whether the newest rows are there already.
+func (t *TableView) HasNewest() bool {
+	if t.table == nil {
+		return false
+	}
+	l := &t.table.last
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.rows != nil
+}
+
 // at returns the newest rows of a view. If the files have to be read first it returns none, and
 // what to wait for if somebody else does that; the caller has to call build otherwise.
 func (l *lastIndex) at(t *TableView) (s *partition.Snapshot, wait <-chan struct{}, err error) {

@@ -198,6 +198,9 @@ func (s *scanReport) text() string {
 	if s.newest {
 		return fmt.Sprintf("%s: the newest row of each series, as kept in memory: %s", s.table.Name, countText(s.bufferedRows(), "row"))
 	}
+	if s.tagSets {
+		return s.tagSetsText()
+	}
 	fmt.Fprintf(&b, "%s: %s read, %s pruned (%d by time, %d by tags), %d buffered rows, %s merged",
 		s.table.Name, countText(len(s.files()), "file"), countText(len(s.pruned), "file"), s.prunedByTime, s.prunedByTags,
 		s.bufferedRows(), countText(len(s.windows), "window"))

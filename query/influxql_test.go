@@ -25,11 +25,17 @@ import (
 // each of its rows.
 func askInfluxQL(t testing.TB, q *Querier, text string) ([]string, error) {
 	t.Helper()
+	return askInfluxQLOf(t, q, "t", text)
+}
+
+// askInfluxQLOf is askInfluxQL for another database.
+func askInfluxQLOf(t testing.TB, q *Querier, database, text string) ([]string, error) {
+	t.Helper()
 	statements, err := influxql.Parse(text, nil)
 	if err != nil {
 		return nil, err
 	}
-	r, err := q.InfluxQL(t.Context(), InfluxQLRequest{Database: "t", Statement: statements[0]})
+	r, err := q.InfluxQL(t.Context(), InfluxQLRequest{Database: database, Statement: statements[0]})
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,10 @@ import (
 type newestRule struct {
 	// until is the latest time that such a row may have.
 	until int64
+	// from is the first time of which the WHERE is known to let it through.
+	from int64
+	// tagsOnly says that not even these rows matter, only which sets of tag values occur.
+	tagsOnly bool
 	// complete are fields that must not be null in one, anyOf others of which one must not be.
 	complete, anyOf []schema.ColumnID
 	// isDear says that answering without costs more than reading the tags and times of the table.
@@ -47,6 +51,8 @@ type newestRule struct {
 // and makes a rule that holds when both hold.
 func (n *newestRule) and(other *newestRule) {
 	n.until = min(n.until, other.until)
+	n.from = max(n.from, other.from)
+	n.tagsOnly = n.tagsOnly && other.tagsOnly
 	n.complete = append(n.complete, other.complete...)
 	n.anyOf = append(n.anyOf, other.anyOf...)
 	n.isDear = n.isDear || other.isDear
@@ -123,7 +129,7 @@ func compiledRules(known *influxql.Newest, tables []*schema.Table) []*newestRule
 
 // newest returns the newest rows of a table, or nil where the query has to read all.
 func (r *running) newest(ctx context.Context, t *engine.TableView, rule *newestRule, c *constraint) (*partition.Snapshot, error) {
-	if rule == nil || r.ignoreNewest || c.time.IsEmpty() || len(staleWithin(t, c)) > 0 {
+	if rule == nil || r.ignoreNewest || r.querier.opts.noNewest || c.time.IsEmpty() || len(staleWithin(t, c)) > 0 {
 		return nil, nil
 	}
 	isNarrow := len(c.tags) > 0 || c.time.Min != t.Kept().Min
@@ -161,7 +167,7 @@ func (s *statement) newestRules(tables []*schema.Table) []*newestRule {
 		tables: tables, rules: make([]newestRule, len(tables)), seen: make([]int, len(tables)), good: make([]int, len(tables)),
 	}
 	for i := range f.rules {
-		f.rules[i].until = math.MaxInt64
+		f.rules[i] = newestRule{until: math.MaxInt64, from: math.MinInt64, tagsOnly: true}
 	}
 	f.visit(map[string]any(s.query))
 	found := make([]*newestRule, len(tables))
@@ -224,11 +230,12 @@ func (f *newestFinder) selectNode(n node) {
 	if !ok {
 		return
 	}
-	rule := &newestRule{until: math.MaxInt64}
+	rule := &newestRule{until: math.MaxInt64, from: math.MinInt64}
 	if !t.where(n.child("where_clause"), rule) {
 		return
 	}
-	if t.isFirstOfGroups(n, rule) || t.isDistinctTags(n) || t.isNewestAggregate(n, rule) {
+	rule.tagsOnly = t.isDistinctTags(n)
+	if rule.tagsOnly || t.isFirstOfGroups(n, rule) || t.isNewestAggregate(n, rule) {
 		f.allow(t.scan, rule)
 	}
 }

@@ -69,6 +69,7 @@ func bound(comparison string, value node, rule *newestRule) bool {
 	at, ok := evalTime(value)
 	switch comparison {
 	case "COMPARE_GREATERTHAN", "COMPARE_GREATERTHANOREQUALTO":
+		rule.from = max(rule.from, saturatingAdd(at.Max, 1))
 		return ok
 	case "COMPARE_LESSTHAN", "COMPARE_LESSTHANOREQUALTO":
 		rule.until = min(rule.until, saturatingAdd(at.Min, -1))

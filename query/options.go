@@ -67,6 +67,7 @@ type Options struct {
 	Now func() time.Time
 
 	ignoreNewest bool                   // for tests: what the engine keeps of newest rows is not used
+	noNewest     bool                   // for tests: likewise, but for which sets of tags there are
 	noFold       bool                   // for tests and comparisons: aggregates are all DuckDB's
 	noMerge      bool                   // for tests and comparisons: rows that are not folded are merged by DuckDB
 	noSelect     bool                   // for tests and comparisons: plain SELECTs are all DuckDB's

@@ -20,6 +20,7 @@ type scanReport struct {
 	windows                    []schema.TimeRange // where rows are merged
 	cleanRows, mergedRows      int                // from buffers
 	newest                     bool               // the newest row of each series was enough: the engine keeps it
+	tagSets                    bool               // no row was read: tagsets.go
 	foundRows                  int                // of files, if they were read here (few.go)
 }
 

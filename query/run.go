@@ -253,6 +253,11 @@ func (r *running) scan(stmt *statement, i int, t *engine.TableView, c *constrain
 		return r.systemScan(system, t, c)
 	}
 	c = c.within(t.Kept())
+	if newest != nil && newest.tagsOnly && (r.querier.opts.noNewest || !t.HasNewest()) {
+		if sql, err := r.tagSetScan(r.ctx, t, newest, c, used); sql != "" || err != nil {
+			return sql, err
+		}
+	}
 	rows, err := r.newest(r.ctx, t, newest, c)
 	if err != nil {
 		return "", err
