@@ -15,7 +15,9 @@ import (
 
 // tagSetQuestions ask which values tags have, with bounds on time that cut files and row groups, and that do not.
 func tagSetQuestions(rng *rand.Rand, now int64) (sql, ql []string) {
-	at := func() string { return time.Unix(0, now-rng.Int64N(40)*30e9+rng.Int64N(3)-1).UTC().Format(time.RFC3339Nano) }
+	at := func() string {
+		return time.Unix(0, now-rng.Int64N(40)*30e9+rng.Int64N(3)-1).UTC().Format(time.RFC3339Nano)
+	}
 	sql = []string{
 		"SELECT DISTINCT host FROM cpu ORDER BY ALL",
 		"SELECT DISTINCT region, host FROM cpu ORDER BY ALL",
