@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // lastStore is an engine with two queriers, of which one ignores what the engine keeps of newest rows.
@@ -139,6 +140,33 @@ func (s *lastStore) check(queries ...string) {
 	}
 }
 
+// checkInfluxQL is check for InfluxQL.
+func (s *lastStore) checkInfluxQL(queries ...string) {
+	s.t.Helper()
+	for _, text := range queries {
+		want, err := askInfluxQLOf(s.t, s.slow, "db", text)
+		if err != nil {
+			s.t.Fatalf("%s: %v", text, err)
+		}
+		if got, err := askInfluxQLOf(s.t, s.fast, "db", text); err != nil || !cmp.Equal(want, got) {
+			s.t.Fatalf("%s: %v\n(-whole table +newest rows)\n%s", text, err, cmp.Diff(want, got))
+		}
+	}
+}
+
+// deleteSome deletes rows of one host, which may be its newest.
+func (s *lastStore) deleteSome(rng *rand.Rand, now int64) {
+	s.t.Helper()
+	from := now - rng.Int64N(20)*60e9
+	err := s.engine.DeleteRows(s.t.Context(), engine.DeleteSpec{
+		Database: "db", Time: schema.TimeRange{Min: from, Max: from + 300e9},
+		Where: &schema.Predicate{Op: schema.Equal, Tag: "host", Text: fmt.Sprintf("h%d", rng.IntN(5))},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // randomLine is a point of one of some series, near a time that moves on, or late, or at a time that
 // repeats, with some of the fields.
 func randomLine(rng *rand.Rand, now int64) string {
@@ -184,6 +212,8 @@ func TestNewestRowsAreThoseOfTheTable(t *testing.T) {
 		case 1:
 			s.close()
 			s.open()
+		case 2:
+			s.deleteSome(rng, now)
 		default:
 			now += rng.Int64N(3) * 60e9
 			var lines []string
@@ -192,6 +222,7 @@ func TestNewestRowsAreThoseOfTheTable(t *testing.T) {
 			}
 			s.write(lines...)
 		}
+		s.checkInfluxQL("SELECT last(a) FROM cpu GROUP BY *", "SELECT * FROM cpu GROUP BY * ORDER BY time DESC LIMIT 1")
 		for range 6 { // not all each time, so that what is kept is behind by more than a step
 			all := [][]string{newestQueries, maybeNewest, otherQueries}[rng.IntN(3)]
 			s.check(all[rng.IntN(len(all))])

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siltstone-db/siltstone/engine"
-	"github.com/siltstone-db/siltstone/schema"
 )
 
 // tagSetQuestions ask which values tags have, with bounds on time that cut files and row groups, and that do not.
@@ -70,12 +69,7 @@ func TestTagSetsAreThoseOfTheRows(t *testing.T) {
 			s.close()
 			s.open()
 		case 4:
-			where := &schema.Predicate{Op: schema.Equal, Tag: "host", Text: fmt.Sprintf("h%d", rng.IntN(5))}
-			from := now - rng.Int64N(20)*60e9
-			spec := engine.DeleteSpec{Database: "db", Time: schema.TimeRange{Min: from, Max: from + 300e9}, Where: where}
-			if err := s.engine.DeleteRows(t.Context(), spec); err != nil {
-				t.Fatal(err)
-			}
+			s.deleteSome(rng, now)
 		default:
 			now += rng.Int64N(3) * 60e9
 			var lines []string
