@@ -73,13 +73,16 @@ func (c *limitedConn) Read(p []byte) (int, error) {
 		if c.looksAway.CompareAndSwap(true, false) {
 			return 0, nil
 		}
-		return c.read(p)
+		n, err := c.read(p)
+		c.repeats.given.Add(int64(n))
+		return n, err
 	}
 	if c.repeats.isRequestDue(len(p)) {
 		return c.readRequest(p)
 	}
-	c.repeats.isDue.Store(false)
-	return c.read(p)
+	n, err := c.read(p)
+	c.repeats.take(p[:n])
+	return n, err
 }
 
 // read is Read of the connection itself, until the deadline that is wanted.
@@ -196,6 +199,7 @@ func (s *connections) admit(c net.Conn) *limitedConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	made := &limitedConn{Conn: c, owner: s}
+	made.repeats.isDue.Store(true)
 	made.reads.set, made.writes.set = c.SetReadDeadline, c.SetWriteDeadline
 	if s.mu.open >= s.max && !s.evictLocked() && s.mu.open >= s.max+spareConnections {
 		s.metrics.refused.Inc()

@@ -26,8 +26,8 @@ import (
 // answers is the server's handler: token, quota, limits, metrics and headers are those of any request.
 //
 // That the bytes are a request's first must be certain, or a client could have its text taken for
-// another's head by a proxy that shares a connection. It is where net/http is between two requests and
-// reads into its whole buffer, which therefore is empty.
+// another's head by a proxy that shares a connection. It is where the connection begins, and where net/http
+// is between two requests and was given no byte more than the requests before have.
 
 const (
 	// bufferBytes is what net/http reads at once into a buffer that is empty.
@@ -43,14 +43,17 @@ const (
 // repeats is what a connection knows of its requests. It is used by whoever reads from the connection, and
 // of HTTP/1 that is its only goroutine.
 type repeats struct {
-	// isDue says that the next bytes are a request's first, unless net/http has some already. It is
-	// of no use to HTTP/2, where many set it.
-	isDue atomic.Bool
+	isDue atomic.Bool // the next bytes are a request's first; of no use to HTTP/2, where many set it
+	// given is how many bytes net/http has been given since a request was due, and length how many
+	// the request has that it has read; 0 is unknown.
+	given  atomic.Int64
+	length int64
 
-	head   []byte // of the request that net/http reads, if it is known as it came
-	mayBe  bool   // the request's kind may be answered here
-	known  *knownRequest
-	learnt int // heads since one was repeated
+	head    []byte // of the request that net/http reads, if it is known as it came
+	gathers bool   // it is not complete
+	mayBe   bool   // the request's kind may be answered here
+	known   *knownRequest
+	learnt  int // heads since one was repeated
 }
 
 // knownRequest is a request that was answered, and its head around the length of its body.
@@ -78,32 +81,51 @@ func (p *repeats) isRequestDue(size int) bool {
 	return size == bufferBytes && p.learnt < maxLearnt
 }
 
-// note keeps the head of a request that net/http is about to read, if all of it is there.
-func (p *repeats) note(text []byte) {
-	p.isDue.Store(false)
-	p.head = p.head[:0]
-	if !bytes.HasPrefix(text, []byte("POST ")) {
+// take keeps the head of a request of what net/http reads of it.
+func (p *repeats) take(text []byte) {
+	if p.isDue.Swap(false) {
+		p.length, p.head, p.gathers = 0, p.head[:0], true
+		p.given.Store(0)
+	}
+	p.given.Add(int64(len(text)))
+	if !p.gathers {
 		return
 	}
-	if end := bytes.Index(text[:min(len(text), maxKnownHead)], []byte("\r\n\r\n")); end >= 0 {
-		p.head = append(p.head, text[:end+4]...)
+	p.head = append(p.head, text[:min(len(text), maxKnownHead-len(p.head))]...)
+	end := bytes.Index(p.head, []byte("\r\n\r\n"))
+	if end >= 0 {
+		p.gathers, p.head = false, p.head[:end+4]
+	}
+	isLong := end < 0 && len(p.head) == maxKnownHead
+	if isLong || bytes.Count(p.head, []byte("\n")) != bytes.Count(p.head, []byte("\r\n")) { // to net/http it may end elsewhere
+		p.gathers, p.head = false, p.head[:0]
 	}
 }
+
+// rest says that net/http is between two requests.
+func (p *repeats) rest() { p.isDue.Store(p.length > 0 && p.given.Load() == p.length) }
 
 // begin returns the head of the request that net/http has read, nil if that is not known. It
 // belongs to one request only, of several that came at once.
 func (p *repeats) begin() (head []byte) {
+	if p.gathers { // net/http has seen its end elsewhere
+		p.gathers, p.head = false, nil
+	}
 	head, p.head, p.mayBe = p.head, nil, false
 	return head
 }
 
 // end remembers a request with its head, if others like it may be answered here.
 func (p *repeats) end(head []byte, r *http.Request) {
-	if len(head) == 0 || !p.mayBe || !isPlainRequest(r) {
+	if len(head) == 0 || r.ContentLength < 0 {
+		return
+	}
+	p.length = int64(len(head)) + r.ContentLength
+	if !p.mayBe || !isPlainRequest(r) {
 		return
 	}
 	before, behind, ok := cutLength(head, r.ContentLength)
-	if !ok || int64(len(head))+r.ContentLength > bufferBytes {
+	if !ok || p.length > bufferBytes {
 		return
 	}
 	// The context ends with the request; as during other small writes, nobody looks whether the
@@ -125,9 +147,6 @@ func isPlainRequest(r *http.Request) bool {
 
 // cutLength finds the only Content-Length of a head, and returns what is around its digits.
 func cutLength(head []byte, length int64) (before, behind []byte, ok bool) {
-	if bytes.Count(head, []byte("\n")) != bytes.Count(head, []byte("\r\n")) {
-		return nil, nil, false // to net/http such a head may end elsewhere
-	}
 	const name = "\r\ncontent-length:"
 	lower := bytes.ToLower(head)
 	at := bytes.Index(lower, []byte(name))
@@ -202,7 +221,7 @@ func (c *limitedConn) readRequest(p []byte) (n int, err error) {
 	for {
 		body, n, err := c.readKnown(p)
 		if body == nil {
-			c.repeats.note(p[:n])
+			c.repeats.take(p[:n])
 			return n, err
 		}
 		if err := c.answerKnown(body); err != nil {

@@ -274,6 +274,6 @@ func (s *Server) HTTPServer() *http.Server {
 func (s *Server) track(c net.Conn, state http.ConnState) {
 	s.silent.track(c, state)
 	if limited, ok := c.(*limitedConn); ok && state == http.StateIdle {
-		limited.repeats.isDue.Store(true)
+		limited.repeats.rest()
 	}
 }
