@@ -243,18 +243,19 @@ func TestRestoreIsAllOrNothing(t *testing.T) {
 		x := newFailingCall(n)
 		x.isArmed.Store(true)
 		_, err := engine.Restore(context.Background(), restoreOptions(b, x.fs()))
-		if x.what == "" {
+		what, images := x.outcome()
+		if what == "" {
 			if err != nil {
 				t.Fatal(err)
 			}
 			break
 		}
 		trials++
-		for _, image := range x.images {
-			look(image, "a crash before "+x.what)
+		for _, image := range images {
+			look(image, "a crash before "+what)
 		}
 		if err != nil { // some calls, as of the log's spare files, may fail
-			look(x.mem, "a failure of "+x.what)
+			look(x.mem, "a failure of "+what)
 		}
 	}
 	t.Logf("figures: crashes=%d faults=%d", 3*trials, trials)
@@ -337,9 +338,18 @@ type failingCall struct {
 	n       int
 	mem     *vfs.MemFS
 	isArmed atomic.Bool
-	calls   int
-	what    string       // the call, "" as long as it has not been made
-	images  []*vfs.MemFS // of the disk if the machine had crashed instead
+
+	mu     sync.Mutex // the catalog writes from goroutines of its own
+	calls  int
+	what   string
+	images []*vfs.MemFS
+}
+
+// outcome returns the call that failed, "" as long as it has not been made, and the disk if the machine had crashed instead.
+func (x *failingCall) outcome() (what string, images []*vfs.MemFS) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.what, x.images
 }
 
 func newFailingCall(n int) *failingCall { return &failingCall{n: n, mem: vfs.NewCrashableMem()} }
@@ -349,6 +359,8 @@ func (x *failingCall) fs() vfs.FS {
 		if !x.isArmed.Load() || !changesDisk(op) {
 			return nil
 		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
 		if x.calls++; x.calls-1 != x.n {
 			return nil
 		}
