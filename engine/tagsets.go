@@ -17,8 +17,17 @@ import (
 // for that. What is known of a file (persist.Finder) lists its series with their values, and a buffer numbers its own.
 // Times decide only where a range of time ends within a row group.
 
-// ErrNoTagSets says that the tag sets of a table follow from its rows only: some were deleted, are versions of records, or
-// lie in a file of which the series are not known.
+// maxTagSetBytes bounds the memory of the sets of a query, which the pool does not count: a million sets of one tag, about.
+const maxTagSetBytes = 32 << 20
+
+// What a set takes beside a number for each tag: while a source is looked through its place in a map, and behind that its rows.
+const (
+	tagSetMapBytes = 64
+	tagSetRowBytes = 12
+)
+
+// ErrNoTagSets says that the tag sets of a table follow from its rows only: some were deleted, are versions of records,
+// lie in a file of which the series are not known, or there are too many.
 var ErrNoTagSets = errors.New("the tag sets are not known without the rows")
 
 // TagSetQuery says which rows TagSets looks at.
@@ -37,6 +46,7 @@ func (t *TableView) TagSets(ctx context.Context, q TagSetQuery) ([]*partition.Sn
 		return nil, ErrNoTagSets
 	}
 	var all []*partition.Snapshot
+	left := int64(maxTagSetBytes)
 	files := slices.DeleteFunc(slices.Clone(t.Files), func(f FileRef) bool { return !f.Time.Overlaps(q.Wanted) })
 	identity := []schema.ColumnID{0}
 	for _, tag := range t.Table.Tags() {
@@ -46,18 +56,23 @@ func (t *TableView) TagSets(ctx context.Context, q TagSetQuery) ([]*partition.Sn
 		return nil, err
 	}
 	for _, f := range files {
-		sets, err := t.tagSetsOf(ctx, f, &q)
+		sets := newTagSets(&q, left)
+		err := t.addFileTagSets(ctx, sets, f)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		if err != nil {
 			return nil, ErrNoTagSets // which names the fault, if it is one
 		}
-		all = append(all, sets.snapshot(t.Table.ID))
+		all, left = append(all, sets.snapshot(t.Table.ID)), sets.rest()
 	}
 	for _, b := range t.Buffers {
 		if b.Rows > 0 && b.Time.Overlaps(q.Wanted) {
-			all = append(all, bufferedTagSets(b, &q).snapshot(t.Table.ID))
+			sets := newTagSets(&q, left)
+			if err := sets.addBuffer(b); err != nil {
+				return nil, err
+			}
+			all, left = append(all, sets.snapshot(t.Table.ID)), sets.rest()
 		}
 	}
 	return all, nil
@@ -72,12 +87,13 @@ type tagSets struct {
 	chunk   partition.Chunk
 	set     []uint32 // the one at hand: of each tag 0 for null, else 1 + the position in its values
 	key     []byte
+	left    int64 // bytes; below zero there are too many
 }
 
-func newTagSets(q *TagSetQuery) *tagSets {
+func newTagSets(q *TagSetQuery, left int64) *tagSets {
 	s := &tagSets{
 		query: q, numbers: make(map[string]uint32), tags: make([]partition.TagColumn, len(q.Tags)),
-		chunk: partition.Chunk{Range: schema.EmptyTimeRange}, set: make([]uint32, len(q.Tags)),
+		chunk: partition.Chunk{Range: schema.EmptyTimeRange}, set: make([]uint32, len(q.Tags)), left: left,
 	}
 	for i, id := range q.Tags {
 		s.tags[i].ID = id
@@ -96,6 +112,7 @@ func (s *tagSets) number() uint32 {
 		n = uint32(len(s.isSure))
 		s.numbers[string(s.key)] = n
 		s.isSure = append(s.isSure, false)
+		s.left -= tagSetMapBytes + 4*int64(len(s.set))
 		for i := range s.tags {
 			s.tags[i].Index = append(s.tags[i].Index, s.set[i])
 		}
@@ -110,9 +127,13 @@ func (s *tagSets) add(n uint32, at int64) {
 	}
 	s.isSure[n] = s.query.Sure.Contains(at)
 	s.chunk.Rows++
+	s.left -= tagSetRowBytes
 	s.chunk.Time, s.chunk.Series = append(s.chunk.Time, at), append(s.chunk.Series, n)
 	s.chunk.Range = s.chunk.Range.Union(schema.TimeRange{Min: at, Max: at})
 }
+
+// rest is the memory that the sets leave once they are a snapshot.
+func (s *tagSets) rest() int64 { return s.left + int64(len(s.isSure))*tagSetMapBytes }
 
 func (s *tagSets) snapshot(table schema.TableID) *partition.Snapshot {
 	return &partition.Snapshot{
@@ -121,16 +142,15 @@ func (s *tagSets) snapshot(table schema.TableID) *partition.Snapshot {
 	}
 }
 
-// tagSetsOf collects those of a file.
-func (t *TableView) tagSetsOf(ctx context.Context, file FileRef, q *TagSetQuery) (*tagSets, error) {
+// addFileTagSets adds those of a file.
+func (t *TableView) addFileTagSets(ctx context.Context, sets *tagSets, file FileRef) error {
 	f, err := t.OpenSeries(ctx, file)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	sets, columns := newTagSets(q), make([]int, len(q.Tags))
-	known := f.Tags()
-	for i, id := range q.Tags {
+	known, columns := f.Tags(), make([]int, len(sets.tags))
+	for i, id := range sets.query.Tags {
 		columns[i] = slices.IndexFunc(known, func(k persist.FinderTag) bool { return k.ID == id })
 		if columns[i] >= 0 {
 			sets.tags[i].Values = known[columns[i]].Values
@@ -138,10 +158,10 @@ func (t *TableView) tagSetsOf(ctx context.Context, file FileRef, q *TagSetQuery)
 	}
 	for group := range f.Groups() {
 		if err := cmp.Or(sets.addGroup(f, group, columns), context.Cause(ctx)); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return sets, nil
+	return nil
 }
 
 // addGroup adds the sets of a row group. The columns say which of the file's tags are asked for, -1 for one that it lacks.
@@ -168,6 +188,9 @@ func (s *tagSets) addGroup(f *SeriesFile, group int, columns []int) error {
 			rows, numbers = append(rows, of), append(numbers, n)
 		}
 	}
+	if s.left < 0 {
+		return ErrNoTagSets
+	}
 	if len(rows) == 0 {
 		return nil
 	}
@@ -185,11 +208,10 @@ func (s *tagSets) addGroup(f *SeriesFile, group int, columns []int) error {
 	return nil
 }
 
-// bufferedTagSets collects those of a buffer.
-func bufferedTagSets(b *partition.Snapshot, q *TagSetQuery) *tagSets {
-	s := newTagSets(q)
-	indices := make([][]uint32, len(q.Tags))
-	for i, id := range q.Tags {
+// addBuffer adds those of a buffer.
+func (s *tagSets) addBuffer(b *partition.Snapshot) error {
+	indices := make([][]uint32, len(s.tags))
+	for i, id := range s.query.Tags {
 		if k := slices.IndexFunc(b.Tags, func(t partition.TagColumn) bool { return t.ID == id }); k >= 0 {
 			indices[i], s.tags[i].Values = b.Tags[k].Index, b.Tags[k].Values
 		}
@@ -201,8 +223,11 @@ func bufferedTagSets(b *partition.Snapshot, q *TagSetQuery) *tagSets {
 	}
 	for i := range b.Chunks {
 		c := &b.Chunks[i]
-		if !c.Range.Overlaps(q.Wanted) {
+		if !c.Range.Overlaps(s.query.Wanted) {
 			continue
+		}
+		if s.left < 0 {
+			return ErrNoTagSets
 		}
 		for row, series := range c.Series[:c.Rows] {
 			if numbers[series] == unknown {
@@ -217,5 +242,5 @@ func bufferedTagSets(b *partition.Snapshot, q *TagSetQuery) *tagSets {
 			s.add(numbers[series], c.Time[row])
 		}
 	}
-	return s
+	return nil
 }
