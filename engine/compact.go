@@ -257,7 +257,9 @@ func (c *compactor) policy(rests resting) *policy {
 	defer c.mu.Unlock()
 	return &policy{
 		rests: rests, flushed: c.e.catalog.Position(), refused: maps.Clone(c.mu.refused),
-		fits: func(inputs []*schema.File) bool { return c.inputBytes(inputs) <= c.e.persisting.limit/mergeShare },
+		fits: func(inputs []*schema.File) bool {
+			return inputBytes(inputs, minMergeBatchRows) <= c.e.persisting.limit/mergeShare
+		},
 	}
 }
 
@@ -277,13 +279,26 @@ const (
 	expansionOfText  = 16
 )
 
-// inputBytes estimates the memory of reading the inputs of a merge.
-func (c *compactor) inputBytes(inputs []*schema.File) int64 {
+// minMergeBatchRows is how many rows of an input are held at once where memory is small: to merge fewer files at once, and
+// so each row more often, costs more than a tenth.
+const minMergeBatchRows = persist.DefaultMergeBatchRows / 4
+
+// batchRows returns how many rows of each input of a merge there is memory for.
+func (c *compactor) batchRows(inputs []*schema.File) int64 {
+	rows := int64(persist.DefaultMergeBatchRows)
+	for rows > minMergeBatchRows && inputBytes(inputs, rows) > c.e.persisting.limit/mergeShare {
+		rows /= 2
+	}
+	return rows
+}
+
+// inputBytes estimates the memory of reading the inputs of a merge in batches of some rows.
+func inputBytes(inputs []*schema.File, batchRows int64) int64 {
 	total := int64(0)
 	for _, f := range inputs {
 		rows := int64(max(f.Rows, 1))
 		group := int64(f.Bytes) * min(rows, persist.DefaultRowGroupRows) / rows
-		batch := min(rows, persist.DefaultMergeBatchRows)
+		batch := min(rows, batchRows)
 		text := min(int64(f.Bytes)*expansionOfText/rows*batch, persist.DefaultRowGroupBytes)
 		total += group*expansionOfGroup + batchesOfInput*(batch*int64(len(f.Columns)+1)*encodeBytesPerCell+text)
 	}
@@ -371,12 +386,13 @@ func (m *merging) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(m.c.ctx, cancel)()
 	defer cancel()
-	held := min(m.c.inputBytes(m.chosen.inputs), e.persisting.limit/mergeShare) + e.persisting.limit/mergeShare
+	batch := m.c.batchRows(m.chosen.inputs)
+	held := min(inputBytes(m.chosen.inputs, batch), e.persisting.limit/mergeShare) + e.persisting.limit/mergeShare
 	if err := e.persisting.await(ctx, held); err != nil {
 		return err
 	}
 	defer e.persisting.release(held)
-	err := m.write(ctx)
+	err := m.write(ctx, int(batch))
 	if err == nil {
 		err = m.commit()
 	} else {
@@ -386,9 +402,9 @@ func (m *merging) run(ctx context.Context) error {
 }
 
 // write writes the files. Nothing refers to them yet.
-func (m *merging) write(ctx context.Context) (err error) {
+func (m *merging) write(ctx context.Context, batchRows int) (err error) {
 	spec := persist.MergeSpec{
-		FS: m.c.e.opts.FS, Columns: m.def.Columns, Latest: m.latest,
+		FS: m.c.e.opts.FS, Columns: m.def.Columns, Latest: m.latest, BatchRows: batchRows,
 		Pace: func(n int64) error { return m.pace(ctx, n) },
 	}
 	for _, f := range m.chosen.inputs {

@@ -14,18 +14,19 @@ import (
 // A table's files come in all sizes: one for each day and flush, one for many sparse days, or
 // with history that was written in any order. The policy bounds their number, and in the end
 // leaves files that do not overlap in time, because only such are read without merging
-// rows. Four rules, of which the first that applies wins:
+// rows. Five rules, of which the first that applies wins:
 //
 //   - Many similar files. Sizes are levels, each of files four times as large as the one below.
 //     Four neighbours of a level become one file, with smaller ones between them. Neighbours
-//     are files of one day, in the order of time or else of writing; small files of any
-//     days; and files of several days that overlap. So a row is written again once for each
+//     are files of one day, in the order of time or else of writing, and files of several days that overlap. So a row is written again once for each
 //     level, and no more than three files of a level stay. Where memory does not allow it, fewer
 //     files are merged at once, and more often.
 //   - A cold day, to which no file was added for coldAfter, becomes one file, or as many as its
 //     size asks for, with what else overlaps with it. A few late rows do not make a large file be
-//     written again before they have waited for oldAfter. A file that overlaps with more than can be merged at once is cut
-//     first (compact_split.go).
+//     written again before they have waited for oldAfter, and then all that are late for it are merged with it
+//     at once. A file that cannot be merged with what it overlaps with is cut first (compact_split.go).
+//   - Small files of any days are joined, four of a level. This comes behind what overlaps, so that nothing is joined
+//     that has to be cut.
 //   - A file with rows that were deleted is written again without them, when for some time nothing
 //     more was deleted.
 //   - A file of which half has expired is written again without that half (retention_trim.go).
@@ -52,7 +53,7 @@ const (
 	// Files of half of it are left alone unless they overlap.
 	targetBytes = 256 << 20
 	// lateFactor is how much larger a file may be than all that it is merged with soon.
-	lateFactor = 8
+	lateFactor = 4
 	// maxMergeBytes bounds a merge. Files of several days that overlap with more are cut first (compact_split.go);
 	// what overlaps by more within one day stays so.
 	maxMergeBytes = 8 * targetBytes
@@ -108,6 +109,9 @@ func (p *policy) choose(files []*schema.File) *compaction {
 	if c := x.cold(); c != nil {
 		return c
 	}
+	if c := x.joined(); c != nil {
+		return c
+	}
 	if c := x.deleted(); c != nil {
 		return c
 	}
@@ -133,12 +137,29 @@ func (p *policy) among(files []*schema.File) *choice {
 // many others.
 func levelOf(f *schema.File) int {
 	if f.DayMin != f.DayMax && f.Bytes < wideBytes {
-		return bits.Len64(wideBytes/levelBytes) / 2
+		return wideLevel
 	}
 	return levelOfSize(f.Bytes)
 }
 
+// wideLevel is the level of small files of several days.
+var wideLevel = levelOfSize(wideBytes)
+
 func levelOfSize(n uint64) int { return bits.Len64(n/levelBytes) / 2 }
+
+// areSmall reports whether files, some of them of a higher level than their size, are worth a merge: none is much larger than the
+// others together.
+func areSmall(files []*schema.File) bool {
+	if len(files) < compactFanout {
+		return false
+	}
+	isWide, largest := false, uint64(0)
+	for _, f := range files {
+		isWide = isWide || levelOf(f) > levelOfSize(f.Bytes)
+		largest = max(largest, f.Bytes)
+	}
+	return isWide && largest <= (sizeOf(files)-largest)*lateFactor
+}
 
 func isSparse(f *schema.File) bool { return f.Bytes <= sparseBytes }
 
@@ -148,7 +169,6 @@ func byTime(a, b *schema.File) int {
 
 // similar applies the first rule.
 func (x *choice) similar() *compaction {
-	sorted := slices.SortedFunc(slices.Values(x.files), byTime)
 	days := make(map[schema.Day][]*schema.File)
 	var wide []*schema.File
 	for _, f := range x.files {
@@ -171,12 +191,15 @@ func (x *choice) similar() *compaction {
 			return c
 		}
 	}
-	// History that is being written would get between days that are joined at once.
-	joins := func(f *schema.File) bool { return isSparse(f) && x.isCold(f) }
-	if c := x.similarOf(sorted, func(a, b *schema.File) bool { return joins(a) && joins(b) }); c != nil {
-		return c
-	}
 	return x.similarOf(wide, func(a, b *schema.File) bool { return a.Time.Overlaps(b.Time) })
+}
+
+// joined applies the first rule to small files of different days. History that is being written would get between
+// days that are joined at once.
+func (x *choice) joined() *compaction {
+	sorted := slices.SortedFunc(slices.Values(x.files), byTime)
+	joins := func(f *schema.File) bool { return isSparse(f) && x.isCold(f) }
+	return x.similarOf(sorted, func(a, b *schema.File) bool { return joins(a) && joins(b) })
 }
 
 func always(_, _ *schema.File) bool { return true }
@@ -191,7 +214,7 @@ func (x *choice) similarOf(list []*schema.File, areNeighbours func(a, b *schema.
 		for i := 0; i <= len(list); i++ {
 			ends := i == len(list) || list[i].Bytes >= targetBytes/2 || levelOf(list[i]) > level
 			if ends || i > begin && !areNeighbours(list[i-1], list[i]) || i-begin == maxMergeInputs {
-				if exact >= compactFanout {
+				if exact >= compactFanout || level == wideLevel && areSmall(list[begin:i]) {
 					if c := x.mergeSome(list[begin:i], reasonSimilar); c != nil {
 						return c
 					}
@@ -239,21 +262,30 @@ func (x *choice) deleted() *compaction {
 	return nil
 }
 
-// coldDay merges what lies on a day, if that is worth it.
+// coldDay merges what lies on a day, if that is worth it, and with it all that overlaps with the largest file of it:
+// that one is not written again for each day.
 func (x *choice) coldDay(on []*schema.File) *compaction {
-	areOld, largest := true, uint64(0)
+	areOld, largest := true, on[0]
 	for _, f := range on {
 		if !x.isCold(f) {
 			return nil
 		}
 		areOld = areOld && x.rests(f, oldAfter)
-		largest = max(largest, f.Bytes)
+		if f.Bytes > largest.Bytes {
+			largest = f
+		}
 	}
 	if len(on) < 2 || sizeOf(on) > targetBytes && !overlap(on) {
 		return nil
 	}
-	if !areOld && largest > (sizeOf(on)-largest)*lateFactor {
+	others := x.coldBeside(largest, on)
+	if !areOld && largest.Bytes > (sizeOf(on)+sizeOf(others)-largest.Bytes)*lateFactor {
 		return nil
+	}
+	for n := min(len(others), maxMergeInputs-len(on)); n > 0; n /= 2 {
+		if c := x.merge(slices.Concat(on, others[:n]), reasonCold); c != nil {
+			return c
+		}
 	}
 	byOrder := slices.SortedFunc(slices.Values(on), func(a, b *schema.File) int { return cmp.Compare(x.rank[a.ID], x.rank[b.ID]) })
 	for _, files := range [2][]*schema.File{on, byOrder} {
@@ -262,6 +294,18 @@ func (x *choice) coldDay(on []*schema.File) *compaction {
 		}
 	}
 	return x.split(on)
+}
+
+// coldBeside returns the cold files that overlap with one, besides those of a day, by time.
+func (x *choice) coldBeside(f *schema.File, on []*schema.File) []*schema.File {
+	var beside []*schema.File
+	for _, g := range x.files {
+		if g.Time.Overlaps(f.Time) && x.isCold(g) && !x.refused[g.ID] && !slices.Contains(on, g) {
+			beside = append(beside, g)
+		}
+	}
+	slices.SortFunc(beside, byTime)
+	return beside
 }
 
 // mergeSome merges neighbours, or else half of them, the smaller half first. Half of them must become fewer
@@ -330,10 +374,29 @@ func (x *choice) merge(files []*schema.File, reason compactionReason) *compactio
 	if !isRewrite && len(c.pieces) >= len(inputs) && !overlap(inputs) {
 		return nil // nothing would be gained
 	}
+	if !isRewrite && !isOne && x.rejoins(inputs) {
+		return nil
+	}
 	if x.expiry != nil {
 		c.clip(x.expiry.limit(x.files, inputs))
 	}
 	return c
+}
+
+// rejoins reports whether inputs that do not overlap have been one file, and would overlap with others as such again. Cutting and
+// joining would have no end.
+func (x *choice) rejoins(inputs []*schema.File) bool {
+	if overlap(inputs) {
+		return false
+	}
+	orders, all := make(map[uint64]bool), inputs[0].Time
+	for _, f := range inputs {
+		orders[f.Order] = true
+		all = schema.TimeRange{Min: min(all.Min, f.Time.Min), Max: max(all.Max, f.Time.Max)}
+	}
+	return len(orders) < len(inputs) && slices.ContainsFunc(x.files, func(g *schema.File) bool {
+		return g.Time.Overlaps(all) && !slices.Contains(inputs, g)
+	})
 }
 
 func overlap(files []*schema.File) bool {

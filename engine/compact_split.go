@@ -10,16 +10,22 @@ import (
 // Files that overlap with too much
 //
 // A file of rows of many days, such as a year that a device has kept to itself, may overlap with more than one
-// merge can take: with more than maxMergeInputs files, with more than maxMergeBytes, or with more than there is
-// memory for. As a whole it could never be merged. So it is cut alone, at days at which others begin or end, into
+// merge can take: with more than maxMergeInputs files, with more than maxMergeBytes, with more than there is
+// memory for, or with what cannot be merged without still more, because the log's records of all of these are mixed. As a whole
+// it could never be merged. So it is cut alone, at days at which others begin or end, into
 // maxMergePieces at most. A piece that overlaps with few is merged with these, and one that still overlaps with too much
 // is cut again.
+//
+// There is an end. A merge of files with several Orders brings rows to a greater one, of which there are not more. Files with
+// one Order are pieces of one file, and are only joined where nothing else overlaps with them together (choice.rejoins):
+// such a file is not cut.
 //
 // The pieces keep the file's Order and its records of the log, as the pieces of any merge do. They claim only the days
 // that they have rows of. That is the truth for a salvage as long as these records are flushed for all days. Within a
 // day nothing is cut alone: the pieces would have the same records, so that none could be merged without the others.
 
-// split cuts the first file of some that overlaps with more than can be merged, nil if there is none.
+// split cuts the first file of some that overlaps with others, since these cannot be merged as they are, nil if there
+// is none.
 func (x *choice) split(on []*schema.File) *compaction {
 	for _, f := range on {
 		if f.DayMin == f.DayMax || x.refused[f.ID] || f.Seq.Max == 0 || f.Seq.Max > x.flushed {
@@ -31,7 +37,7 @@ func (x *choice) split(on []*schema.File) *compaction {
 				others = append(others, g)
 			}
 		}
-		if len(others) == 0 || !x.isTooMuch(f, others) {
+		if slices.ContainsFunc(others, func(g *schema.File) bool { return x.refused[g.ID] || !x.isCold(g) || g.Seq.Max > x.flushed }) {
 			continue
 		}
 		if borders := bordersWithin(f, others); len(borders) > 0 {
@@ -39,18 +45,6 @@ func (x *choice) split(on []*schema.File) *compaction {
 		}
 	}
 	return nil
-}
-
-// isTooMuch reports whether a file cannot be merged with all that it overlaps with, and nothing else keeps it
-// from that.
-func (x *choice) isTooMuch(f *schema.File, others []*schema.File) bool {
-	for _, g := range others {
-		if x.refused[g.ID] || !x.isCold(g) {
-			return false
-		}
-	}
-	all := append([]*schema.File{f}, others...)
-	return len(all) > maxMergeInputs || sizeOf(all) > maxMergeBytes || len(all) > 2 && !x.fits(all)
 }
 
 // bordersWithin returns beginnings of days within a file on which others begin, or behind which they end: not more
