@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -69,6 +70,7 @@ type compactor struct {
 		marks   []coldMark       // ascending
 		refused map[schema.FileID]bool
 		last    []Compaction // the newest last
+		running *merging     // nil while there is none
 	}
 }
 
@@ -143,7 +145,7 @@ func (c *compactor) takeAsked() []CompactOptions {
 func (c *compactor) sweep() {
 	for _, d := range c.e.catalog.Schema().Databases() {
 		for _, def := range d.Tables() {
-			err := c.compactTable(c.ctx, def, c.rests, c.isSettled, func(Compaction) {})
+			err := c.compactTable(c.ctx, def, compactRun{rests: c.rests, maySweep: c.isSettled}, func(Compaction) {})
 			if err != nil && c.ctx.Err() == nil {
 				c.e.opts.Logger.Error("compacting a table failed; its files stay as they are, and it is tried again in a minute",
 					"database", d.Name, "table", def.Name, "error", err)
@@ -193,10 +195,15 @@ func (c *compactor) rests(f *schema.File, d time.Duration) bool {
 	return n > 0 && f.Order <= c.mu.marks[n-1].order
 }
 
+// compactRun says how files are merged: by the background, or because somebody asked.
+type compactRun struct {
+	rests    resting
+	maySweep sweepRule
+	progress func(Compaction) // nil: nobody wants to know
+}
+
 // compactTable merges files of a table until the policy finds nothing more to do.
-func (c *compactor) compactTable(
-	ctx context.Context, def *schema.Table, rests resting, maySweep sweepRule, done func(Compaction),
-) error {
+func (c *compactor) compactTable(ctx context.Context, def *schema.Table, how compactRun, done func(Compaction)) error {
 	t := c.e.tables.find(def.ID)
 	if t == nil || c.e.catalog.Schema().DatabaseName(def.Database) == InternalDatabase {
 		return nil // rejected points are trimmed by files
@@ -205,7 +212,7 @@ func (c *compactor) compactTable(
 		if err := c.wait(ctx); err != nil {
 			return err
 		}
-		compaction, more, err := c.compactOnce(ctx, t, def, rests, maySweep)
+		compaction, more, err := c.compactOnce(ctx, t, def, how)
 		if !more || err != nil {
 			return err
 		}
@@ -214,9 +221,7 @@ func (c *compactor) compactTable(
 }
 
 // compactOnce makes the next merge of a table; more is false if there is none.
-func (c *compactor) compactOnce(
-	ctx context.Context, t *table, def *schema.Table, rests resting, maySweep sweepRule,
-) (done Compaction, more bool, err error) {
+func (c *compactor) compactOnce(ctx context.Context, t *table, def *schema.Table, how compactRun) (done Compaction, more bool, err error) {
 	c.merging.Lock()
 	defer c.merging.Unlock()
 	files, tombstones, held := t.pinFiles()
@@ -228,18 +233,20 @@ func (c *compactor) compactOnce(
 	if err := c.exhume(t, now); err != nil {
 		return done, false, err
 	}
-	p := c.policy(rests)
+	p := c.policy(how.rests)
 	p.expiry = c.e.expiryNow(now, t)
-	p.hasDeleted = func(f *schema.File) bool { return maySweep(tombstones) && len(hiding(now, f, tombstones)) > 0 }
+	p.hasDeleted = func(f *schema.File) bool { return how.maySweep(tombstones) && len(hiding(now, f, tombstones)) > 0 }
 	chosen := p.choose(files)
 	if chosen == nil || !c.hasSpace(chosen) {
 		return done, false, nil
 	}
 	m := &merging{
 		c: c, table: t, def: now, chosen: chosen, tombstones: tombstones, latest: c.e.latestOf(now, t, chosen.inputs),
-		begin: c.e.opts.Now(),
+		begin: c.e.opts.Now(), told: how.progress,
 	}
+	c.show(m)
 	err = m.run(ctx)
+	c.show(nil)
 	done = m.summary(err)
 	c.note(&done)
 	if errors.Is(err, errOutdated) {
@@ -376,8 +383,11 @@ type merging struct {
 	latest     *persist.MergeLatest // nil where all rows count
 
 	begin time.Time
-	read  int64 // bytes
 	paced time.Time
+	// expired are rows of the inputs that were left out because they have expired.
+	expired uint64
+	done    atomic.Uint64 // rows that were merged
+	told    func(Compaction)
 }
 
 // run writes the files and commits them in the place of the inputs.
@@ -415,9 +425,12 @@ func (m *merging) write(ctx context.Context, batchRows int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, merger.Close()) }()
-	for _, piece := range m.chosen.pieces {
+	for i, piece := range m.chosen.pieces {
 		if err := m.writePiece(ctx, merger, piece); err != nil && !errors.Is(err, persist.ErrNoRows) {
 			return err
+		}
+		if i == 0 && m.chosen.before > math.MinInt64 { // it begins there
+			m.expired = merger.RowsBefore()
 		}
 	}
 	return nil
@@ -454,6 +467,9 @@ func (m *merging) giveWay(ctx context.Context, records iter.Seq2[arrow.RecordBat
 			if !yield(record, err) {
 				return
 			}
+			if err == nil {
+				m.advance(uint64(record.NumRows()))
+			}
 			took := time.Since(begin)
 			for rested := time.Duration(0); rested < took && m.c.e.reading.Load() > 0; rested += restStep {
 				if sleep(ctx, restStep) != nil {
@@ -471,7 +487,6 @@ func (m *merging) pace(ctx context.Context, n int64) error {
 	if err := m.c.wait(ctx); err != nil {
 		return err
 	}
-	m.read += n
 	rate := m.c.e.opts.CompactionBandwidth
 	if rate <= 0 {
 		return nil
@@ -528,29 +543,10 @@ func (m *merging) commit() error {
 		}
 		return fmt.Errorf("committing the merge of %d files: %w", len(ids), err)
 	}
+	e.metrics.expiredRows.Add(float64(m.expired))
 	e.showRollups(edit.Rollups...)
 	e.removeDoomed(m.table.replaceFiles(m.chosen.inputs, m.files, needless, m.chosen.before))
 	return nil
-}
-
-// summary describes the merge, which has ended.
-func (m *merging) summary(err error) Compaction {
-	e := m.c.e
-	done := Compaction{
-		Database: e.catalog.Schema().DatabaseName(m.def.Database), Table: m.def.Name, Reason: string(m.chosen.reason),
-		Begin: m.begin, Took: e.opts.Now().Sub(m.begin), Inputs: len(m.chosen.inputs), InputBytes: m.chosen.bytes(),
-	}
-	for _, f := range m.chosen.inputs {
-		done.InputRows += f.Rows
-	}
-	if err != nil {
-		done.Error = err.Error()
-		return done
-	}
-	for _, f := range m.files {
-		done.Outputs, done.OutputBytes, done.OutputRows = done.Outputs+1, done.OutputBytes+int64(f.Bytes), done.OutputRows+f.Rows
-	}
-	return done
 }
 
 // note remembers a merge and counts it.
@@ -574,29 +570,6 @@ func (c *compactor) note(done *Compaction) {
 	}
 }
 
-// Compaction is a merge of files that has ended.
-type Compaction struct {
-	Database    string        `json:"database"`
-	Table       string        `json:"table"`
-	Reason      string        `json:"reason"` // which rule chose the files
-	Begin       time.Time     `json:"begin"`
-	Took        time.Duration `json:"nanoseconds"`
-	Inputs      int           `json:"input_files"`
-	InputBytes  int64         `json:"input_bytes"`
-	InputRows   uint64        `json:"input_rows"`
-	Outputs     int           `json:"output_files"` // 0 if it failed
-	OutputBytes int64         `json:"output_bytes"`
-	OutputRows  uint64        `json:"output_rows"`
-	Error       string        `json:"error,omitempty"`
-}
-
-// Compactions returns the last merges since the start, the oldest first.
-func (e *Engine) Compactions() []Compaction {
-	e.compactor.mu.Lock()
-	defer e.compactor.mu.Unlock()
-	return slices.Clone(e.compactor.mu.last)
-}
-
 // CompactOptions say what is compacted now.
 type CompactOptions struct {
 	// Database is the only one; "" is all.
@@ -605,6 +578,8 @@ type CompactOptions struct {
 	Table string
 	// Done is called after each merge; nil is not.
 	Done func(Compaction)
+	// Progress is called during a merge after each some thousand rows; nil is not.
+	Progress func(Compaction)
 }
 
 // CompactReport sums up what was done.
@@ -631,7 +606,8 @@ func (e *Engine) Compact(ctx context.Context, opts CompactOptions) (CompactRepor
 	var report CompactReport
 	var errs []error
 	for _, def := range defs {
-		errs = append(errs, e.compactor.compactTable(ctx, def, forEver, rightNow, func(c Compaction) {
+		how := compactRun{rests: forEver, maySweep: rightNow, progress: opts.Progress}
+		errs = append(errs, e.compactor.compactTable(ctx, def, how, func(c Compaction) {
 			if c.Error != "" {
 				return
 			}

@@ -168,7 +168,7 @@ func (e *Engine) makeRoom(ctx context.Context, defs []*schema.Table) error {
 		if len(e.catalog.Tombstones(def.ID)) < maxTombstones {
 			continue
 		}
-		if err := e.compactor.compactTable(ctx, def, e.compactor.rests, rightNow, func(Compaction) {}); err != nil {
+		if err := e.compactor.compactTable(ctx, def, compactRun{rests: e.compactor.rests, maySweep: rightNow}, func(Compaction) {}); err != nil {
 			return err
 		}
 		if len(e.catalog.Tombstones(def.ID)) >= maxTombstones {

@@ -50,7 +50,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.compactedWritten = m.counter("siltstone_compaction_written_bytes_total", "Bytes of the files that merges made.")
 	m.compactSeconds = m.histogram("siltstone_compaction_seconds", "Duration of merges.", prometheus.ExponentialBuckets(1e-3, 2, 20))
 	m.expiredFiles = m.counter("siltstone_expired_files_total", "Parquet files removed because all of their rows were older than the retention period.")
-	m.expiredRows = m.counter("siltstone_expired_rows_total", "Rows of these files.")
+	m.expiredRows = m.counter("siltstone_expired_rows_total", "Rows of these files, and rows that compactions left out of others.")
 	m.expiredBytes = m.counter("siltstone_expired_bytes_total", "Bytes of these files.")
 	return m
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/schema"
@@ -334,11 +335,26 @@ func (m *retentionModel) checkVersions(got contents, floor int64) {
 	}
 }
 
+// counted returns a counter of the engine's metrics.
+func counted(t testing.TB, registry *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	must(t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
 // TestCompactionsTrimFiles: of a file that covers months what has expired goes, and nothing comes back with a
 // longer period.
 func TestCompactionsTrimFiles(t *testing.T) {
 	fs, clock := vfs.NewMem(), &handClock{}
-	e := open(t, fs, clock.option)
+	registry := prometheus.NewRegistry()
+	e := open(t, fs, clock.option, func(o *engine.Options) { o.Registerer = registry })
 	defer func() { closeEngine(t, e) }()
 	var lines []string
 	want := contents{}
@@ -368,6 +384,9 @@ func TestCompactionsTrimFiles(t *testing.T) {
 	e.PurgeDue()
 	clock.jump(0)
 	must(t, e.SetTableRetention("db", "m", 0))
+	if got := counted(t, registry, "siltstone_expired_rows_total"); got != 91 {
+		t.Errorf("%v of 101 rows are said to have expired, not 91", got)
+	}
 	if got := read(t, e, fs, "db"); !maps.EqualFunc(got, want, maps.Equal) {
 		t.Errorf("after a compaction there are %d rows: %v", len(got), got)
 	}

@@ -6,16 +6,21 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/siltstone-db/siltstone/engine"
 )
 
 const compactPath = "/api/v3/compact"
 
+// compactProgressEvery is how often the answer says how far a merge is.
+const compactProgressEvery = time.Second
+
 // CompactLine is a line of the answer to a compaction that is waited for: one of its fields is
 // set. The summary is the last line; an answer without it was cut off.
 type CompactLine struct {
 	Merged  *engine.Compaction    `json:"merged,omitempty"`
+	Running *engine.Compaction    `json:"running,omitempty"` // a merge that goes on, each second or so
 	Summary *engine.CompactReport `json:"summary,omitempty"`
 }
 
@@ -46,6 +51,13 @@ func (s *Server) compact(b *backend, w http.ResponseWriter, r *http.Request) err
 func (s *Server) compactAndWait(b *backend, w http.ResponseWriter, r *http.Request, opts engine.CompactOptions) error {
 	return s.streamLines(w, r, func(ctx context.Context, send func(line any)) error {
 		opts.Done = func(c engine.Compaction) { send(CompactLine{Merged: &c}) }
+		last := time.Now()
+		opts.Progress = func(c engine.Compaction) {
+			if time.Since(last) >= compactProgressEvery {
+				last = time.Now()
+				send(CompactLine{Running: &c})
+			}
+		}
 		report, err := b.engine.Compact(ctx, opts)
 		if err == nil {
 			send(CompactLine{Summary: &report})

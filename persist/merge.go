@@ -76,6 +76,8 @@ type Merger struct {
 	spec    MergeSpec
 	inputs  []*mergeInput
 	columns []schema.Column
+	// rowsBefore are rows of the inputs before the range at hand.
+	rowsBefore uint64
 }
 
 // mergeInput is an input that is open.
@@ -188,6 +190,7 @@ func (m *Merger) Close() error {
 // are those of reading, a *CorruptError, and that of MergeSpec.Pace.
 func (m *Merger) Records(within schema.TimeRange) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
+		m.rowsBefore = 0
 		run := newMergeRun(m, within)
 		defer run.close()
 		if err := run.merge(yield); err != nil && !errors.Is(err, errMergeEnded) {
@@ -195,6 +198,9 @@ func (m *Merger) Records(within schema.TimeRange) iter.Seq2[arrow.RecordBatch, e
 		}
 	}
 }
+
+// RowsBefore returns how many rows of the inputs lie before the range whose records were yielded last, to their end.
+func (m *Merger) RowsBefore() uint64 { return m.rowsBefore }
 
 // errMergeEnded: nobody wants another record.
 var errMergeEnded = errors.New("persist: the merge has been ended")

@@ -66,7 +66,9 @@ func (c *mergeCursor) settle() (more bool, err error) {
 		if c.at >= c.seriesEnd {
 			c.beginSeries()
 		}
-		c.at = c.pass(c.search(c.run.within.Min))
+		first := c.search(c.run.within.Min)
+		c.run.m.rowsBefore += uint64(first - c.at)
+		c.at = c.pass(first)
 		if c.at < c.seriesEnd && c.time() <= c.run.within.Max {
 			return true, nil
 		}
@@ -309,6 +311,9 @@ func pullRecords(r *Reader, run *mergeRun) (next func() (arrow.RecordBatch, erro
 	return iter.Pull2(func(yield func(arrow.RecordBatch, error) bool) {
 		for group, times := range r.footer.groupTimes {
 			if !times.Overlaps(run.within) {
+				if times.Max < run.within.Min {
+					run.m.rowsBefore += uint64(r.footer.groupRows[group])
+				}
 				continue
 			}
 			if pace := run.m.spec.Pace; pace != nil {

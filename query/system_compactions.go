@@ -7,8 +7,8 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
-// compactionsTable has the last thousand merges of files since the start, the oldest first.
-// Of one that failed the files are as they were.
+// compactionsTable has the last thousand merges of files since the start, the oldest first, and then the one that goes
+// on, with how far it is. Of one that failed the files are as they were.
 var compactionsTable = &systemTable{
 	schema: "system", name: "compactions", rows: systemCompactions,
 	columns: []schema.Column{
@@ -24,6 +24,8 @@ var compactionsTable = &systemTable{
 		{Name: "output_bytes", Type: schema.Int64},
 		{Name: "output_rows", Type: schema.Int64},
 		{Name: "error", Type: schema.String},
+		{Name: "running", Type: schema.Bool},
+		{Name: "progress", Type: schema.Float64}, // of the input rows, at most 1
 	},
 }
 
@@ -40,6 +42,7 @@ func systemCompactions(r *running) ([][]string, error) {
 			instantValue(schema.Nanoseconds(c.Begin)), secondsValue(c.Took), textValue(c.Database), textValue(c.Table), textValue(c.Reason),
 			countValue(c.Inputs), strconv.FormatInt(c.InputBytes, 10), strconv.FormatUint(c.InputRows, 10),
 			countValue(c.Outputs), strconv.FormatInt(c.OutputBytes, 10), strconv.FormatUint(c.OutputRows, 10), textOrNull(c.Error),
+			boolValue(c.IsRunning), strconv.FormatFloat(c.Progress, 'f', -1, 64),
 		})
 	}
 	return rows, nil

@@ -72,7 +72,7 @@ func (c *compactCmd) Run(ctx context.Context, env environment) error {
 	return err
 }
 
-// showCompactions prints a line for each merge, and returns the summary.
+// showCompactions prints a line for each merge, and one a second while it goes on, and returns the summary.
 func showCompactions(ctx context.Context, answer io.Reader, out io.Writer) (*engine.CompactReport, error) {
 	for lines := json.NewDecoder(answer); ; {
 		var line httpapi.CompactLine
@@ -83,6 +83,12 @@ func showCompactions(ctx context.Context, answer io.Reader, out io.Writer) (*eng
 		}
 		if line.Summary != nil {
 			return line.Summary, nil
+		}
+		if m := line.Running; m != nil {
+			if _, err := fmt.Fprintf(out, "%s.%s: %s: %d files (%s), %.0f%% merged\n", m.Database, m.Table, m.Reason,
+				m.Inputs, formatBytes(m.InputBytes), 100*m.Progress); err != nil {
+				return nil, err
+			}
 		}
 		if m := line.Merged; m != nil {
 			if _, err := fmt.Fprintf(out, "%s.%s: %s: %d files (%s) became %d (%s) in %s\n", m.Database, m.Table, m.Reason,
