@@ -112,7 +112,7 @@ func renderPage(page string, records map[string]recorded) error {
 }
 
 // bases are the cases that the others of a scenario are related to.
-var bases = map[string]string{"peers-write": ourName}
+var bases = map[string]string{"peers-write": ourName, "backfill": backfillWays[0].name}
 
 // markdown is the table of a scenario, and what it was measured on.
 func (r recorded) markdown() string {

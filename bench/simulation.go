@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/siltstone-db/siltstone/engine"
 	"github.com/siltstone-db/siltstone/query"
 )
@@ -23,8 +25,9 @@ type simulation struct {
 	start  time.Time
 	passed atomic.Int64 // nanoseconds since then
 
-	e *engine.Engine
-	q *query.Querier
+	e       *engine.Engine
+	q       *query.Querier
+	metrics *prometheus.Registry // of the engine that is open
 
 	rows    int // acknowledged
 	written int // files that flushes wrote
@@ -48,8 +51,9 @@ func (s *simulation) advance(d time.Duration) { s.passed.Add(int64(d)) }
 
 // open starts engine and queries as a server does, without what works in the background.
 func (s *simulation) open() (err error) {
+	s.metrics = prometheus.NewRegistry()
 	s.e, err = engine.Open(engine.Options{
-		DataDir: s.dir, PoolBytes: simulationPool, Gen1Duration: -1, CompactionBandwidth: -1, Now: s.now, Elapsed: s.age,
+		Registerer: s.metrics, DataDir: s.dir, PoolBytes: simulationPool, Gen1Duration: -1, CompactionBandwidth: -1, Now: s.now, Elapsed: s.age,
 	})
 	if err != nil {
 		return err
@@ -105,6 +109,30 @@ func (s *simulation) reportFiles(result *caseResult, rows int) error {
 	bytes, err := parquetBytes(s.dir)
 	result.add("Parquet bytes/row", float64(bytes)/float64(rows))
 	return err
+}
+
+// counter returns a counter of the engine.
+func (s *simulation) counter(name string) (float64, error) {
+	families, err := s.metrics.Gather()
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range families {
+		if f.GetName() == name && len(f.GetMetric()) == 1 {
+			return f.GetMetric()[0].GetCounter().GetValue(), nil
+		}
+	}
+	return 0, fmt.Errorf("the engine has no metric %s", name)
+}
+
+// reportMerged adds how many bytes merges wrote for each byte that a flush wrote, since the start. Files change in these two
+// ways only.
+func (s *simulation) reportMerged(result *caseResult) error {
+	left, err := parquetBytes(s.dir)
+	read, readErr := s.counter("siltstone_compaction_read_bytes_total")
+	written, writtenErr := s.counter("siltstone_compaction_written_bytes_total")
+	result.add("bytes merged / bytes flushed", written/(float64(left)+read-written))
+	return errors.Join(err, readErr, writtenErr)
 }
 
 // timeSpan is a part of time.
