@@ -63,7 +63,7 @@ func (n *deletionNote) encode() []byte {
 	payload = catalog.AppendTombstones(payload, n.tombstones)
 	b := binary.LittleEndian.AppendUint32([]byte(deletionMagic), uint32(len(payload)))
 	b = append(b, payload...)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crcTable))
 }
 
 // decodeDeletion reads what encode wrote; the name says the rest.
@@ -74,7 +74,7 @@ func decodeDeletion(b []byte) (*deletionNote, error) {
 		return nil, errDeletionNote
 	}
 	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
-	if crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)) != sum {
+	if crc32.Checksum(body, crcTable) != sum {
 		return nil, errDeletionNote
 	}
 	n, payload := new(deletionNote), body[head:]
@@ -207,7 +207,7 @@ func (e *Engine) removeNote(name string) {
 
 // isMade reports whether the catalog has the deletion's commit, as long as nothing came behind it.
 func (n *deletionNote) isMade(c *catalog.Catalog) bool {
-	if !n.isPending || n.hasTombstones(c) {
+	if !n.isPending || slices.ContainsFunc(n.tombstones, func(d *schema.Tombstone) bool { return isBuried(c, d) }) {
 		return true
 	}
 	named := func(id schema.FileID) bool {
@@ -219,11 +219,9 @@ func (n *deletionNote) isMade(c *catalog.Catalog) bool {
 	return n.removed != 0 && !named(n.removed)
 }
 
-// hasTombstones reports whether the catalog still has one of the deletion.
-func (n *deletionNote) hasTombstones(c *catalog.Catalog) bool {
-	return slices.ContainsFunc(n.tombstones, func(d *schema.Tombstone) bool {
-		return slices.ContainsFunc(c.Tombstones(d.Table), func(o *schema.Tombstone) bool { return o.Order == d.Order })
-	})
+// isBuried reports whether the catalog has a tombstone.
+func isBuried(c *catalog.Catalog, d *schema.Tombstone) bool {
+	return slices.ContainsFunc(c.Tombstones(d.Table), func(o *schema.Tombstone) bool { return o.Order == d.Order })
 }
 
 // openDeletions takes over the notes of the directory, and completes them: a restore writes
@@ -282,7 +280,7 @@ func (e *Engine) completeDeletions() {
 // is there.
 func (e *Engine) retireDeletions() {
 	e.flusher.deletions = slices.DeleteFunc(e.flusher.deletions, func(n *deletionNote) bool {
-		if n.isPending || n.hasTombstones(e.catalog) || slices.ContainsFunc(n.tombstones, e.mayComeBack) {
+		if n.isPending || slices.ContainsFunc(n.tombstones, e.isNeeded) {
 			return false
 		}
 		e.removeNote(n.name())
@@ -302,7 +300,7 @@ func (e *Engine) joinDeletions() {
 			return // its outcome is unknown
 		}
 		for _, d := range n.tombstones {
-			if one := (&deletionNote{tombstones: []*schema.Tombstone{d}}); one.hasTombstones(e.catalog) || e.mayComeBack(d) {
+			if e.isNeeded(d) {
 				joined.tombstones = append(joined.tombstones, d)
 			}
 		}
@@ -317,9 +315,9 @@ func (e *Engine) joinDeletions() {
 	e.flusher.deletions = []*deletionNote{joined}
 }
 
-// mayComeBack reports whether rows that a tombstone deleted are still in the log, or in a file that the
-// catalog has given up.
-func (e *Engine) mayComeBack(d *schema.Tombstone) bool {
+// isNeeded reports whether a salvage may need a tombstone: files, also those that the catalog has given up, or
+// the log still have rows that it deleted.
+func (e *Engine) isNeeded(d *schema.Tombstone) bool {
 	t := e.tables.find(d.Table)
-	return e.log == nil || e.log.MayHold(d.Seq) || t != nil && t.hasDoomed()
+	return isBuried(e.catalog, d) || e.log == nil || e.log.MayHold(d.Seq) || t != nil && t.hasDoomed()
 }

@@ -55,6 +55,8 @@ type salvage struct {
 	ctx    context.Context // of the one call that it is made for
 	e      *Engine
 	report SalvageReport
+	// deleted is what deletedRows found when the first damaged file was replaced.
+	deleted map[schema.TableID][]*schema.Tombstone
 }
 
 // Salvage makes a damaged data directory usable; a sound one stays as it is, and the

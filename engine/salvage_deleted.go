@@ -54,14 +54,14 @@ func (s *salvage) deletedRows() (map[schema.TableID][]*schema.Tombstone, error) 
 // sweptFrom returns what was deleted of the rows of a file's records and is not hidden in a file that
 // takes its place: a compaction has left it out, and the tombstone may be gone.
 func (s *salvage) sweptFrom(f *schema.File) ([]*schema.Tombstone, error) {
-	deleted, err := s.deletedRows()
-	if err != nil {
-		return nil, err
+	if s.deleted == nil {
+		var err error
+		if s.deleted, err = s.deletedRows(); err != nil {
+			return nil, err
+		}
 	}
-	current := s.e.catalog.Tombstones(f.Table)
-	return slices.DeleteFunc(deleted[f.Table], func(d *schema.Tombstone) bool {
-		isHiding := slices.ContainsFunc(current, func(o *schema.Tombstone) bool { return o.Order == d.Order })
-		return isHiding && f.Order < d.Order && f.Swept < d.Order
+	return slices.DeleteFunc(slices.Clone(s.deleted[f.Table]), func(d *schema.Tombstone) bool {
+		return isBuried(s.e.catalog, d) && f.Order < d.Order && f.Swept < d.Order
 	}), nil
 }
 
