@@ -272,7 +272,8 @@ func (r *Remains) decodeRollup(key, value []byte) error {
 	return err
 }
 
-// completeRollups makes plain tables of rollups of which the state or the source is lost.
+// completeRollups makes plain tables of rollups of which the state or the source is lost. Of the others everything is
+// stale: what has changed since the state that was found was written is not known.
 func (b *rebuild) completeRollups() {
 	for id, t := range b.r.tables {
 		if t.rollup == nil {
@@ -288,7 +289,9 @@ func (b *rebuild) completeRollups() {
 		if b.r.rollups[id] == nil || isLive && !isWhole || source == nil {
 			b.note("table %q is no rollup any more, because records of it or of its source are lost; its rows stay as they are stored", t.name)
 			t.rollup = nil
+			continue
 		}
+		b.r.rollups[id] = b.r.rollups[id].Mark(schema.StaleRange{Time: schema.MaxTimeRange})
 	}
 	maps.DeleteFunc(b.r.rollups, func(id schema.TableID, _ *schema.RollupState) bool {
 		return b.r.tables[id] == nil || b.r.tables[id].rollup == nil

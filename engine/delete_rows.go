@@ -56,7 +56,7 @@ type DeleteSpec struct {
 
 // DeleteRows deletes rows: they are gone for good when it returns without an error. Rows that
 // are written afterwards stay. After ErrUnavailable they may be deleted or not, of all tables
-// alike. The other errors are ErrDatabaseNotFound, *TableNotFoundError,
+// alike. The other errors are ErrDatabaseNotFound, *TableNotFoundError, *RollupRowsError,
 // schema.ErrPredicate, ErrTooManyDeletions, *NoSpaceError and that of ctx.
 func (e *Engine) DeleteRows(ctx context.Context, spec DeleteSpec) error {
 	if err := checkUserDatabase(spec.Database); err != nil {
@@ -69,6 +69,13 @@ func (e *Engine) DeleteRows(ctx context.Context, spec DeleteSpec) error {
 		return unsynced(ctx, err)
 	}
 	before, err := e.deletable(spec)
+	if slices.ContainsFunc(before, func(def *schema.Table) bool { return def.Rollup != nil }) {
+		// The tombstone of a refresh has its place before it is committed: no later one may come in front of it.
+		if err := e.rollups.begins(ctx); err != nil {
+			return err
+		}
+		defer e.rollups.ends()
+	}
 	if err == nil {
 		err = e.makeRoom(ctx, before)
 	}
@@ -106,7 +113,7 @@ type DeletionScope struct {
 }
 
 // ScopeOfDeletion returns what DeleteRows would be about. Its errors are ErrDatabaseNotFound,
-// *TableNotFoundError and schema.ErrPredicate.
+// *TableNotFoundError, *RollupRowsError and schema.ErrPredicate.
 func (e *Engine) ScopeOfDeletion(spec DeleteSpec) (scope DeletionScope, err error) {
 	if err := errors.Join(checkUserDatabase(spec.Database), spec.Where.Validate()); err != nil {
 		return scope, err
@@ -147,7 +154,8 @@ func unsynced(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// deletable returns the tables that a deletion is about.
+// deletable returns the tables that a deletion is about. Of rollups those rows can be deleted that do not follow from
+// their sources any more, where they are asked for by name.
 func (e *Engine) deletable(spec DeleteSpec) ([]*schema.Table, error) {
 	db, ok := e.catalog.Schema().Database(spec.Database)
 	if !ok {
@@ -156,10 +164,12 @@ func (e *Engine) deletable(spec DeleteSpec) ([]*schema.Table, error) {
 	defs, err := tableDefs(db, spec.Tables)
 	for _, def := range defs {
 		if def.Rollup != nil && spec.Tables != nil {
-			return nil, fmt.Errorf("%w: %q", ErrReadOnlyRollup, def.Name)
+			if frozen := e.catalog.RollupState(def.ID).FrozenBefore; spec.Time.Max >= frozen {
+				return nil, &RollupRowsError{def.Name, frozen}
+			}
 		}
 	}
-	return slices.DeleteFunc(defs, func(def *schema.Table) bool { return def.Rollup != nil }), err
+	return slices.DeleteFunc(defs, func(def *schema.Table) bool { return def.Rollup != nil && spec.Tables == nil }), err
 }
 
 // makeRoom compacts tables that have as many tombstones as they may have.
@@ -282,13 +292,7 @@ func (e *Engine) bury(spec DeleteSpec, defs []*schema.Table) (err error) {
 		if b.add != nil || len(b.gone) > 0 {
 			note.tombstones = append(note.tombstones, d)
 		}
-		if b.add != nil {
-			edit.Bury = append(edit.Bury, b.add)
-		}
-		edit.Exhume = append(edit.Exhume, b.covered...)
-		for _, f := range b.gone {
-			edit.Remove = append(edit.Remove, f.ID)
-		}
+		b.put(&edit)
 	}
 	if len(edit.Add)+len(edit.Bury)+len(edit.Remove) == 0 {
 		return nil // there is nothing to delete
@@ -380,6 +384,17 @@ func (b *burial) decide(d *schema.Tombstone) {
 	}
 }
 
+// put adds what was decided to an edit.
+func (b *burial) put(edit *catalog.Edit) {
+	if b.add != nil {
+		edit.Bury = append(edit.Bury, b.add)
+	}
+	edit.Exhume = append(edit.Exhume, b.covered...)
+	for _, f := range b.gone {
+		edit.Remove = append(edit.Remove, f.ID)
+	}
+}
+
 // doubtOf is what to do when it turns out whether a deletion was committed.
 func doubtOf(burials []*burial, edit *catalog.Edit) *inDoubt {
 	doubt := &inDoubt{files: edit.Add, burials: burials}
@@ -401,7 +416,7 @@ func (d *inDoubt) isMade(c *catalog.Catalog, committed map[schema.FileID]bool) b
 	case len(d.files) > 0:
 		return committed[d.files[0].ID]
 	case d.buried != nil:
-		return slices.ContainsFunc(c.Tombstones(d.buried.Table), func(o *schema.Tombstone) bool { return o.Order == d.buried.Order })
+		return isBuried(c, d.buried)
 	}
 	if d.removed == 0 { // nothing but the state of a rollup
 		return isSameState(c.RollupState(d.rollup.Table), d.rollup)

@@ -82,11 +82,24 @@ type Aggregator interface {
 var (
 	// ErrRollup is matched by an error that says what is wrong with a RollupSpec.
 	ErrRollup = errors.New("invalid rollup")
-	// ErrReadOnlyRollup says that rows of a rollup cannot be written or deleted: they follow from its source.
-	ErrReadOnlyRollup = errors.New("the table is a rollup, whose rows follow from those of its source")
 	// ErrHasRollups says that a table cannot be deleted while it is the source of rollups.
 	ErrHasRollups = catalog.ErrHasRollups
 )
+
+// RollupRowsError says that rows of a rollup cannot be deleted, since they follow from those of its source.
+type RollupRowsError struct {
+	Rollup string
+	// FrozenBefore is the first instant of which that is true; math.MinInt64 if it is of all.
+	FrozenBefore int64
+}
+
+func (e *RollupRowsError) Error() string {
+	text := fmt.Sprintf("table %q is a rollup, whose rows follow from those of its source; delete rows of the source", e.Rollup)
+	if e.FrozenBefore == math.MinInt64 {
+		return text
+	}
+	return fmt.Sprintf("%s, or rows before %s here, which stay as they are stored", text, time.Unix(0, e.FrozenBefore).UTC().Format(time.RFC3339Nano))
+}
 
 // MaxRollups bounds those of one table: each flush of the table marks what is stale in all of them.
 const MaxRollups = 16

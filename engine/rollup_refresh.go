@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,9 @@ const (
 	refreshGap = schema.NanosPerDay
 	// refreshInterval is how long a refresh that failed is not tried again.
 	refreshInterval = time.Minute
+	// rollupPatience is how long refreshes fail at the same intervals, while the engine is open, until the source's expired
+	// rows wait no longer for them: a file that cannot be read, say, must not fill the disk.
+	rollupPatience = 24 * time.Hour
 )
 
 // errNoAggregator: nobody has called ServeRollups.
@@ -55,6 +59,9 @@ type rollups struct {
 type refreshed struct {
 	at  time.Time
 	err error
+	// failing is since when the refreshes fail at the intervals from first on, by Options.Elapsed. It is nothing without err.
+	failing time.Duration
+	first   int64
 }
 
 func newRollups(e *Engine) *rollups {
@@ -158,14 +165,10 @@ func (e *Engine) RefreshRollup(ctx context.Context, database, name string, progr
 
 // refresh computes what is stale of a rollup, piece by piece.
 func (r *rollups) refresh(ctx context.Context, def *schema.Table, progress func(RollupProgress)) error {
-	select {
-	case r.turn <- struct{}{}:
-		defer func() { <-r.turn }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-r.ctx.Done():
-		return ErrUnavailable
+	if err := r.begins(ctx); err != nil {
+		return err
 	}
+	defer r.ends()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()
@@ -175,26 +178,57 @@ func (r *rollups) refresh(ctx context.Context, def *schema.Table, progress func(
 	if aggregator == nil {
 		return errNoAggregator
 	}
-	err := r.refreshPieces(ctx, def, aggregator, progress)
+	first, err := r.refreshPieces(ctx, def, aggregator, progress)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.last[def.ID] = refreshed{r.e.opts.Now(), err}
+	now := refreshed{at: r.e.opts.Now(), err: err, failing: r.e.opts.Elapsed(), first: first}
+	if last := r.mu.last[def.ID]; last.err != nil && last.first == first {
+		now.failing = last.failing
+	}
+	r.mu.last[def.ID] = now
 	return err
 }
 
-func (r *rollups) refreshPieces(ctx context.Context, def *schema.Table, a Aggregator, progress func(RollupProgress)) error {
+// isHopeless reports whether the refreshes of a rollup have failed for so long that nothing waits for them.
+func (r *rollups) isHopeless(id schema.TableID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.mu.last[id]
+	return last.err != nil && r.e.opts.Elapsed()-last.failing >= rollupPatience
+}
+
+// begins waits for the turn to change what is stored of rollups, which ends gives back.
+func (r *rollups) begins(ctx context.Context) error {
+	select {
+	case r.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-r.ctx.Done():
+		return ErrUnavailable
+	}
+}
+
+func (r *rollups) ends() { <-r.turn }
+
+// refreshPieces returns the begin of what it was computing when it failed.
+func (r *rollups) refreshPieces(ctx context.Context, def *schema.Table, a Aggregator, progress func(RollupProgress)) (first int64, err error) {
+	first = math.MinInt64
 	var done RollupProgress
 	end, ok := schema.MaxTimeRange.Max, true // what becomes stale behind it is for the next refresh
 	for ok {
 		if err := r.e.compactor.wait(ctx); err != nil {
-			return err
+			return first, err
 		}
 		if err := r.e.makeRoom(ctx, []*schema.Table{def}); err != nil {
-			return err
+			return first, err
 		}
 		p, err := r.begin(def)
 		if p == nil || err != nil {
-			return err
+			return first, err
+		}
+		if len(p.ranges) > 0 {
+			first = p.ranges[0].Min
 		}
 		if done.Total == 0 {
 			done.Total = p.total
@@ -205,7 +239,7 @@ func (r *rollups) refreshPieces(ctx context.Context, def *schema.Table, a Aggreg
 		}
 		p.end()
 		if err != nil {
-			return err
+			return first, err
 		}
 		done.Done, done.Total = done.Done+p.rows, max(done.Total, done.Done+p.rows)
 		for _, f := range p.files {
@@ -213,7 +247,7 @@ func (r *rollups) refreshPieces(ctx context.Context, def *schema.Table, a Aggreg
 		}
 		progress(done)
 	}
-	return nil
+	return first, nil
 }
 
 // piece is what of a rollup is computed at once.
@@ -224,6 +258,7 @@ type piece struct {
 	state   *schema.RollupState
 	release func()
 
+	kept      int64              // the first interval that the rollup keeps
 	ranges    []schema.TimeRange // to be computed; none if there is nothing in what is stale
 	done      schema.TimeRange   // holds them, and nothing else in it must be computed
 	isShrunk  bool
@@ -252,7 +287,8 @@ func (r *rollups) begin(def *schema.Table) (*piece, error) {
 	p := &piece{r: r, state: state}
 	p.view, p.release = e.rollupView(now)
 	p.def = p.view.Table
-	p.choose(e.floorNow(now))
+	p.kept = now.Rollup.Start(e.floorNow(now))
+	p.choose()
 	r.refreshing, r.marked = def.ID, nil
 	return p, nil
 }
@@ -265,10 +301,15 @@ func (p *piece) end() {
 	p.release()
 }
 
-// choose takes the first stale intervals that have rows, few enough to be computed at once. Of the rollup only rows from
-// floor on are kept.
-func (p *piece) choose(floor int64) {
-	all := p.needed(floor)
+// isPassedOver reports whether intervals are stale that are not computed because the rollup does not keep them. They are
+// frozen then, so that a longer period shows what is stored, and nobody takes them for computed.
+func (p *piece) isPassedOver() bool {
+	return len(p.state.Stale) > 0 && p.state.Stale[0].Time.Min < p.kept
+}
+
+// choose takes the first stale intervals that have rows, few enough to be computed at once.
+func (p *piece) choose() {
+	all := p.needed()
 	for _, r := range all {
 		p.total += p.rowsIn(r.Time)
 	}
@@ -310,7 +351,7 @@ func (p *piece) cut(r schema.TimeRange, part float64) schema.TimeRange {
 }
 
 // needed returns the stale intervals in which the source has rows, or the rollup rows that may have to go; ascending.
-func (p *piece) needed(floor int64) (all []schema.StaleRange) {
+func (p *piece) needed() (all []schema.StaleRange) {
 	def := p.def.Rollup
 	var data, stored []schema.TimeRange
 	for _, f := range p.view.Rollup.Source.Files {
@@ -331,7 +372,7 @@ func (p *piece) needed(floor int64) (all []schema.StaleRange) {
 		if r.Shrunk {
 			in = stored
 		}
-		r.Time.Min = max(r.Time.Min, def.Start(floor))
+		r.Time.Min = max(r.Time.Min, p.kept)
 		for _, d := range in {
 			if part := d.Intersect(r.Time); !part.IsEmpty() {
 				all = append(all, schema.StaleRange{Time: part, Shrunk: r.Shrunk})
@@ -400,6 +441,9 @@ func (p *piece) commit() error {
 	}
 	b := &burial{table: e.tables.findOrCreate(p.def.Database, p.def.ID), def: now, files: p.files}
 	b.rollup = e.catalog.RollupState(p.def.ID).Unmark(p.done).Mark(p.r.marked...)
+	if p.isPassedOver() {
+		b.rollup = b.rollup.Freeze(p.kept)
+	}
 	edit := catalog.Edit{Add: p.files, Rollups: []*schema.RollupState{b.rollup}}
 	if p.isShrunk {
 		p.hideStored(b, &edit)
@@ -424,13 +468,7 @@ func (p *piece) hideStored(b *burial, edit *catalog.Edit) {
 	b.decide(&schema.Tombstone{
 		Table: p.def.ID, Order: p.tombstone, Time: hull, Seq: e.catalog.Position(), Created: e.clock.now(),
 	})
-	if b.add != nil {
-		edit.Bury = append(edit.Bury, b.add)
-	}
-	edit.Exhume = append(edit.Exhume, b.covered...)
-	for _, f := range b.gone {
-		edit.Remove = append(edit.Remove, f.ID)
-	}
+	b.put(edit)
 }
 
 // withCodedTags gives records the layout of files: tags that are plain strings are dictionary-coded. It releases each record when it

@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/siltstone-db/siltstone/catalog"
 	"github.com/siltstone-db/siltstone/partition"
@@ -152,13 +153,17 @@ func staleRanges(r *schema.Rollup, state *schema.RollupState, buffers []*partiti
 }
 
 // keepsRollups returns the instant up to which expired rows of a table may be removed: floor, or an earlier one, so that
-// whole intervals go, of which nothing is stale.
+// whole intervals go, of which nothing is stale. A rollup that cannot be computed is not waited for any longer than
+// rollupPatience.
 func (e *Engine) keepsRollups(t *table, floor int64) int64 {
 	if floor == math.MinInt64 {
 		return floor
 	}
 	for _, def := range e.catalog.Schema().Rollups(t.id) {
 		floor = min(floor, def.Rollup.Start(floor))
+		if e.rollups.isHopeless(def.ID) {
+			continue
+		}
 		if stale := staleRanges(def.Rollup, e.catalog.RollupState(def.ID), t.snapshots()); len(stale) > 0 {
 			floor = min(floor, stale[0].Min)
 		}
@@ -166,11 +171,20 @@ func (e *Engine) keepsRollups(t *table, floor int64) int64 {
 	return floor
 }
 
-// freezeRollups adds to an edit that rows of a table up to an instant are removed. The caller holds flusher.mu, and keepsRollups
-// allows it.
-func (e *Engine) freezeRollups(edit *catalog.Edit, source schema.TableID, last int64) {
-	for _, def := range e.catalog.Schema().Rollups(source) {
-		end := def.Rollup.Covering(schema.TimeRange{Min: last, Max: last}).Max
-		e.setRollup(edit, e.rollupState(edit, def.ID).Freeze(end+1))
+// freezeRollups adds to an edit that rows of a table up to an instant are removed, because they have expired. If the table is a rollup
+// itself its intervals are frozen: a longer period does not bring them back. The caller holds flusher.mu, and keepsRollups allows it.
+func (e *Engine) freezeRollups(edit *catalog.Edit, id schema.TableID, last int64) {
+	frozen := e.catalog.Schema().Rollups(id)
+	if def, ok := e.catalog.Schema().TableByID(id); ok && def.Rollup != nil {
+		frozen = append(frozen, def)
+	}
+	for _, def := range frozen {
+		state := e.rollupState(edit, def.ID)
+		next := state.Freeze(def.Rollup.Covering(schema.TimeRange{Min: last, Max: last}).Max + 1)
+		if len(state.Stale) > 0 && def.ID != id && state.Stale[0].Time.Min < next.FrozenBefore {
+			e.opts.Logger.Error("expired points are removed before a rollup has them, because its refreshes have failed for long",
+				"rollup", def.Name, "from", time.Unix(0, state.Stale[0].Time.Min).UTC(), "to", time.Unix(0, next.FrozenBefore).UTC())
+		}
+		e.setRollup(edit, next)
 	}
 }

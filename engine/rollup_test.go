@@ -402,7 +402,8 @@ func TestRollupsAreReadOnlyAndNamed(t *testing.T) {
 	if result.Rejected != 2 || result.Accepted != 1 || !strings.Contains(result.Errors[0].Message, "'r' is a rollup") {
 		t.Errorf("a write to a rollup: %+v", result)
 	}
-	if err := e.DeleteRows(context.Background(), engine.DeleteSpec{Database: "db", Tables: []string{"r"}, Time: schema.MaxTimeRange}); !errors.Is(err, engine.ErrReadOnlyRollup) {
+	var derived *engine.RollupRowsError
+	if err := e.DeleteRows(context.Background(), engine.DeleteSpec{Database: "db", Tables: []string{"r"}, Time: schema.MaxTimeRange}); !errors.As(err, &derived) {
 		t.Errorf("a deletion of rows of a rollup: %v", err)
 	}
 	if err := e.DeleteTable("db", "m", time.Time{}); !errors.Is(err, engine.ErrHasRollups) {
@@ -428,6 +429,152 @@ func TestRollupsAreReadOnlyAndNamed(t *testing.T) {
 	must(t, e.DropRollup("db", "r"))
 	must(t, e.DeleteTable("db", "m", time.Unix(0, 1)))
 	checkSoundEngine(t, e)
+}
+
+// TestFrozenRowsOfARollupAreDeletedByName: nothing else says what they are. Those that follow from the source stay.
+func TestFrozenRowsOfARollupAreDeletedByName(t *testing.T) {
+	var clock handClock
+	fs := vfs.NewMem()
+	e := open(t, fs, clock.option)
+	defer closeEngine(t, e)
+	at := func(hours int) int64 { return noon.Add(time.Duration(hours) * time.Hour).UnixNano() }
+	write(t, e, fmt.Sprintf("m,host=a f=1,g=1 %d", at(-3)), fmt.Sprintf("m,host=b f=2 %d", at(-3)), fmt.Sprintf("m,host=a f=3 %d", at(60)))
+	flush(t, e)
+	createRollup(t, e, rollupSpec("r", time.Hour))
+	e.ServeRollups(plainAggregator{t: t, fs: fs})
+	must(t, e.RefreshRollup(context.Background(), "db", "r", nil))
+	compact(t, e)
+	must(t, e.SetTableRetention("db", "m", 24*time.Hour))
+	clock.pass(e, 48*time.Hour)
+	compact(t, e) // the file that has expired rows is written again without them
+	infos, err := e.Rollups("db")
+	must(t, err)
+	frozen := infos[0].FrozenBefore
+	if frozen <= at(-3) {
+		t.Fatalf("frozen before %d", frozen)
+	}
+	spec := engine.DeleteSpec{
+		Database: "db", Tables: []string{"r"}, Time: schema.TimeRange{Min: math.MinInt64, Max: frozen},
+		Where: &schema.Predicate{Op: schema.Equal, Tag: "host", Text: "a"},
+	}
+	var derived *engine.RollupRowsError
+	if err := e.DeleteRows(context.Background(), spec); !errors.As(err, &derived) || derived.FrozenBefore != frozen {
+		t.Errorf("a deletion of rows that are not frozen: %v", err)
+	}
+	spec.Time.Max = frozen - 1
+	must(t, e.DeleteRows(context.Background(), spec))
+	v, err := e.View(context.Background(), "db", []string{"r"})
+	must(t, err)
+	defer v.Close()
+	var hosts []string
+	for key := range readRollup(t, fs, v.Tables[0]) {
+		hosts = append(hosts, fmt.Sprint(tagsOf(key)["host"], time.Unix(0, timeOf(key)).Sub(noon).Round(time.Hour)))
+	}
+	slices.Sort(hosts)
+	if d := gocmp.Diff([]string{"a60h0m0s", "b-3h0m0s"}, hosts); d != "" {
+		t.Errorf("rows of the rollup (-want +got)\n%s", d)
+	}
+	checkRollup(t, fs, v.Tables[0])
+}
+
+// TestALongerPeriodOfARollupShowsWhatIsStored: intervals that it did not keep are frozen, not taken for computed.
+func TestALongerPeriodOfARollupShowsWhatIsStored(t *testing.T) {
+	var clock handClock
+	fs := vfs.NewMem()
+	e := open(t, fs, clock.option)
+	defer closeEngine(t, e)
+	e.ServeRollups(plainAggregator{t: t, fs: fs})
+	at := func(hours int) int64 { return noon.Add(time.Duration(hours) * time.Hour).UnixNano() }
+	write(t, e, fmt.Sprintf("m,host=a f=1,g=1 %d", at(-50)), fmt.Sprintf("m,host=a f=2 %d", at(-20)))
+	flush(t, e)
+	spec := rollupSpec("r", time.Hour)
+	spec.Retention = 24 * time.Hour
+	createRollup(t, e, spec)
+	for _, step := range []func(){
+		func() {},
+		func() { must(t, e.SetTableRetention("db", "r", 1000*time.Hour)) },
+		func() { must(t, e.SetTableRetention("db", "r", time.Hour)) },
+		func() { clock.pass(e, 70*time.Hour) },
+		func() { must(t, e.SetTableRetention("db", "r", 1000*time.Hour)) },
+		func() {
+			write(t, e, fmt.Sprintf("m,host=a f=1 %d", at(-20)), fmt.Sprintf("m,host=a f=1 %d", at(69)))
+			flush(t, e)
+		},
+	} {
+		step()
+		must(t, e.RefreshRollup(context.Background(), "db", "r", nil))
+		expectRollup(t, e, fs, "r", "after a step")
+	}
+}
+
+// TestExpiredRowsDoNotWaitForARollupForEver: the refreshes of one rollup fail for a day. Its source's expired rows go then, and
+// not before.
+func TestExpiredRowsDoNotWaitForARollupForEver(t *testing.T) {
+	var clock handClock
+	fs := vfs.NewMem()
+	e := open(t, fs, clock.option)
+	defer closeEngine(t, e)
+	write(t, e, fmt.Sprintf("m,host=a f=1,g=1 %d", noon.UnixNano()))
+	flush(t, e)
+	createRollup(t, e, rollupSpec("r", time.Hour))
+	must(t, e.SetTableRetention("db", "m", time.Hour))
+	fail := func() {
+		t.Helper()
+		if err := e.RefreshWith(context.Background(), "db", "r", brokenAggregator{}); !errors.Is(err, errBroken) {
+			t.Fatalf("a refresh said %v", err)
+		}
+		e.PurgeDue()
+	}
+	for _, step := range []struct {
+		hours time.Duration
+		files int
+	}{{5, 1}, {20, 1}, {3, 1}, {2, 0}} {
+		clock.pass(e, step.hours*time.Hour)
+		if step.files > 0 {
+			fail()
+		}
+		if n := len(parquetFiles(t, fs)); n != step.files {
+			t.Fatalf("%d files are left at %v", n, clock.now())
+		}
+	}
+	infos, err := e.Rollups("db")
+	must(t, err)
+	if infos[0].FrozenBefore <= noon.UnixNano() {
+		t.Errorf("what was given up is not frozen: %d", infos[0].FrozenBefore)
+	}
+}
+
+var errBroken = errors.New("it cannot be computed")
+
+// brokenAggregator computes nothing.
+type brokenAggregator struct{}
+
+func (brokenAggregator) Aggregate(context.Context, engine.RollupJob) iter.Seq2[arrow.RecordBatch, error] {
+	return func(yield func(arrow.RecordBatch, error) bool) { yield(nil, errBroken) }
+}
+
+// TestASalvagedRollupIsWhatItsSourceSays: one of its files is lost.
+func TestASalvagedRollupIsWhatItsSourceSays(t *testing.T) {
+	fs := vfs.NewMem()
+	e := open(t, fs)
+	write(t, e, "m,host=a f=1,g=1 1", fmt.Sprintf("m,host=b f=2 %d", 7*time.Hour))
+	flush(t, e)
+	createRollup(t, e, rollupSpec("r", time.Hour))
+	source := parquetFiles(t, fs)
+	must(t, e.RefreshWith(context.Background(), "db", "r", plainAggregator{t: t, fs: fs}))
+	closeEngine(t, e)
+	lost := slices.DeleteFunc(parquetFiles(t, fs), func(name string) bool { return slices.Contains(source, name) })
+	if len(lost) != 1 {
+		t.Fatalf("the rollup has files %q", lost)
+	}
+	must(t, fs.Remove(lost[0]))
+	mustSalvage(t, fs)
+	e = open(t, fs)
+	defer closeEngine(t, e)
+	expectRollup(t, e, fs, "r", "after the salvage")
+	must(t, e.RefreshWith(context.Background(), "db", "r", plainAggregator{t: t, fs: fs}))
+	expectRollup(t, e, fs, "r", "after the refresh")
+	expectStale(t, e, "after the refresh")
 }
 
 func checkSoundEngine(t testing.TB, e *engine.Engine) {

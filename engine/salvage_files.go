@@ -110,6 +110,7 @@ func (s *salvage) replaceStack(log *wal.Salvage, stack []*schema.File, fault err
 			return err
 		}
 		edit.Add, edit.Remove = append(edit.Add, added...), append(edit.Remove, f.ID)
+		s.computeAgain(&edit, f)
 	}
 	if err := s.save(); err != nil { // before the catalog forgets the files
 		return err
@@ -127,6 +128,14 @@ func (s *salvage) replaceStack(log *wal.Salvage, stack []*schema.File, fault err
 		}
 	}
 	return nil
+}
+
+// computeAgain adds to an edit that rows of a file are lost, if it is a rollup's: all but what is frozen follows
+// from the source. What is lost of a source does not make what is stored of it wrong.
+func (s *salvage) computeAgain(edit *catalog.Edit, f *schema.File) {
+	if def, ok := s.e.catalog.Schema().TableByID(f.Table); ok && def.Rollup != nil {
+		s.e.setRollup(edit, s.e.rollupState(edit, def.ID).Mark(schema.StaleRange{Time: def.Rollup.Covering(f.Time)}))
+	}
 }
 
 // replacements writes what is left of a file to new ones, of which later ones win, and

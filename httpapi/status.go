@@ -59,6 +59,7 @@ func statusOf(err error) (status int, text string) {
 		slow  *query.TimeoutError
 		busy  *query.BusyError
 		quota *quotaError
+		fixed *engine.RollupRowsError
 		none  *noDatabaseError
 		ended *query.QueryNotFoundError
 		gone  *clientGoneError
@@ -85,6 +86,8 @@ func statusOf(err error) (status int, text string) {
 		return http.StatusNotFound, "query error: " + err.Error()
 	case errors.As(err, &table):
 		return http.StatusBadRequest, fmt.Sprintf("Error during planning: table 'public.iox.%s' not found", table.Table)
+	case errors.As(err, &fixed):
+		return http.StatusBadRequest, fixed.Error()
 	case errors.As(err, &user):
 		return http.StatusBadRequest, user.Error()
 	case errors.Is(err, engine.ErrEmptyWrite), errors.Is(err, engine.ErrInvalidDatabaseName):
