@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/siltstone-db/siltstone/engine"
@@ -58,8 +59,8 @@ func (s *Server) deletePoints(b *backend, w http.ResponseWriter, r *http.Request
 	return nil
 }
 
-// takeTables lists the tables of a deletion in which no tag of its predicate is a field. The error is
-// that one which was named is not among them.
+// takeTables lists the tables of a deletion in which no tag of its predicate is a field, and no rollup that is not
+// named. The error is that one which was named is not among them.
 func takeTables(e *engine.Engine, spec *engine.DeleteSpec) error {
 	db, ok := e.Schema().Database(spec.Database)
 	if !ok || spec.Where == nil {
@@ -68,7 +69,7 @@ func takeTables(e *engine.Engine, spec *engine.DeleteSpec) error {
 	if spec.Tables == nil {
 		spec.Tables = []string{}
 		for _, t := range db.Tables() {
-			if fieldIn(t, spec.Where) == "" {
+			if t.Rollup == nil && fieldIn(t, spec.Where) == "" {
 				spec.Tables = append(spec.Tables, t.Name)
 			}
 		}
@@ -135,8 +136,8 @@ func (x *v1Execution) deleteRows(c *influxql.DeleteRows) error {
 	}
 	tables := []string{} // nil would be all
 	for _, t := range db.Tables() {
-		if !c.HasMeasurement(t.Name) {
-			continue
+		if !c.HasMeasurement(t.Name) || t.Rollup != nil && !slices.Contains(c.Measurements, t.Name) {
+			continue // rows of rollups go with those of their sources
 		}
 		if fieldIn(t, c.Where) != "" {
 			return badRequest("%v", influxql.ErrFieldsInDeletion)

@@ -164,3 +164,26 @@ func TestAggregatesAreReadFromText(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+// TestDeletionsPassOverRollups that they do not name: what follows from deleted rows goes with them.
+func TestDeletionsPassOverRollups(t *testing.T) {
+	s := newRolledUp(t)
+	s.configure("POST", rollupPath, rollupRequest(t, map[string]any{"aggregates": []string{"count(f)"}})).is(t, 200, "")
+	rows := func(want string) {
+		t.Helper()
+		q := "/api/v3/query_sql?db=db&format=json&q=" + url.QueryEscape("SELECT a, b, f_count FROM r ORDER BY b")
+		s.get(q, "Authorization", asAdmin).is(t, 200, want)
+	}
+	rows(`[{"a":"x","b":"y","f_count":1},{"a":"x","f_count":1}]`)
+	s.post("/api/v2/delete?bucket=db", `{"start":"1970-01-01T00:00:00Z","stop":"1970-01-02T00:00:00Z","predicate":"b=\"y\""}`, "Authorization", asAdmin).is(t, 204, "")
+	rows(`[{"a":"x","f_count":1}]`)
+	for q, want := range map[string]string{
+		"DROP SERIES WHERE b = 'z'":     `{"results":[{"statement_id":0}]}`,
+		"DELETE WHERE a = 'z'":          `{"results":[{"statement_id":0}]}`,
+		"DELETE FROM /./ WHERE a = 'x'": `{"results":[{"statement_id":0}]}`,
+		"DELETE FROM r WHERE a = 'x'":   `{"results":[{"statement_id":0,"error":"table \"r\" is a rollup, whose rows follow from those of its source; delete rows of the source"}]}`,
+	} {
+		s.post("/query?db=db&q="+url.QueryEscape(q), "", "Authorization", asAdmin).is(t, 200, want)
+	}
+	rows(`[]`)
+}
