@@ -13,8 +13,11 @@ var update = flag.Bool("update", false, "rewrite what Siltstone answers where it
 
 var show = flag.String("show", "", "print both answers to the questions that contain this text")
 
-// ownPath holds our answers where they may differ, so that they change in review only.
-const ownPath = "testdata/siltstone.txt"
+// Files of our answers where they may differ, so that they change in review only.
+const (
+	ownPath          = "testdata/siltstone.txt"
+	ownDeletionsPath = "testdata/siltstone-deletions.txt"
+)
 
 // leave is what an answer is allowed to differ in.
 type leave struct {
@@ -24,13 +27,13 @@ type leave struct {
 	reason   string
 }
 
-// readDifferences reads testdata/differences.txt: paragraphs of a reason, in lines that
+// readDifferences reads testdata/differences.txt, or its like: paragraphs of a reason, in lines that
 // begin with #, and of questions that it holds for, each behind what may differ.
-func readDifferences(t *testing.T) map[string]leave {
+func readDifferences(t *testing.T, path string) map[string]leave {
 	t.Helper()
 	all := make(map[string]leave)
 	var reason []string
-	for i, line := range readLines(t, "testdata/differences.txt") {
+	for i, line := range readLines(t, path) {
 		kind, key, _ := strings.Cut(line, " ")
 		if kind == "" {
 			reason = nil
@@ -49,10 +52,10 @@ func readDifferences(t *testing.T) map[string]leave {
 		case "order":
 			l.order = true
 		default:
-			t.Errorf("differences.txt line %d: what is %q?", i+1, kind)
+			t.Errorf("%s line %d: what is %q?", path, i+1, kind)
 		}
 		if _, twice := all[key]; twice || l.reason == "" {
-			t.Errorf("differences.txt line %d: twice, or without a reason", i+1)
+			t.Errorf("%s line %d: twice, or without a reason", path, i+1)
 		}
 		all[key] = l
 	}
@@ -74,24 +77,27 @@ func TestAnswersAreThoseOfInfluxDB1(t *testing.T) {
 }
 
 func checkAnswers(t *testing.T, srv *server) {
-	c := checker{
-		t: t, recorded: readRecording(t, recordingPath), own: readRecording(t, ownPath),
-		differences: readDifferences(t), counts: make(map[string]*tally),
-	}
+	c := newChecker(t, recordingPath, "testdata/differences.txt", ownPath)
 	for _, q := range readCorpus(t) {
-		if c.counts[q.section] == nil {
-			c.counts[q.section] = new(tally)
-			c.sections = append(c.sections, q.section)
-		}
 		c.check(q, srv.ask(q))
 	}
-	for key := range c.differences {
-		t.Errorf("differences.txt lists what nobody asks: %s", key)
+	c.end()
+}
+
+// TestDeletionsLeaveWhatInfluxDB1Leaves shows C1 to C3 for statements that delete.
+func TestDeletionsLeaveWhatInfluxDB1Leaves(t *testing.T) {
+	for _, s := range states {
+		t.Run(s.name, func(t *testing.T) {
+			srv := startSiltstone(t)
+			all, data := readDeletions(t)
+			s.load(srv, data)
+			c := newChecker(t, deletionsPath, "testdata/differences-deletions.txt", ownDeletionsPath)
+			for _, d := range all {
+				srv.delete(d, c.check)
+			}
+			c.end()
+		})
 	}
-	if *update {
-		writeRecording(t, ownPath, &c.now)
-	}
-	t.Log(summary(c.sections, c.counts))
 }
 
 // checker compares answers with what is recorded.
@@ -101,14 +107,39 @@ type checker struct {
 	differences   map[string]leave // those that were not met yet
 	sections      []string
 	counts        map[string]*tally
-	now           strings.Builder // ownPath as it would be
+	now           strings.Builder // the file of own answers as it would be
+
+	recordingPath, differencesPath, ownPath string
+}
+
+func newChecker(t *testing.T, recording, differences, own string) *checker {
+	return &checker{
+		t: t, recorded: readRecording(t, recording), own: readRecording(t, own), differences: readDifferences(t, differences),
+		counts: make(map[string]*tally), recordingPath: recording, differencesPath: differences, ownPath: own,
+	}
+}
+
+// end says what was listed and not asked, and sums up.
+func (c *checker) end() {
+	c.t.Helper()
+	for key := range c.differences {
+		c.t.Errorf("%s lists what nobody asks: %s", c.differencesPath, key)
+	}
+	if *update {
+		writeRecording(c.t, c.ownPath, &c.now)
+	}
+	c.t.Log(summary(c.sections, c.counts))
 }
 
 func (c *checker) check(q question, got reply) {
 	c.t.Helper()
 	want, ok := c.recorded[q.key()]
 	if !ok {
-		c.t.Fatalf("%s has no answer to %s; run TestRecording with -record", recordingPath, q)
+		c.t.Fatalf("%s has no answer to %s; run TestRecording with -record", c.recordingPath, q)
+	}
+	if c.counts[q.section] == nil {
+		c.counts[q.section] = new(tally)
+		c.sections = append(c.sections, q.section)
 	}
 	count := c.counts[q.section]
 	count.asked++
@@ -120,7 +151,7 @@ func (c *checker) check(q question, got reply) {
 	}
 	switch {
 	case exact == "" && listed && !may.order: // whose order may be equal by chance
-		c.t.Errorf("%s\n\tis listed in differences.txt and does not differ", q)
+		c.t.Errorf("%s\n\tis listed in %s and does not differ", q, c.differencesPath)
 	case exact == "":
 		count.equal++
 	case listed:
@@ -142,7 +173,7 @@ func (c *checker) checkListed(q question, want, got reply, may leave) {
 	}
 	writeAnswer(&c.now, q, got)
 	if own, ok := c.own[q.key()]; !*update && (!ok || difference(own, got, leave{}) != "") {
-		c.t.Errorf("%s\n\tanswers %.300s\n\twhich %s does not say; -update makes it", q, got.body, ownPath)
+		c.t.Errorf("%s\n\tanswers %.300s\n\twhich %s does not say; -update makes it", q, got.body, c.ownPath)
 	}
 }
 

@@ -12,8 +12,10 @@
 //	C3  What differs and stays so is listed in testdata/differences.txt with the reason,
 //	    and what we say instead in testdata/siltstone.txt. An entry without a difference
 //	    is an error.
+//	C4  The same holds for the statements of testdata/deletions.txt, each of which is sent to a database of its own,
+//	    and for what is left of it.
 //
-// The answers of InfluxDB are recorded in testdata/influxdb-1.6.7.txt, so that the
+// The answers of InfluxDB are recorded in testdata/influxdb-1.6.7*.txt, so that the
 // comparison needs no InfluxDB. To record them anew:
 //
 //	go test -tags duckdb_arrow ./internal/influx1 -run TestRecording -record

@@ -51,11 +51,32 @@ func TestRecording(t *testing.T) {
 	for _, q := range readCorpus(t) {
 		writeAnswer(&b, q, srv.ask(q))
 	}
+	compareRecording(t, recordingPath, &b)
+}
+
+// TestRecordingOfDeletions is TestRecording for statements that delete.
+func TestRecordingOfDeletions(t *testing.T) {
+	if !*record && os.Getenv(clientsVariable) != "all" {
+		t.Skipf("%s=all, or -record, runs this", clientsVariable)
+	}
+	srv := startInfluxd(t)
+	all, data := readDeletions(t)
+	srv.fill(data)
+	var b strings.Builder
+	for _, d := range all {
+		srv.delete(d, func(q question, r reply) { writeAnswer(&b, q, r) })
+	}
+	compareRecording(t, deletionsPath, &b)
+}
+
+// compareRecording compares answers with those that were recorded, or with -record records them.
+func compareRecording(t *testing.T, path string, b *strings.Builder) {
+	t.Helper()
 	if *record {
-		writeRecording(t, recordingPath, &b)
+		writeRecording(t, path, b)
 		return
 	}
-	recorded, err := os.ReadFile(recordingPath)
+	recorded, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
