@@ -36,18 +36,20 @@ func (d *mergedFold) release() {
 	mergedFolds.Put(d)
 }
 
-// openMerging opens what of a plan's rows is merged here: all files, or those alone that overlap, or nil.
+// openMerging opens what of a plan's rows is merged here: all files, or those alone that overlap or have rows that were
+// deleted, or nil.
 func (r *running) openMerging(f *fold, p *scanPlan, t *engine.TableView) (m *merging, clean []engine.FileRef, err error) {
-	if len(p.clean)+len(p.dirty) > maxFooters {
+	if len(p.clean)+len(p.screened)+len(p.dirty) > maxFooters {
 		return nil, p.clean, nil
 	}
+	files := slices.Concat(p.screenedOutside(), p.dirty)
 	open := func(files []engine.FileRef) (*merging, error) {
 		return openMerging(r.ctx, t, files, p.rows.dirty, &f.where, cmp.Or(r.querier.opts.unitRows, unitRows))
 	}
-	m, err = open(slices.Concat(p.clean, p.dirty))
-	if err != nil && len(p.clean) > 0 && (len(p.dirty) > 0 || len(p.rows.dirty) > 0) {
+	m, err = open(slices.Concat(p.clean, files))
+	if err != nil && len(p.clean) > 0 && (len(files) > 0 || len(p.rows.dirty) > 0) {
 		clean = p.clean
-		m, err = open(p.dirty)
+		m, err = open(files)
 	}
 	if err != nil {
 		return nil, p.clean, context.Cause(r.ctx)

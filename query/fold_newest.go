@@ -58,7 +58,7 @@ func (end *foldEnd) ranges(f *fold, hull schema.TimeRange) (all []schema.TimeRan
 // hull is a range of time that has all rows of a plan, and may have others.
 func (p *scanPlan) hull() schema.TimeRange {
 	hull := schema.EmptyTimeRange
-	for _, files := range [][]engine.FileRef{p.clean, p.partial, p.dirty} {
+	for _, files := range [][]engine.FileRef{p.clean, p.partial, p.screened, p.dirty} {
 		for _, file := range files {
 			hull = hull.Union(file.File.Time)
 		}

@@ -106,14 +106,16 @@ func (r *running) foldCells(work *folding, span schema.TimeRange) ([]*foldCells,
 // foldItems divides the work, and returns the range of time of all rows. The work is never nil.
 func (r *running) foldItems(f *fold, p *scanPlan, t *engine.TableView) (work *folding, span schema.TimeRange, err error) {
 	work, span = &folding{fold: f}, schema.EmptyTimeRange
-	if len(p.clean)+len(p.partial) > maxFooters || len(p.screened) > 0 || p.computed != nil {
+	if len(p.clean)+len(p.partial) > maxFooters || p.computed != nil {
 		return work, span, errNoFold
 	}
 	m, clean, err := r.openMerging(f, p, t)
 	if err != nil {
 		return work, span, err
 	}
-	work.merging = m
+	if work.merging = m; m == nil && len(p.screened) > 0 {
+		return work, span, errNoFold
+	}
 	if m != nil {
 		span = m.span(f.where.time)
 		for i := range m.units {

@@ -20,10 +20,15 @@ type fieldSums struct {
 	sums persist.Sums
 }
 
+// summingSource is a file, or a part of one.
+type summingSource interface {
+	SumIntegers(group int, id schema.ColumnID, rows []persist.Rows, dst *persist.Sums) error
+}
+
 // sumPiece adds the rows of a piece that stand alone to their cells, or reports false where that is to be done
 // value by value.
 func (w *foldWorker) sumPiece(p *piece, segments []segment, id schema.ColumnID, field *cellField) (done bool, err error) {
-	file, isFile := w.merged.merger.m.sources[p.source].(fileSource)
+	file, isFile := w.merged.merger.m.sources[p.source].(summingSource)
 	if !isFile || !field.adds() || len(p.twice) > 0 || p.count < fewestSummedRows*len(segments) {
 		return false, nil
 	}

@@ -19,9 +19,13 @@ import (
 // one condition on DuckDB's file_index says which files it is about, however many they are.
 
 // hides narrows a file's tombstones to those that hide rows which the constraint allows.
-func (c *constraint) hides(all []*schema.Tombstone) (some []*schema.Tombstone) {
+func (c *constraint) hides(t *schema.Table, all []*schema.Tombstone) (some []*schema.Tombstone) {
+	wanted := func(tag string) []string {
+		column, _ := t.Column(tag)
+		return c.tags[column.ID]
+	}
 	for _, d := range all {
-		if c.allowsTime(d.Time) {
+		if c.allowsTime(d.Time) && d.Where.MayHoldFor(wanted) {
 			some = append(some, d)
 		}
 	}

@@ -96,11 +96,9 @@ func (m *merging) open(ctx context.Context, t *engine.TableView, files []engine.
 		return err
 	}
 	for _, f := range files {
-		file, err := t.OpenSeries(ctx, f)
-		if err != nil {
+		if err := m.openFile(ctx, t, f); err != nil {
 			return err
 		}
-		m.sources = append(m.sources, fileSource{file})
 	}
 	sorted, err := sortRuns(rows)
 	if err != nil {
@@ -110,6 +108,31 @@ func (m *merging) open(ctx context.Context, t *engine.TableView, files []engine.
 		m.sources = append(m.sources, s)
 	}
 	return m.number(within)
+}
+
+// openFile opens a file, without what is hidden of it.
+func (m *merging) openFile(ctx context.Context, t *engine.TableView, f engine.FileRef) error {
+	var parts []seenPart
+	if len(f.Hidden) > 0 {
+		parts = seenParts(f)
+		if len(parts) > maxSeenParts {
+			return fmt.Errorf("%w: deletions cut %s into %d parts", errNoMerge, f.Path, len(parts))
+		}
+		if len(parts) == 0 {
+			return nil
+		}
+	}
+	f.Hidden = nil // to whom opens it
+	file, err := t.OpenSeries(ctx, f)
+	if err != nil {
+		return err
+	}
+	if parts == nil {
+		m.sources = append(m.sources, fileSource{file})
+	} else {
+		m.sources = append(m.sources, newSeenSources(fileSource{file}, parts, m.tags)...)
+	}
+	return nil
 }
 
 func (m *merging) close() {
@@ -138,7 +161,7 @@ func (m *merging) number(within schema.TimeRange) error {
 	for i, s := range m.sources {
 		n.begin(s.tagValues())
 		for g := range s.groups() {
-			if !s.groupTime(g).Overlaps(within) {
+			if s.groupTime(g).Intersect(within).IsEmpty() {
 				continue
 			}
 			s.eachSeries(g, func(indices []uint32, rows persist.Rows) bool {

@@ -17,6 +17,8 @@ type mergeSource interface {
 	tagValues() []persist.FinderTag
 	groups() int
 	groupTime(group int) schema.TimeRange
+	// isWithin reports whether all rows of a row group are known to lie in a range.
+	isWithin(group int, r schema.TimeRange) bool
 	// eachSeries calls visit for each series of a row group, as persist.Finder.Series does, while it returns true.
 	eachSeries(group int, visit func(indices []uint32, rows persist.Rows) bool)
 	has(id schema.ColumnID) bool
@@ -37,9 +39,12 @@ type fileSource struct{ *engine.SeriesFile }
 func (f fileSource) tagValues() []persist.FinderTag       { return f.Tags() }
 func (f fileSource) groups() int                          { return f.Groups() }
 func (f fileSource) groupTime(group int) schema.TimeRange { return f.GroupTime(group) }
-func (f fileSource) has(id schema.ColumnID) bool          { return f.Has(id) }
-func (f fileSource) repeats() bool                        { return false }
-func (f fileSource) close()                               { _ = f.Close() } // it was only read
+func (f fileSource) isWithin(group int, r schema.TimeRange) bool {
+	return f.GroupTime(group).Intersect(r) == f.GroupTime(group)
+}
+func (f fileSource) has(id schema.ColumnID) bool { return f.Has(id) }
+func (f fileSource) repeats() bool               { return false }
+func (f fileSource) close()                      { _ = f.Close() } // it was only read
 func (f fileSource) readNumbers(group int, id schema.ColumnID, rows []persist.Rows, dst *persist.Numbers) error {
 	return f.ReadNumbers(group, id, rows, dst)
 }
@@ -146,11 +151,12 @@ func (s *sortedRows) tagValues() []persist.FinderTag {
 	return tags
 }
 
-func (s *sortedRows) groups() int                        { return 1 }
-func (s *sortedRows) groupTime(int) schema.TimeRange     { return s.time }
-func (s *sortedRows) repeats() bool                      { return true }
-func (s *sortedRows) close()                             {}
-func (s *sortedRows) checkNumbers(schema.ColumnID) error { return nil }
+func (s *sortedRows) groups() int                             { return 1 }
+func (s *sortedRows) groupTime(int) schema.TimeRange          { return s.time }
+func (s *sortedRows) isWithin(_ int, r schema.TimeRange) bool { return s.time.Intersect(r) == s.time }
+func (s *sortedRows) repeats() bool                           { return true }
+func (s *sortedRows) close()                                  {}
+func (s *sortedRows) checkNumbers(schema.ColumnID) error      { return nil }
 
 func (s *sortedRows) eachSeries(_ int, visit func([]uint32, persist.Rows) bool) {
 	snapshot := s.runs[0].snapshot

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/influxql"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // writeOverlaps writes rows of a few series and minutes, so that many points are written several times, in one
@@ -47,10 +49,33 @@ func writeOverlaps(t testing.TB, e *engine.Engine, rng *rand.Rand, rows int) {
 	}
 }
 
+// deleteSome deletes rows of a table of two tags at random, a few of them most often: of a range of time, of series, or both.
+func deleteSome(t testing.TB, e *engine.Engine, rng *rand.Rand, tags ...string) {
+	spec := engine.DeleteSpec{Database: "db", Time: schema.MaxTimeRange}
+	if rng.IntN(3) > 0 {
+		spec.Time.Min = epoch + (rng.Int64N(260)-20)*int64(60e9)
+		spec.Time.Max = spec.Time.Min + rng.Int64N(60)*int64(60e9)
+	}
+	pick := func(from ...string) string { return from[rng.IntN(len(from))] }
+	if rng.IntN(3) > 0 || spec.Time == schema.MaxTimeRange {
+		text := pick(tags...) + pick(" = ", " != ") + pick("'host1'", "'host3'", "'rack0'", "''", "'a'", "'r1'")
+		if rng.IntN(3) == 0 {
+			text += pick(" AND ", " OR ") + pick(tags...) + " =~ " + pick("/0/", "/^h.*2$/", "/^$/", "/b/")
+		}
+		var err error
+		if _, spec.Where, err = influxql.ParsePredicate(strings.ReplaceAll(text, "!=", pick("!=", "="))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.DeleteRows(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestOverlapsAreFoldedAsDuckDBMergesThem: of a point that several files and buffers have, each field is the
 // last value, wherever a unit of work ends.
 func TestOverlapsAreFoldedAsDuckDBMergesThem(t *testing.T) {
-	merged, units := 0, 0
+	merged, units, screened := 0, 0, 0
 	for seed := range uint64(4) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		e, folding, plain := foldStores(t, func(o *Options) {
@@ -59,6 +84,9 @@ func TestOverlapsAreFoldedAsDuckDBMergesThem(t *testing.T) {
 				if work.merging != nil && len(work.merging.sources) > 1 {
 					merged++
 					units += len(work.merging.units)
+					if slices.ContainsFunc(work.merging.sources, isSeenSource) {
+						screened++
+					}
 				}
 			}
 		})
@@ -69,6 +97,9 @@ func TestOverlapsAreFoldedAsDuckDBMergesThem(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if seed > 1 {
+				deleteSome(t, e, rng, "host", "rack", "zone")
+			}
 			for range 12 {
 				sql := foldQuery(rng)
 				got, want := namedAnswer(t, folding, sql), namedAnswer(t, plain, sql)
@@ -78,9 +109,14 @@ func TestOverlapsAreFoldedAsDuckDBMergesThem(t *testing.T) {
 			}
 		}
 	}
-	if merged == 0 || units < 2*merged {
-		t.Errorf("merged %d times in %d units", merged, units)
+	if merged == 0 || units < 2*merged || screened == 0 {
+		t.Errorf("merged %d times in %d units, %d of them of files with deleted rows", merged, units, screened)
 	}
+}
+
+func isSeenSource(s mergeSource) bool {
+	_, ok := s.(*seenSource)
+	return ok
 }
 
 // TestOverlappingRowsAreThoseThatDuckDBMerges: whatever a query makes of them, and how often it reads them.
@@ -99,6 +135,9 @@ func TestOverlappingRowsAreThoseThatDuckDBMerges(t *testing.T) {
 				if err := e.Flush(t.Context()); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if seed > 1 {
+				deleteSome(t, e, rng, "host", "rack", "zone")
 			}
 			for range 8 {
 				sql := rowQuery(rng)

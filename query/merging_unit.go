@@ -118,8 +118,7 @@ func (p *piece) begin(source, group int) {
 // readTimes reads the times of a piece, if they are needed, and leaves out what is not in the unit's range.
 func (u *unitMerger) readTimes(p *piece, unit *mergeUnit) error {
 	source := u.m.sources[p.source]
-	span := source.groupTime(p.group)
-	if !u.timed && len(u.m.sources) == 1 && !source.repeats() && span.Intersect(unit.time) == span {
+	if !u.timed && len(u.m.sources) == 1 && !source.repeats() && source.isWithin(p.group, unit.time) {
 		return nil
 	}
 	if err := source.readTimes(p.group, p.rows, unit.time, &p.numbers); err != nil {

@@ -35,11 +35,7 @@ func (p *scanPlan) report(t *schema.Table, bounds schema.TimeRange) *scanReport 
 	r := &scanReport{
 		table: t, time: bounds, clean: slices.Clip(p.clean), merged: p.dirty, pruned: p.pruned, windows: p.windows,
 	}
-	for _, f := range p.screened {
-		if cover(p.windows, f.Time) == outside { // the others are among the dirty
-			r.clean = append(r.clean, f)
-		}
-	}
+	r.clean = append(r.clean, p.screenedOutside()...)
 	for _, f := range p.found.files {
 		if cover(p.windows, f.Time) == outside {
 			r.clean = append(r.clean, f)

@@ -97,7 +97,7 @@ func planScan(ctx context.Context, t *engine.TableView, c *constraint, used *col
 	var files []engine.FileRef
 	for _, f := range t.Files {
 		if c.allowsFile(f.File) {
-			f.Hidden = c.hides(f.Hidden)
+			f.Hidden = c.hides(t.Table, f.Hidden)
 			if f.Hidden, isStale = hideStale(f, stale); isStale {
 				continue
 			}
@@ -169,6 +169,11 @@ func (p *scanPlan) sortFiles(files []engine.FileRef) {
 			p.dirty = append(p.dirty, f)
 		}
 	}
+}
+
+// screenedOutside are the screened files that overlap with nothing. The others are dirty, too.
+func (p *scanPlan) screenedOutside() []engine.FileRef {
+	return slices.DeleteFunc(slices.Clone(p.screened), func(f engine.FileRef) bool { return cover(p.windows, f.Time) != outside })
 }
 
 // DuckDB's literals reach from 1677-09-22 to 2262-04-11; instants beyond exist.

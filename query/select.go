@@ -130,11 +130,12 @@ func (r *running) selects(ctx context.Context, stmt *statement, used *columnName
 		}
 	}
 	plan := r.early
-	if len(plan.screened) > 0 || plan.computed != nil {
+	if plan.computed != nil {
 		return nil, nil
 	}
+	merged := slices.Concat(plan.screenedOutside(), plan.dirty)
 	query.where.time = query.where.time.Intersect(t.Kept())
-	if err := t.Verify(ctx, slices.Concat(plan.clean, plan.dirty), idsOf(plan.grouped())); err != nil { // the partial ones are dirty too
+	if err := t.Verify(ctx, slices.Concat(plan.clean, merged), idsOf(plan.grouped())); err != nil { // the partial ones are dirty too
 		return nil, err
 	}
 	s := newSelected(r, query, shownColumns)
@@ -151,8 +152,8 @@ func (r *running) selects(ctx context.Context, stmt *statement, used *columnName
 	for i := range plan.rows.clean {
 		s.addRun(&plan.rows.clean[i])
 	}
-	if len(plan.dirty)+len(plan.rows.dirty) > 0 {
-		m, err := r.mergeSelected(ctx, query, plan, t, c)
+	if len(merged)+len(plan.rows.dirty) > 0 {
+		m, err := r.mergeSelected(ctx, query, plan, merged, t, c)
 		if m == nil {
 			return nil, err
 		}

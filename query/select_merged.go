@@ -18,14 +18,14 @@ import (
 // their times, of the points the fields of the WHERE clause are merged, and of the rows that are left the others.
 
 // mergeSelected opens what of a selection is to be merged. It returns nil where DuckDB is to do it.
-func (r *running) mergeSelected(ctx context.Context, q *selectQuery, plan *scanPlan, t *engine.TableView, c *constraint) (*merging, error) {
-	if !mergesRows(q.readColumns()) || len(plan.dirty) > maxFooters || r.querier.opts.noMerge {
+func (r *running) mergeSelected(ctx context.Context, q *selectQuery, plan *scanPlan, files []engine.FileRef, t *engine.TableView, c *constraint) (*merging, error) {
+	if !mergesRows(q.readColumns()) || len(files) > maxFooters || r.querier.opts.noMerge {
 		return nil, nil
 	}
 	narrowed := *c
 	narrowed.time = narrowed.time.Intersect(q.where.time)
 	most := maxMergedBytes / (8 * (len(plan.read) + 2))
-	m, err := openMerging(ctx, t, plan.dirty, plan.rows.dirty, &narrowed, min(most, cmp.Or(r.querier.opts.unitRows, unitRows)))
+	m, err := openMerging(ctx, t, files, plan.rows.dirty, &narrowed, min(most, cmp.Or(r.querier.opts.unitRows, unitRows)))
 	if err == nil {
 		if err = m.check(q.readColumns(), 8*most); err == nil {
 			return m, nil

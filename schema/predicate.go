@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -87,26 +88,40 @@ func (p *Predicate) measure() (nodes, size, depth int) {
 
 // Holds reports whether the predicate holds for a row, of which value returns the tags.
 func (p *Predicate) Holds(value func(tag string) string) bool {
+	return p.may(func(c *Predicate) bool { return c.holdsFor(value(c.Tag)) })
+}
+
+// MayHoldFor reports whether the predicate may hold for some row whose tags have one of the values each that wanted returns; without
+// any a tag is whatever it may be.
+func (p *Predicate) MayHoldFor(wanted func(tag string) []string) bool {
+	return p.may(func(c *Predicate) bool {
+		values := wanted(c.Tag)
+		return len(values) == 0 || slices.ContainsFunc(values, c.holdsFor)
+	})
+}
+
+// may reports whether the predicate may hold where its comparisons may.
+func (p *Predicate) may(compare func(*Predicate) bool) bool {
 	if p == nil {
 		return true
 	}
 	switch p.Op {
 	case And:
 		for _, a := range p.Args {
-			if !a.Holds(value) {
+			if !a.may(compare) {
 				return false
 			}
 		}
 		return true
 	case Or:
 		for _, a := range p.Args {
-			if a.Holds(value) {
+			if a.may(compare) {
 				return true
 			}
 		}
 		return false
 	}
-	return p.holdsFor(value(p.Tag))
+	return compare(p)
 }
 
 func (p *Predicate) holdsFor(value string) bool {
@@ -126,26 +141,11 @@ func (p *Predicate) holdsFor(value string) bool {
 // mayHold reports whether the predicate may hold for some row of a file, of whose tags stats
 // returns what is known, nil for one that all rows lack.
 func (p *Predicate) mayHold(stats func(tag string) *ColumnStats) bool {
-	if p == nil {
-		return true
-	}
-	switch p.Op {
-	case And:
-		for _, a := range p.Args {
-			if !a.mayHold(stats) {
-				return false
-			}
-		}
-		return true
-	case Or:
-		for _, a := range p.Args {
-			if a.mayHold(stats) {
-				return true
-			}
-		}
-		return false
-	}
-	s := stats(p.Tag)
+	return p.may(func(c *Predicate) bool { return c.mayHoldOf(stats(c.Tag)) })
+}
+
+// mayHoldOf is mayHold for a comparison of a tag.
+func (p *Predicate) mayHoldOf(s *ColumnStats) bool {
 	switch {
 	case s == nil:
 		return p.holdsFor("")
