@@ -196,6 +196,33 @@ func randomLine(rng *rand.Rand, now int64) string {
 	return b.String()
 }
 
+// randomStep mostly writes rows, at the time now or a little later; the others are flushes, compactions, restarts and deletions.
+func (s *lastStore) randomStep(rng *rand.Rand, now int64) int64 {
+	s.t.Helper()
+	switch rng.IntN(9) {
+	case 0, 1:
+		s.flush()
+	case 2:
+		s.flush()
+		if _, err := s.engine.Compact(s.t.Context(), engine.CompactOptions{}); err != nil {
+			s.t.Fatal(err)
+		}
+	case 3:
+		s.close()
+		s.open()
+	case 4:
+		s.deleteSome(rng, now)
+	default:
+		now += rng.Int64N(3) * 60e9
+		var lines []string
+		for range 1 + rng.IntN(30) {
+			lines = append(lines, randomLine(rng, now))
+		}
+		s.write(lines...)
+	}
+	return now
+}
+
 // Whatever is written, overwritten, late, flushed and started anew: newest rows are answered as the
 // table is.
 func TestNewestRowsAreThoseOfTheTable(t *testing.T) {
@@ -206,22 +233,7 @@ func TestNewestRowsAreThoseOfTheTable(t *testing.T) {
 	now := int64(epoch)
 	s.write(fmt.Sprintf(`cpu,host=h0,region=r0 a=1i,f=1.5,u=1u,b=true,s="x" %d`, now)) // all columns exist
 	for range 25 {
-		switch rng.IntN(8) {
-		case 0:
-			s.flush()
-		case 1:
-			s.close()
-			s.open()
-		case 2:
-			s.deleteSome(rng, now)
-		default:
-			now += rng.Int64N(3) * 60e9
-			var lines []string
-			for range 1 + rng.IntN(30) {
-				lines = append(lines, randomLine(rng, now))
-			}
-			s.write(lines...)
-		}
+		now = s.randomStep(rng, now)
 		s.checkInfluxQL("SELECT last(a) FROM cpu GROUP BY *", "SELECT * FROM cpu GROUP BY * ORDER BY time DESC LIMIT 1")
 		for range 6 { // not all each time, so that what is kept is behind by more than a step
 			all := [][]string{newestQueries, maybeNewest, otherQueries}[rng.IntN(3)]

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/siltstone-db/siltstone/engine"
 )
 
 // tagSetQuestions ask which values tags have, with bounds on time that cut files and row groups, and that do not.
@@ -57,27 +56,7 @@ func TestTagSetsAreThoseOfTheRows(t *testing.T) {
 	now := int64(epoch)
 	s.write(fmt.Sprintf(`cpu,host=h0,region=r0,rare=x a=1i %d`, now-86_400e9*3))
 	for range 14 {
-		switch rng.IntN(8) {
-		case 0, 1:
-			s.flush()
-		case 2:
-			s.flush()
-			if _, err := s.engine.Compact(t.Context(), engine.CompactOptions{}); err != nil {
-				t.Fatal(err)
-			}
-		case 3:
-			s.close()
-			s.open()
-		case 4:
-			s.deleteSome(rng, now)
-		default:
-			now += rng.Int64N(3) * 60e9
-			var lines []string
-			for range 1 + rng.IntN(30) {
-				lines = append(lines, randomLine(rng, now))
-			}
-			s.write(lines...)
-		}
+		now = s.randomStep(rng, now)
 		s.compareTagSets(tagSetQuestions(rng, now))
 	}
 }
