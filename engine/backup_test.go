@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -176,6 +177,43 @@ func TestRowsWrittenDuringABackupAreNotInIt(t *testing.T) {
 	expect(t, r, image, want)
 	if result := write(t, r, "events,id=1 n=3i 3", "events,id=2 n=3i 3"); result.Discarded != 1 {
 		t.Errorf("an event of the backup and a later one: %+v", result)
+	}
+}
+
+// TestARollupThatIsDeletedDuringABackupIsRightInIt deletes it while the buffers of its source become files: the catalog of the
+// backup still has it.
+func TestARollupThatIsDeletedDuringABackupIsRightInIt(t *testing.T) {
+	for what, remove := range map[string]func(*engine.Engine) error{
+		"rollup":   func(e *engine.Engine) error { return e.DeleteTable("db", "r", time.Time{}) },
+		"database": func(e *engine.Engine) error { return e.DeleteDatabase("db", time.Time{}) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			var e *engine.Engine
+			var isDue atomic.Bool
+			fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "data/files/") && isDue.CompareAndSwap(true, false) {
+					must(t, remove(e))
+				}
+				return nil
+			}))
+			e = open(t, fs)
+			defer func() { closeEngine(t, e) }()
+			write(t, e, "m,host=a f=1,g=1 1")
+			flush(t, e)
+			createRollup(t, e, rollupSpec("r", time.Minute))
+			must(t, e.RefreshWith(context.Background(), "db", "r", plainAggregator{t: t, fs: fs}))
+			write(t, e, "m,host=a f=2,g=2 2")
+			isDue.Store(true)
+			b := beginBackup(t, e)
+			defer b.Close()
+			if isDue.Load() {
+				t.Fatal("no file was written")
+			}
+			image := restore(t, b)
+			r := open(t, image)
+			defer func() { closeEngine(t, r) }()
+			expectRollup(t, r, image, "r", "in the backup")
+		})
 	}
 }
 

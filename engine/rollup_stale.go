@@ -31,12 +31,13 @@ import (
 // Refused: to compute the aggregates of buffers as they are flushed and to add them up. It spares reading the source
 // again, but rows that overwrite others, that come twice or are deleted have no part that could be added.
 
-// markStale adds to an edit that rows of a table in some ranges of time are not as they were. The caller holds flusher.mu.
+// markStale adds to an edit that rows of a table in some ranges of time are not as they were. Rollups that were deleted are
+// marked too: the catalog of a backup that is being made may still have them. The caller holds flusher.mu.
 func (e *Engine) markStale(edit *catalog.Edit, source schema.TableID, shrunk bool, changed ...schema.TimeRange) {
 	if len(changed) == 0 {
 		return
 	}
-	for _, def := range e.catalog.Schema().Rollups(source) {
+	for _, def := range e.catalog.Schema().UnpurgedRollups(source) {
 		marks := make([]schema.StaleRange, 0, len(changed))
 		for _, r := range changed {
 			marks = append(marks, schema.StaleRange{Time: def.Rollup.Covering(r), Shrunk: shrunk})

@@ -58,10 +58,14 @@ func (s *Snapshot) TableByID(id TableID) (*Table, bool) {
 }
 
 // Rollups returns the rollups of a table that exist, of all tables for 0, in the order of their definition.
-func (s *Snapshot) Rollups(source TableID) (all []*Table) {
+func (s *Snapshot) Rollups(source TableID) []*Table {
+	return slices.DeleteFunc(s.UnpurgedRollups(source), func(t *Table) bool { return t.Deleted != nil })
+}
+
+// UnpurgedRollups is Rollups with those that were deleted and not purged yet.
+func (s *Snapshot) UnpurgedRollups(source TableID) (all []*Table) {
 	for _, id := range s.rollups {
-		t, ok := s.TableByID(id)
-		if ok && t.Deleted == nil && (source == 0 || t.Rollup.Source == source) {
+		if t, ok := s.TableByID(id); ok && (source == 0 || t.Rollup.Source == source) {
 			all = append(all, t)
 		}
 	}
