@@ -51,6 +51,8 @@ var actions = []struct {
 	{2, (*actor).setRetention},
 	{3, (*actor).purge},
 	{4, (*actor).rollUp},
+	{3, (*actor).createCache},
+	{2, (*actor).deleteCache},
 }
 
 // act does one thing that is drawn, or looks at what there is. The error is that of an
@@ -74,7 +76,7 @@ func (a *actor) database() string { return fmt.Sprint("own", a.id) }
 
 // isOwn reports whether an entry of readDatabases is this actor's.
 func (a *actor) isOwn(key string) bool {
-	return key == retentionKey(a.database()) || strings.Contains(key+",", fmt.Sprintf(",w=%d ", a.id))
+	return strings.HasPrefix(key, a.database()+"/") || strings.Contains(key+",", fmt.Sprintf(",w=%d ", a.id))
 }
 
 func (a *actor) own(all contents) contents {

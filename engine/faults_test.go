@@ -36,14 +36,14 @@ func firstCall() int {
 // operation of the engine occurs in it.
 var lives = [][]func(*actor, *engine.Engine) error{
 	{
-		(*actor).writeShared, (*actor).writeOwn, (*actor).writeEvents, (*actor).writeRejected, (*actor).flush,
+		(*actor).writeShared, (*actor).writeOwn, (*actor).writeEvents, (*actor).writeRejected, (*actor).createCache, (*actor).flush,
 		(*actor).writeShared, (*actor).writeEvents, (*actor).setRetention, (*actor).writeLong, (*actor).deleteTable,
 		(*actor).writeOwn, (*actor).writeEvents, (*actor).flush, (*actor).writeShared, (*actor).compact, (*actor).rollUp,
-		(*actor).rollUp, (*actor).writeOwn, (*actor).flush, (*actor).rollUp, (*actor).deleteRows, (*actor).rollUp,
+		(*actor).rollUp, (*actor).writeOwn, (*actor).flush, (*actor).rollUp, (*actor).deleteRows, (*actor).rollUp, (*actor).createCache,
 	},
 	{
-		(*actor).writeShared, (*actor).writeEvents, (*actor).writeOwn, (*actor).flush, (*actor).compact, (*actor).deleteDatabase,
-		(*actor).writeOwn, (*actor).writeRejected, (*actor).setRetention, (*actor).flush, (*actor).writeLong, (*actor).expire, (*actor).compact, (*actor).purge,
+		(*actor).writeShared, (*actor).writeEvents, (*actor).writeOwn, (*actor).flush, (*actor).deleteCache, (*actor).compact, (*actor).deleteDatabase,
+		(*actor).writeOwn, (*actor).writeRejected, (*actor).createCache, (*actor).setRetention, (*actor).flush, (*actor).writeLong, (*actor).expire, (*actor).compact, (*actor).purge,
 	},
 	{
 		(*actor).writeEvents, (*actor).writeShared, (*actor).deleteTable, (*actor).flush, (*actor).writeOwn, (*actor).compact, (*actor).writeShared,

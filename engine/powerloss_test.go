@@ -251,7 +251,7 @@ func (r *lossRun) compare(e *engine.Engine, d *disk) {
 }
 
 // readDatabases is read for several databases: the keys begin with a database's name. A
-// retention period is an entry of its own.
+// retention period is an entry of its own, and so is each cache.
 func readDatabases(t testing.TB, e *engine.Engine, fs vfs.FS, names ...string) contents {
 	t.Helper()
 	all := make(contents)
@@ -259,8 +259,17 @@ func readDatabases(t testing.TB, e *engine.Engine, fs vfs.FS, names ...string) c
 		for key, fields := range read(t, e, fs, name) {
 			all[name+"/"+key] = fields
 		}
-		if db, ok := e.Schema().Database(name); ok && name != engine.InternalDatabase && db.Retention > 0 {
+		db, ok := e.Schema().Database(name)
+		if !ok || name == engine.InternalDatabase {
+			continue
+		}
+		if db.Retention > 0 {
 			all[retentionKey(name)] = map[string]any{"retention": db.Retention}
+		}
+		for _, table := range db.Tables() {
+			for _, c := range table.Caches {
+				describeCache(table, c).put(all, name)
+			}
 		}
 	}
 	return all
