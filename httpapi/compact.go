@@ -51,10 +51,10 @@ func (s *Server) compact(b *backend, w http.ResponseWriter, r *http.Request) err
 func (s *Server) compactAndWait(b *backend, w http.ResponseWriter, r *http.Request, opts engine.CompactOptions) error {
 	return s.streamLines(w, r, func(ctx context.Context, send func(line any)) error {
 		opts.Done = func(c engine.Compaction) { send(CompactLine{Merged: &c}) }
-		last := time.Now()
+		last := s.opts.Now()
 		opts.Progress = func(c engine.Compaction) {
-			if time.Since(last) >= compactProgressEvery {
-				last = time.Now()
+			if now := s.opts.Now(); now.Sub(last) >= compactProgressEvery {
+				last = now
 				send(CompactLine{Running: &c})
 			}
 		}

@@ -60,7 +60,7 @@ type Options struct {
 	// GRPC answers the gRPC requests on the port, once they are admitted like any other:
 	// auth.IdentityOf tells it who sent one. nil refuses them.
 	GRPC http.Handler
-	// Now is the clock that tokens expire by and quotas are counted by; nil is time.Now.
+	// Now is the clock that tokens expire by, quotas are counted by and compactions tell of themselves by; nil is time.Now.
 	Now func() time.Time
 	// Logger receives faults of ours; nil discards them.
 	Logger *slog.Logger
