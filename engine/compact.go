@@ -230,7 +230,7 @@ func (c *compactor) compactOnce(ctx context.Context, t *table, def *schema.Table
 	if !ok || now.Deleted != nil || c.ctx.Err() != nil {
 		return done, false, c.ctx.Err()
 	}
-	if err := c.exhume(t, now); err != nil {
+	if err := c.exhume(t); err != nil {
 		return done, false, err
 	}
 	p := c.policy(how.rests)

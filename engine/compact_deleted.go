@@ -33,10 +33,16 @@ func (c *compactor) isSettled(tombstones []*schema.Tombstone) bool {
 // needless returns the tombstones that no file needs once the merge has taken the place of its inputs.
 func (m *merging) needless(files []*schema.File) []*schema.Tombstone {
 	left := slices.DeleteFunc(slices.Clone(files), func(f *schema.File) bool { return slices.Contains(m.chosen.inputs, f) })
-	return needless(m.def, append(left, m.files...), m.table.allTombstones())
+	return m.c.e.needless(m.def.ID, append(left, m.files...), m.table.allTombstones())
 }
 
-func needless(def *schema.Table, files []*schema.File, tombstones []*schema.Tombstone) []*schema.Tombstone {
+// needless returns those that no file of a table needs. The table is looked up now: one that was looked up before the files may lack a
+// tag of theirs by which rows were deleted.
+func (e *Engine) needless(id schema.TableID, files []*schema.File, tombstones []*schema.Tombstone) []*schema.Tombstone {
+	def, ok := e.catalog.Schema().TableByID(id)
+	if !ok {
+		return nil
+	}
 	return slices.DeleteFunc(slices.Clone(tombstones), func(d *schema.Tombstone) bool {
 		return slices.ContainsFunc(files, func(f *schema.File) bool { return d.MayHide(def, f) })
 	})
@@ -44,13 +50,13 @@ func needless(def *schema.Table, files []*schema.File, tombstones []*schema.Tomb
 
 // exhume removes the tombstones of a table that no file needs any more, since what they are about was
 // removed in another way.
-func (c *compactor) exhume(t *table, def *schema.Table) error {
-	if len(needless(def, t.allFiles(), t.allTombstones())) == 0 {
+func (c *compactor) exhume(t *table) error {
+	if len(c.e.needless(t.id, t.allFiles(), t.allTombstones())) == 0 {
 		return nil
 	}
 	c.e.flusher.mu.Lock()
 	defer c.e.flusher.mu.Unlock()
-	gone := needless(def, t.allFiles(), t.allTombstones())
+	gone := c.e.needless(t.id, t.allFiles(), t.allTombstones())
 	if len(gone) == 0 {
 		return nil
 	}

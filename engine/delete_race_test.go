@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/siltstone-db/siltstone/engine"
+	"github.com/siltstone-db/siltstone/schema"
 )
 
 // TestPurgeDuringAWriteKeepsTheKeysOfOtherTables purges one of two tables with keys while
@@ -208,4 +209,33 @@ func TestCloseWaitsForDeletions(t *testing.T) {
 		closeEngine(t, e)
 		deletions.Wait()
 	}
+}
+
+// TestAMergeKeepsDeletionsByTagsThatItDoesNotKnow: a tag, a file with it and a deletion by it come while a merge is under way.
+func TestAMergeKeepsDeletionsByTagsThatItDoesNotKnow(t *testing.T) {
+	var e *engine.Engine
+	var isDue atomic.Bool
+	mem := vfs.NewMem()
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "data/files/") && isDue.CompareAndSwap(true, false) {
+			write(t, e, "m,new=x f=3 3", "m,new=y f=4 4")
+			flush(t, e)
+			spec := engine.DeleteSpec{Database: "db", Time: schema.MaxTimeRange, Where: &schema.Predicate{Op: schema.Equal, Tag: "new", Text: "x"}}
+			must(t, e.DeleteRows(context.Background(), spec))
+		}
+		return nil
+	}))
+	e = open(t, fs)
+	defer func() { closeEngine(t, e) }()
+	for _, line := range []string{"m f=1 1", "m f=2 1"} {
+		write(t, e, line)
+		flush(t, e)
+	}
+	isDue.Store(true)
+	report, err := e.Compact(context.Background(), engine.CompactOptions{})
+	if err != nil || report.Merges == 0 || isDue.Load() {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	want := contents{"m 1": {"f": 2.0}, "m,new=y 4": {"f": 4.0}}
+	expect(t, e, mem, want)
 }
