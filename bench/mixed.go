@@ -14,9 +14,10 @@ import (
 type mixedCmd struct {
 	steadyFlags `embed:""`
 
-	For   time.Duration `json:"for_ns" help:"How long it goes on." default:"1m"`
-	Flush time.Duration `json:"flush_ns" help:"Time from the end of a flush to the next one." default:"4s"`
-	Merge int           `json:"merge" help:"Flushes after which all files are merged." default:"2"`
+	// A percentile of queries needs many of them: in 90 s some 50 s are compactions, with over a hundred queries of each kind.
+	Duration time.Duration `json:"duration_ns" help:"How long it goes on." default:"90s"`
+	Flush    time.Duration `json:"flush_ns" help:"Time from the end of a flush, and of the compaction behind it, to the next one." default:"4s"`
+	Merge    int           `json:"merge" help:"Flushes after which all files are merged." default:"1"`
 }
 
 // Run runs the scenario alone.
@@ -41,12 +42,12 @@ func (c *mixedCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	b.progress("everything at once for %s", c.For)
+	b.progress("everything at once for %s", c.Duration)
 	begin, err := account(s.pid())
 	if err != nil {
 		return nil, err
 	}
-	work, err := c.beside(ctx, s, func() error { return load.run(ctx, c.For) })
+	work, err := c.beside(ctx, s, func() error { return load.run(ctx, c.Duration) })
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func (c *mixedCmd) measure(ctx context.Context, b *bench) ([]caseResult, error) 
 	}
 	result := caseResult{Name: "all of it"}
 	load.report(&result, end.since(begin))
-	beside, err := load.reportBeside(&work, c.For)
+	beside, err := load.reportBeside(&work, c.Duration)
 	if err != nil {
 		return nil, err
 	}
@@ -111,14 +112,22 @@ func (c *mixedCmd) beside(ctx context.Context, s *server, do func() error) (work
 	return work, err
 }
 
+// acksCounted says on how many acknowledgements percentiles rest, in every column.
+const acksCounted = "acks counted"
+
+// queriesCounted says it of the queries of a kind.
+func queriesCounted(kind string) string { return "queries of " + kind + " counted" }
+
 // report adds what every steady load shows.
 func (l *steady) report(result *caseResult, cost spent) {
 	rows := float64(l.rows())
 	result.add("rows/s", rows/cost.Wall)
 	result.add("bodies refused", float64(l.bulk.refused))
 	result.addLatencies("body", l.bulk.latencies)
+	result.add(acksCounted, float64(len(l.acks)))
 	result.addLatencies("ack", sorted(l.acks))
 	for i, kind := range steadyKinds {
+		result.add(queriesCounted(kind.name), float64(len(l.queries[i])))
 		result.addLatencies("query of "+kind.name, sorted(l.queries[i]))
 	}
 	result.add("CPU s per M rows, all included", cost.Server*1e6/rows)
@@ -130,11 +139,11 @@ func (l *steady) report(result *caseResult, cost spent) {
 func (l *steady) during(name string, took time.Duration, acks []time.Duration, queries [len(steadyKinds)][]time.Duration) caseResult {
 	result := caseResult{Name: name}
 	result.add("seconds", took.Seconds())
-	result.add("acks", float64(len(acks)))
+	result.add(acksCounted, float64(len(acks)))
 	result.add("ack p50 ms", percentile(acks, 0.5))
 	result.add("ack p99 ms", percentile(acks, 0.99))
 	for i, kind := range steadyKinds {
-		result.add("queries of "+kind.name, float64(len(queries[i])))
+		result.add(queriesCounted(kind.name), float64(len(queries[i])))
 		result.add("query of "+kind.name+" p50 ms", percentile(queries[i], 0.5))
 		result.add("query of "+kind.name+" p99 ms", percentile(queries[i], 0.99))
 	}
@@ -167,7 +176,7 @@ func (l *steady) reportBeside(work *background, whole time.Duration) ([]caseResu
 	}{{"during flushes", work.flushes}, {"during compactions", work.compactions}} {
 		acks, queries := split(w.periods, true)
 		result := l.during(w.name, length(w.periods), acks, queries)
-		if len(acks) == 0 || calm.valueOrGap("acks") == 0 || len(queries[0]) == 0 || calm.valueOrGap("queries of "+steadyKinds[0].name) == 0 {
+		if len(acks) == 0 || calm.valueOrGap(acksCounted) == 0 || len(queries[0]) == 0 || calm.valueOrGap(queriesCounted(steadyKinds[0].name)) == 0 {
 			return nil, fmt.Errorf("%s, or in neither, nothing was measured; let the run take longer", w.name)
 		}
 		for _, measure := range []string{"ack p99", "query of " + steadyKinds[0].name + " p99", "query of " + steadyKinds[1].name + " p99"} {
