@@ -84,11 +84,29 @@ func (o owned) everything() map[string][]string {
 	all["rollups"] = o.rollups()
 	for _, db := range []string{"db", "kept"} {
 		all["rows of "+db] = o.rows(db)
-		var columns []string
-		for _, r := range o.query(db, "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'iox' ORDER BY ALL") {
-			columns = append(columns, fmt.Sprint(r))
+		all["columns of "+db] = o.texts(db, "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'iox' ORDER BY ALL")
+		all["caches of "+db] = o.caches(db)
+	}
+	return all
+}
+
+// texts are the rows of an answer.
+func (s *server) texts(db, sql string) (all []string) {
+	s.site.t.Helper()
+	for _, r := range s.query(db, sql) {
+		all = append(all, fmt.Sprint(r))
+	}
+	return all
+}
+
+// caches are the named caches of a database, each with what it shows.
+func (s *server) caches(db string) (all []string) {
+	s.site.t.Helper()
+	for _, kind := range []string{"last_cache", "distinct_cache"} {
+		for _, r := range s.query(db, "SELECT * EXCLUDE (database) FROM system."+kind+"s ORDER BY ALL") {
+			all = append(all, fmt.Sprint(kind, r))
+			all = append(all, s.texts(db, fmt.Sprintf("SELECT * FROM %s('%s', '%s') ORDER BY ALL", kind, r["table"], r["name"]))...)
 		}
-		all["columns of "+db] = columns
 	}
 	return all
 }
@@ -121,6 +139,11 @@ func (o owned) furnish(rng *rand.Rand) {
 	o.run("rollup", "create", "cpu_5m", "-d", "db", "--source", "cpu", "--interval", "5m", "--aggregates", "mean,max,count,sum,last", "--wait")
 	o.run("rollup", "create", "cpu_1h", "-d", "db", "--source", "cpu", "--interval", "1h", "--aggregate", "count(usage) AS c", "--aggregate", "min(usage) AS low",
 		"--tags", "region", "--retention-period", "100y")
+	o.run("create", "last_cache", "-d", "db", "-t", "cpu", "--key-columns", "host", "--value-columns", "usage", "--count", "2", "--ttl", "876000h", "newest")
+	o.run("create", "distinct_cache", "-d", "db", "-t", "cpu", "--columns", "region,host", "--max-age", "876000h", "places")
+	o.run("create", "last_cache", "-d", "kept", "-t", "m")
+	o.run("create", "distinct_cache", "-d", "kept", "-t", "m", "--columns", "k", "gone")
+	o.run("delete", "distinct_cache", "-d", "kept", "-t", "m", "gone")
 	o.flush()
 	o.deleteCPU(rng) // of rows in files
 	o.writeCPU(rng, 300)
@@ -128,8 +151,8 @@ func (o owned) furnish(rng *rand.Rand) {
 	o.writeCPU(rng, 300)
 }
 
-// TestRestoreBringsEverythingBack: rows, overwritten and deleted ones, rollups, retention periods, tokens, datasources and
-// what is deleted are in the restored server as they were, and it goes on from there. So does a database that
+// TestRestoreBringsEverythingBack: rows, overwritten and deleted ones, rollups, caches, retention periods, tokens, datasources
+// and what is deleted are in the restored server as they were, and it goes on from there. So does a database that
 // comes back under another name.
 func TestRestoreBringsEverythingBack(t *testing.T) {
 	drawn, rerun := drawnSeed(t, "")
@@ -164,6 +187,9 @@ func TestRestoreBringsEverythingBack(t *testing.T) {
 	again.run("backup", "restore", "--from", repository, "--database", "db", "--as", "copy")
 	if d := gocmp.Diff(want["rows of db"], again.rows("copy")); d != "" {
 		t.Errorf("%s (-before +restored under another name)\n%s", rerun, d)
+	}
+	if d := gocmp.Diff(want["caches of db"], again.caches("copy")); d != "" {
+		t.Errorf("caches, %s (-before +restored under another name)\n%s", rerun, d)
 	}
 	again.stop()
 	other.mustBeSound("at last")
