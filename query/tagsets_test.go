@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
 )
 
 // tagSetQuestions ask which values tags have, with bounds on time that cut files and row groups, and that do not.
