@@ -185,7 +185,7 @@ func cacheColumns(t *schema.Table, cache *schema.Cache) (keys, values []schema.C
 func quotedNames(columns []schema.Column) string {
 	names := make([]string, len(columns))
 	for i, column := range columns {
-		names[i] = sqltext.Name(column.Name)
+		names[i] = column.Name
 	}
-	return strings.Join(names, ", ")
+	return sqltext.Names(names)
 }

@@ -176,11 +176,7 @@ func (c *Influx3Copy) placed(chunk *Chunk) *Chunk {
 
 // begin asks for the next slice. The whole answer is taken first: Parquet is read from its end.
 func (c *Influx3Copy) begin(ctx context.Context) error {
-	var names []string
-	for _, name := range c.table.Columns {
-		names = append(names, sqltext.Name(name))
-	}
-	body, err := c.from.Ask(ctx, c.table.Database, "SELECT "+strings.Join(names, ", ")+c.where(c.next()), "parquet")
+	body, err := c.from.Ask(ctx, c.table.Database, "SELECT "+sqltext.Names(c.table.Columns)+c.where(c.next()), "parquet")
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -143,11 +142,11 @@ func (e *tableExport) run(ctx context.Context, out io.Writer) error {
 
 // sql asks for all columns by name: * gives some that differ in case only another one.
 func (e *tableExport) sql(table transfer.Table) string {
-	var list []string
+	var names []string
 	for _, c := range table.Columns {
-		list = append(list, sqltext.Name(c.Name))
+		names = append(names, c.Name)
 	}
-	return "SELECT " + strings.Join(list, ", ") + e.from()
+	return "SELECT " + sqltext.Names(names) + e.from()
 }
 
 // from is the rest of a query for rows.

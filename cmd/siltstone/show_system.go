@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/siltstone-db/siltstone/internal/sqltext"
 )
@@ -56,20 +55,13 @@ func (c *showSystemTableCmd) Run(ctx context.Context, env environment, parent *s
 }
 
 func (c *showSystemTableCmd) sql() string {
-	list := func(columns []string) string {
-		names := make([]string, len(columns))
-		for i, name := range columns {
-			names[i] = sqltext.Name(name)
-		}
-		return strings.Join(names, ", ")
-	}
 	sql := "SELECT *"
 	if len(c.Select) > 0 {
-		sql = "SELECT " + list(c.Select)
+		sql = "SELECT " + sqltext.Names(c.Select)
 	}
 	sql += " FROM system." + sqltext.Name(c.Name)
 	if len(c.OrderBy) > 0 {
-		sql += " ORDER BY " + list(c.OrderBy)
+		sql += " ORDER BY " + sqltext.Names(c.OrderBy)
 	}
 	if c.Limit > 0 {
 		sql += fmt.Sprintf(" LIMIT %d", c.Limit)

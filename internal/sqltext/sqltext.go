@@ -13,6 +13,15 @@ import (
 // Name makes an identifier of a name.
 func Name(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 
+// Names writes a list of names of columns.
+func Names(names []string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = Name(name)
+	}
+	return strings.Join(quoted, ", ")
+}
+
 // Literal makes a constant of a text.
 func Literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 

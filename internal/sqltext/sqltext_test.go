@@ -6,6 +6,15 @@ import (
 	"github.com/siltstone-db/siltstone/schema"
 )
 
+func TestNamesAreListed(t *testing.T) {
+	if got, want := Names([]string{"time", `"x"`}), `"time", """x"""`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := Names(nil); got != "" {
+		t.Errorf("of none: %q", got)
+	}
+}
+
 func TestQuotesAreDoubled(t *testing.T) {
 	for in, want := range map[string][2]string{
 		"":                 {`""`, "''"},
