@@ -54,9 +54,15 @@ Examples:
   siltstone query -d home "SELECT * FROM last_cache('room', 'newest')"`
 }
 
-// cacheMade is what of the server's answer is said.
-type cacheMade struct {
-	Name string `json:"name"`
+// createCache makes a cache, and says with which function of SQL it is asked.
+func (h hostFlag) createCache(ctx context.Context, env environment, path, function, table string, body any) error {
+	var made struct {
+		Name string `json:"name"`
+	}
+	if err := h.call(ctx, http.MethodPost, path, nil, body, &made); err != nil {
+		return err
+	}
+	return say(env, "The cache is there: SELECT * FROM %s('%s', '%s')", function, table, made.Name)
 }
 
 // seconds is a duration as the server takes it.
@@ -79,11 +85,7 @@ func (c *createLastCacheCmd) Run(ctx context.Context, env environment) error {
 		Count    *uint64  `json:"count,omitempty"`
 		TTL      *uint64  `json:"ttl,omitempty"`
 	}{c.Database, c.Table, c.Name, c.KeyColumns, c.ValueColumns, c.Count, c.TTL.seconds()}
-	var made cacheMade
-	if err := c.call(ctx, http.MethodPost, lastCachePath, nil, body, &made); err != nil {
-		return err
-	}
-	return say(env, "The cache is there: SELECT * FROM last_cache('%s', '%s')", c.Table, made.Name)
+	return c.createCache(ctx, env, lastCachePath, "last_cache", c.Table, body)
 }
 
 type createDistinctCacheCmd struct {
@@ -116,11 +118,7 @@ func (c *createDistinctCacheCmd) Run(ctx context.Context, env environment) error
 		MaxCardinality *uint64  `json:"max_cardinality,omitempty"`
 		MaxAge         *uint64  `json:"max_age,omitempty"`
 	}{c.Database, c.Table, c.Name, c.Columns, c.MaxCardinality, c.MaxAge.seconds()}
-	var made cacheMade
-	if err := c.call(ctx, http.MethodPost, distinctCachePath, nil, body, &made); err != nil {
-		return err
-	}
-	return say(env, "The cache is there: SELECT * FROM distinct_cache('%s', '%s')", c.Table, made.Name)
+	return c.createCache(ctx, env, distinctCachePath, "distinct_cache", c.Table, body)
 }
 
 type deleteLastCacheCmd struct {
