@@ -147,17 +147,24 @@ func continueIn(t *testing.T, r *engine.Engine, fs vfs.FS, a *actor, state int) 
 	}
 }
 
+// atNextFile returns a file system that does something before the next Parquet file is made, once that is due.
+func atNextFile(fs vfs.FS, isDue *atomic.Bool, do func()) vfs.FS {
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "data/files/") && isDue.CompareAndSwap(true, false) {
+			do()
+		}
+		return nil
+	}))
+}
+
 // TestRowsWrittenDuringABackupAreNotInIt writes to every table while the first file of a backup
 // is written. None of it, and no key of it, may be in the backup.
 func TestRowsWrittenDuringABackupAreNotInIt(t *testing.T) {
 	var e *engine.Engine
 	var isDue atomic.Bool
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "data/files/") && isDue.CompareAndSwap(true, false) {
-			write(t, e, "a,k=x v=2i 1", "a,k=y v=2i 2", "b,k=x v=2i 1", "c,k=x v=2i 1", "events,id=2 n=2i 2")
-		}
-		return nil
-	}))
+	fs := atNextFile(vfs.NewMem(), &isDue, func() {
+		write(t, e, "a,k=x v=2i 1", "a,k=y v=2i 2", "b,k=x v=2i 1", "c,k=x v=2i 1", "events,id=2 n=2i 2")
+	})
 	e = open(t, fs)
 	defer func() { closeEngine(t, e) }()
 	if err := createEvents(e, "events"); err != nil {
@@ -190,12 +197,7 @@ func TestARollupThatIsDeletedDuringABackupIsRightInIt(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			var e *engine.Engine
 			var isDue atomic.Bool
-			fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-				if op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "data/files/") && isDue.CompareAndSwap(true, false) {
-					must(t, remove(e))
-				}
-				return nil
-			}))
+			fs := atNextFile(vfs.NewMem(), &isDue, func() { must(t, remove(e)) })
 			e = open(t, fs)
 			defer func() { closeEngine(t, e) }()
 			write(t, e, "m,host=a f=1,g=1 1")

@@ -216,15 +216,12 @@ func TestAMergeKeepsDeletionsByTagsThatItDoesNotKnow(t *testing.T) {
 	var e *engine.Engine
 	var isDue atomic.Bool
 	mem := vfs.NewMem()
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpCreate && strings.Contains(op.Path, "data/files/") && isDue.CompareAndSwap(true, false) {
-			write(t, e, "m,new=x f=3 3", "m,new=y f=4 4")
-			flush(t, e)
-			spec := engine.DeleteSpec{Database: "db", Time: schema.MaxTimeRange, Where: &schema.Predicate{Op: schema.Equal, Tag: "new", Text: "x"}}
-			must(t, e.DeleteRows(context.Background(), spec))
-		}
-		return nil
-	}))
+	fs := atNextFile(mem, &isDue, func() {
+		write(t, e, "m,new=x f=3 3", "m,new=y f=4 4")
+		flush(t, e)
+		spec := engine.DeleteSpec{Database: "db", Time: schema.MaxTimeRange, Where: &schema.Predicate{Op: schema.Equal, Tag: "new", Text: "x"}}
+		must(t, e.DeleteRows(context.Background(), spec))
+	})
 	e = open(t, fs)
 	defer func() { closeEngine(t, e) }()
 	for _, line := range []string{"m f=1 1", "m f=2 1"} {

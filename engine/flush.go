@@ -374,8 +374,12 @@ func (n newFile) origin(order uint64) persist.Origin {
 	if tag, ok := n.def.Column(n.def.Key.Tag); ok {
 		o.Tag = tag.ID
 	}
+	present := make(map[schema.ColumnID]bool, len(n.columns)) // of which there may be ten thousand
+	for _, c := range n.columns {
+		present[c.ID] = true
+	}
 	for _, c := range n.def.Columns {
-		if !slices.ContainsFunc(n.columns, func(x schema.Column) bool { return x.ID == c.ID }) {
+		if !present[c.ID] {
 			o.Absent = append(o.Absent, c)
 		}
 	}

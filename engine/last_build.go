@@ -49,11 +49,7 @@ const lastPlaceBytes = 8 + 24
 // those of reading, errLastTooLarge, and that of ctx.
 func buildLast(ctx context.Context, fs vfs.FS, t *TableView, limit int64) (*lastRows, error) {
 	b := &lastBuild{fs: fs, files: t.Files, limit: limit, rows: newLastRows(), others: make(map[uint32][]lastPlace)}
-	identity := []schema.ColumnID{0}
-	for _, c := range t.Table.Tags() {
-		identity = append(identity, c.ID)
-	}
-	if err := t.Verify(ctx, t.Files, identity); err != nil {
+	if err := t.verifyIdentity(ctx, t.Files); err != nil {
 		return nil, err
 	}
 	for _, i := range newestFirst(b.files) {

@@ -112,20 +112,15 @@ func (e *Engine) CreateRollup(spec RollupSpec) (*schema.Table, error) {
 	}
 	e.flusher.mu.Lock() // no flush of the source is to miss it
 	defer e.flusher.mu.Unlock()
-	snapshot := e.catalog.Schema()
-	db, ok := snapshot.Database(spec.Database)
-	if !ok {
-		return nil, fmt.Errorf("%w: %s", ErrDatabaseNotFound, spec.Database)
-	}
-	source, ok := db.Table(spec.Source)
-	if !ok {
-		return nil, &TableNotFoundError{spec.Source}
+	source, err := e.findTable(spec.Database, spec.Source)
+	if err != nil {
+		return nil, err
 	}
 	change, err := spec.change(source)
 	if err != nil {
 		return nil, err
 	}
-	if n := len(snapshot.Rollups(source.ID)); n >= MaxRollups {
+	if n := len(e.catalog.Schema().Rollups(source.ID)); n >= MaxRollups {
 		return nil, fmt.Errorf("%w: table %q has %d rollups, as many as it can have", ErrRollup, source.Name, n)
 	}
 	if floor := e.floorNow(source); floor > math.MinInt64 {
@@ -138,7 +133,7 @@ func (e *Engine) CreateRollup(spec RollupSpec) (*schema.Table, error) {
 		}
 		return nil, e.noTable(err, spec.Database, spec.Source)
 	}
-	db, _ = next.Database(spec.Database)
+	db, _ := next.Database(spec.Database)
 	def, _ := db.Table(spec.Name)
 	e.showRollups(e.catalog.RollupState(def.ID))
 	e.rollups.kick()

@@ -48,11 +48,7 @@ func (t *TableView) TagSets(ctx context.Context, q TagSetQuery) ([]*partition.Sn
 	var all []*partition.Snapshot
 	left := int64(maxTagSetBytes)
 	files := slices.DeleteFunc(slices.Clone(t.Files), func(f FileRef) bool { return !f.Time.Overlaps(q.Wanted) })
-	identity := []schema.ColumnID{0}
-	for _, tag := range t.Table.Tags() {
-		identity = append(identity, tag.ID)
-	}
-	if err := t.Verify(ctx, files, identity); err != nil {
+	if err := t.verifyIdentity(ctx, files); err != nil {
 		return nil, err
 	}
 	for _, f := range files {

@@ -218,6 +218,15 @@ func (v *verifier) read(ctx context.Context, f FileRef, known *verifiedFile, col
 	return false, err
 }
 
+// verifyIdentity is Verify for what tells rows apart: tags and time.
+func (t *TableView) verifyIdentity(ctx context.Context, files []FileRef) error {
+	identity := []schema.ColumnID{0}
+	for _, c := range t.Table.Tags() {
+		identity = append(identity, c.ID)
+	}
+	return t.Verify(ctx, files, identity)
+}
+
 // Verify makes sure that the given columns of files in the view are as they were written; 0
 // stands for time, and columns that a file does not have are passed over. It is called before
 // the files are read. The errors are a *FileError, and that of ctx.
